@@ -1,0 +1,1 @@
+"""What runs in which order: the Prefect flow, its deployment and the command line."""

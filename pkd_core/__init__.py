@@ -1,0 +1,1 @@
+"""What the method is: data, models, losses, training, extraction, evaluation and the stage store."""

@@ -1,0 +1,91 @@
+"""Every setting of a run: one frozen model a stage, and their defaults.
+
+A setting's dotted key is its path here, such as `student.learning_rate` or `distill.temperature`. The same keys serve
+`pkd run`, the deployment's parameters, Python, and MLflow's parameter names.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt
+
+NonNegative = Annotated[FiniteFloat, Field(ge=0)]
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Reduction = Literal["batch_mean", "element_mean"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Section(BaseModel):
+    """A group of settings: frozen, and closed to keys that it does not name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TokensConfig(Section):
+    """Tokenising: `max_length` counts [CLS] and [SEP]; longer examples lose tokens, from the longer text first."""
+
+    max_length: Annotated[int, Field(ge=8, le=512)] = 128
+
+
+class TrainingConfig(Section):
+    """The training loop, for teacher and student alike; defaults are the paper's protocol (see docs/method.md).
+
+    `precision` "auto" is bfloat16 autocast where the device computes it natively, else float32.
+    `warmup_fraction` is of all optimizer steps; the rate then decays linearly to 0.
+    `weight_decay` spares biases and LayerNorm; `max_grad_norm` clips the global L2 norm.
+    `accumulation_steps` splits each batch into that many micro-batches, with the same result.
+    """
+
+    learning_rate: Positive = 2e-5
+    num_epochs: PositiveInt = 4
+    batch_size: PositiveInt = 32
+    accumulation_steps: PositiveInt = 1
+    warmup_fraction: Fraction = 0.1
+    weight_decay: NonNegative = 0.01
+    max_grad_norm: Positive = 1.0
+    precision: Precision = "auto"
+
+
+class TeacherConfig(TrainingConfig):
+    """The teacher's training; one teacher serves all students of its task, whatever their seeds."""
+
+    seed: NonNegativeInt = 42
+
+
+class StudentConfig(TrainingConfig):
+    """The student's training, and where its first weights come from.
+
+    `init`: "pretrained-first" copies the first layers of the pretrained model (the paper's way), "teacher-first" those
+    of the fine-tuned teacher, "teacher-skip" every s-th layer of the teacher.
+    """
+
+    init: Literal["pretrained-first", "teacher-first", "teacher-skip"] = "pretrained-first"
+
+
+class DistillConfig(Section):
+    """The loss L = (1 - alpha) L_CE + alpha L_DS + beta L_PT; alpha weighs the soft loss.
+
+    A `beta` means nothing without `patience_reduction`: "element_mean" divides by examples, layers and hidden size (the
+    authors' code), "batch_mean" by examples alone (the paper's formula). Likewise `distillation_reduction`:
+    "element_mean" divides the KL by examples and classes (the authors' code), "batch_mean" by examples.
+    """
+
+    alpha: Fraction = 0.5
+    temperature: Positive = 10.0
+    beta: NonNegative = 100.0
+    normalize: bool = True
+    distillation_reduction: Reduction = "element_mean"
+    patience_reduction: Reduction = "element_mean"
+
+
+class StatesConfig(Section):
+    """Teacher states on disk: the type of the [CLS] states (logits are always float32)."""
+
+    dtype: Literal["float16", "float32"] = "float16"
+
+
+class EvaluationConfig(Section):
+    """Evaluation: batch size, and how many timed passes the speed ratio is the median of."""
+
+    batch_size: PositiveInt = 64
+    speed_repeats: PositiveInt = 5

@@ -1,0 +1,1 @@
+"""From GLUE's TSV files to batches of token ids."""

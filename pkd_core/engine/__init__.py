@@ -1,0 +1,1 @@
+"""Models, teacher states, training, extraction and evaluation."""

@@ -1,0 +1,127 @@
+"""Whether a published folder still is what its manifest says."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from pkd_core.errors import StoreError
+from pkd_core.store.address import Address
+from pkd_core.store.faults import file_faults
+from pkd_core.store.fingerprint import hash_file
+from pkd_core.store.manifest import MANIFEST_NAME, Manifest, read_manifest
+
+
+class StageStatus(StrEnum):
+    """What is known of a stage's published folder."""
+
+    DONE = "done"
+    MISSING = "missing"
+    DAMAGED = "damaged"
+    STALE = "stale"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A stage's status, why, and its manifest where one could be read.
+
+    Attributes:
+        status: DONE alone means that the folder may be used.
+        reason: A phrase for people; empty when DONE.
+        manifest: None when MISSING, or when DAMAGED beyond reading.
+    """
+
+    status: StageStatus
+    reason: str = ""
+    manifest: Manifest | None = None
+
+
+def list_files(folder: Path) -> dict[str, int]:
+    """Return every file's size in bytes by its path inside `folder`, sorted; the manifest is left out.
+
+    Raises:
+        StoreError: If a folder cannot be read, or holds something that is neither a plain file nor a folder.
+    """
+    sizes: dict[str, int] = {}
+    folders = [folder]
+    with file_faults("read", folder):
+        while folders:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    name = Path(entry.path).relative_to(folder).as_posix()
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                    elif entry.is_file(follow_symlinks=False):
+                        sizes[name] = entry.stat(follow_symlinks=False).st_size
+                    else:
+                        raise StoreError(f"{name} is neither a plain file nor a folder.")
+    sizes.pop(MANIFEST_NAME, None)
+    return dict(sorted(sizes.items()))
+
+
+def inspect_folder(
+    folder: Path, address: Address, inputs: Mapping[str, str] | None = None, deep: bool = False
+) -> Inspection:
+    """Compare a published folder with its manifest.
+
+    Args:
+        folder: The published folder.
+        address: What it should be.
+        inputs: Digest of each input as it is now, by name; None to leave them unchecked.
+        deep: Also hash every file; otherwise names and sizes alone.
+    """
+    if not folder.is_dir():
+        if os.path.lexists(folder):
+            return Inspection(StageStatus.DAMAGED, "a file stands in the folder's place")
+        return Inspection(StageStatus.MISSING, "not made yet")
+    try:
+        manifest = read_manifest(folder)
+        sizes = list_files(folder)
+    except StoreError as error:
+        return Inspection(StageStatus.DAMAGED, str(error).rstrip("."))
+    fault = _wrong_address(manifest, address) or _wrong_files(manifest, sizes)
+    if fault is None and deep:
+        fault = _wrong_bytes(manifest, folder)
+    if fault is not None:
+        return Inspection(StageStatus.DAMAGED, fault, manifest)
+    change = None if inputs is None else _changed_input(manifest, inputs)
+    if change is not None:
+        return Inspection(StageStatus.STALE, change, manifest)
+    return Inspection(StageStatus.DONE, "", manifest)
+
+
+def _wrong_address(manifest: Manifest, address: Address) -> str | None:
+    found = (manifest.task, manifest.stage, manifest.fingerprint)
+    if found == (address.task, address.stage, address.fingerprint):
+        return None
+    return f"{MANIFEST_NAME} belongs to another stage ({' '.join(found)})"
+
+
+def _wrong_files(manifest: Manifest, sizes: Mapping[str, int]) -> str | None:
+    for entry in manifest.files:
+        size = sizes.get(entry.name)
+        if size is None:
+            return f"{entry.name} is absent"
+        if size != entry.size:
+            return f"{entry.name} has {size} bytes where {entry.size} were published"
+    foreign = sorted(sizes.keys() - {entry.name for entry in manifest.files})
+    return f"{foreign[0]} does not belong there" if foreign else None
+
+
+def _wrong_bytes(manifest: Manifest, folder: Path) -> str | None:
+    for entry in manifest.files:
+        try:
+            found = hash_file(folder / entry.name)
+        except OSError as error:
+            return f"{entry.name} cannot be read ({error.strerror})"
+        if found != entry.xxh3:
+            return f"{entry.name} has other bytes than were published"
+    return None
+
+
+def _changed_input(manifest: Manifest, inputs: Mapping[str, str]) -> str | None:
+    for name in sorted(manifest.inputs.keys() | inputs.keys()):
+        if manifest.inputs.get(name) != inputs.get(name):
+            return f"its input {name} has changed since"
+    return None

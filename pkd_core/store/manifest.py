@@ -1,0 +1,148 @@
+"""The manifest: what a published folder holds, and what it was made from."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
+
+from pkd_core.errors import StoreError
+from pkd_core.store.fingerprint import canonical_json
+
+MANIFEST_NAME = "manifest.json"
+FORMAT_VERSION = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """One file of a published folder.
+
+    Attributes:
+        name: Path inside the folder, with forward slashes.
+        size: Bytes.
+        xxh3: Its xxh3_128 in hexadecimal.
+
+    Raises:
+        StoreError: If the name leads out of the folder, or has more than one spelling.
+    """
+
+    name: str
+    size: int
+    xxh3: str
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.name)
+        plain = path.parts and path.as_posix() == self.name and not set(self.name) & {"\\", "\0"}
+        if not plain or path.is_absolute() or ".." in path.parts or self.name == MANIFEST_NAME:
+            raise StoreError(f"a file's name must be a plain path inside its folder, got {self.name!r}.")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a published folder holds (`files`) and what it was made from.
+
+    Attributes:
+        task: Task name.
+        stage: Stage name within the task.
+        fingerprint: The stage's address.
+        code_version: The stage's code version when it was made.
+        config: The settings that the stage read.
+        inputs: Digest of each input used, by its name; a later digest that differs makes this stage stale.
+        files: Every file but the manifest itself, sorted by name.
+        facts: JSON values worth showing.
+        created: UTC time in ISO 8601.
+        format_version: Version of this file's own format.
+    """
+
+    task: str
+    stage: str
+    fingerprint: str
+    code_version: int
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    files: tuple[FileEntry, ...]
+    facts: Mapping[str, Any]
+    created: str
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits that depend on the published bytes alone, not on when they were made."""
+        entries = sorted([entry.name, entry.size, entry.xxh3] for entry in self.files)
+        return hashlib.sha256(canonical_json(entries)).hexdigest()[:32]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Manifest":
+        """Check and rebuild what `to_json` gave.
+
+        Raises:
+            StoreError: If a key is absent or of another type, if the format is newer than this program knows,
+                or if a file name leads out of the folder.
+        """
+        if not isinstance(value, dict):
+            raise StoreError("a manifest must be a JSON object.")
+        version = _field(value, "format_version", int)
+        if version != FORMAT_VERSION:
+            raise StoreError(
+                f"this pkd reads manifests of format {FORMAT_VERSION}, got {version}: update pkd."
+            )
+        inputs = _field(value, "inputs", dict)
+        if not all(isinstance(digest, str) for digest in inputs.values()):
+            raise StoreError("a manifest's inputs must be digests in text.")
+        files = tuple(_file_entry(entry) for entry in _field(value, "files", list))
+        if len({entry.name for entry in files}) < len(files):
+            raise StoreError("a manifest must name each file once.")
+        return cls(
+            task=_field(value, "task", str),
+            stage=_field(value, "stage", str),
+            fingerprint=_field(value, "fingerprint", str),
+            code_version=_field(value, "code_version", int),
+            config=_field(value, "config", dict),
+            inputs=inputs,
+            files=files,
+            facts=_field(value, "facts", dict),
+            created=_field(value, "created", str),
+        )
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a published folder's manifest.
+
+    Raises:
+        StoreError: If it is absent, unreadable, or not a manifest that this program knows.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        return Manifest.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise StoreError(f"{MANIFEST_NAME} is absent.") from error
+    except OSError as error:
+        raise StoreError(f"{MANIFEST_NAME} cannot be read ({error.strerror}).") from error
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{MANIFEST_NAME} is not JSON.") from error
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write a folder's manifest, in place; the folder is not published yet."""
+    text = json.dumps(manifest.to_json(), indent=2, sort_keys=True, allow_nan=False)
+    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def _file_entry(value: Any) -> FileEntry:
+    if not isinstance(value, dict):
+        raise StoreError("a manifest's file entry must be a JSON object.")
+    return FileEntry(_field(value, "name", str), _field(value, "size", int), _field(value, "xxh3", str))
+
+
+def _field(value: dict[str, Any], key: str, kind: type[T]) -> T:
+    found = value.get(key)
+    if not isinstance(found, kind) or isinstance(found, bool):
+        raise StoreError(f"a manifest's {key!r} must be of type {kind.__name__}, got {type(found).__name__}.")
+    return found

@@ -1,0 +1,130 @@
+"""The stage store: results of stages in folders addressed by what they were made from."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pkd_core.errors import StoreError
+from pkd_core.records import StageRecord
+from pkd_core.store.address import Address
+from pkd_core.store.faults import disk_faults, file_faults
+from pkd_core.store.inspection import Inspection, StageStatus, inspect_folder
+from pkd_core.store.lock import exclusive
+from pkd_core.store.manifest import Manifest
+from pkd_core.store.publish import entries_of, publish_folder
+
+__all__ = ["Address", "Inspection", "StageStatus", "StageStore"]
+
+
+@dataclass(frozen=True)
+class StageStore:
+    """The published stages of one workspace.
+
+    Attributes:
+        workspace: Folder that holds `data_feat` and `artifacts`; made when first written to.
+
+    Raises:
+        StoreError: If `workspace` is a file.
+    """
+
+    workspace: Path
+
+    def __post_init__(self) -> None:
+        if self.workspace.exists() and not self.workspace.is_dir():
+            raise StoreError(
+                f"a workspace must be a folder, got the file {self.workspace}: name another one."
+            )
+
+    def inspect(
+        self, address: Address, inputs: Mapping[str, str] | None = None, deep: bool = False
+    ) -> Inspection:
+        """Say whether a stage is done, and if not, why.
+
+        Args:
+            address: The stage.
+            inputs: Digest of each input as it is now, by name; one that differs from the one used is STALE.
+            deep: Also hash every file; otherwise a folder's names and sizes are compared, which is quick.
+        """
+        return inspect_folder(self.workspace / address.folder, address, inputs, deep)
+
+    def record(self, address: Address, manifest: Manifest) -> StageRecord:
+        """Return what followers need to know of a published stage."""
+        return StageRecord(
+            task=address.task,
+            stage=address.stage,
+            fingerprint=address.fingerprint,
+            digest=manifest.digest,
+            path=address.folder.as_posix(),
+            facts=dict(manifest.facts),
+        )
+
+    @contextmanager
+    def writing(self, address: Address) -> Iterator[Path]:
+        """Hold the stage's lock and yield its work folder, with whatever an interrupted writer left there.
+
+        Whoever had to wait for the lock should inspect again: the other may have published meanwhile. The
+        work folder stays when the body fails, so that the stage can resume.
+
+        Raises:
+            StoreError: If the folder cannot be made, or the body meets a full, read-only or broken disk.
+        """
+        work = self.workspace / address.work_folder
+        with file_faults("write", work):
+            work.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(work, f"{address.task} {address.stage}"):
+            with file_faults("write", work):
+                work.mkdir(exist_ok=True)
+            try:
+                with disk_faults("write", work):
+                    yield work
+            finally:
+                # Only an empty folder goes: there is nothing to resume in it.
+                with suppress(OSError):
+                    work.rmdir()
+
+    def publish(
+        self,
+        address: Address,
+        *,
+        code_version: int,
+        config: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        facts: Mapping[str, Any],
+    ) -> StageRecord:
+        """Publish the work folder with all its files; call it inside `writing`.
+
+        Args:
+            address: The stage.
+            code_version: The stage's code version.
+            config: The settings that it read, as JSON values.
+            inputs: Digest of each input that it used, by name.
+            facts: JSON values worth showing.
+
+        Returns:
+            The stage's record. A copy that stood at its place before is kept in the task's `.aside` folder.
+
+        Raises:
+            StoreError: If the disk refuses; the work folder then stays.
+            TypeError: If config or facts hold what JSON has no form for.
+            ValueError: If they hold a number that is not finite.
+        """
+        work = self.workspace / address.work_folder
+        assert work.is_dir(), f"publish outside of writing: {work}"
+        with file_faults("publish", work):
+            manifest = Manifest(
+                task=address.task,
+                stage=address.stage,
+                fingerprint=address.fingerprint,
+                code_version=code_version,
+                config=dict(config),
+                inputs=dict(inputs),
+                files=entries_of(work),
+                facts=dict(facts),
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            final = self.workspace / address.folder
+            publish_folder(work, final, self.workspace / address.aside_folder, manifest)
+        return self.record(address, manifest)

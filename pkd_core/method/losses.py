@@ -1,0 +1,157 @@
+"""The losses of Patient Knowledge Distillation, each with its reduction named.
+
+Every loss is computed in float32: half precision loses the small differences between teacher and student.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+from torch.nn import functional
+
+Reduction = Literal["batch_mean", "element_mean"]
+
+
+@dataclass(frozen=True)
+class LossParts:
+    """One batch's loss and its unweighted parts, float32 scalars; None where a part was not computed."""
+
+    total: Tensor
+    cross_entropy: Tensor
+    distillation: Tensor | None = None
+    patience: Tensor | None = None
+
+
+def cross_entropy_loss(student_logits_BC: Tensor, labels_B: Tensor) -> Tensor:
+    """Cross-entropy of the logits with the hard labels (L_CE), averaged over the examples.
+
+    Args:
+        student_logits_BC: Logits, shape (B, C).
+        labels_B: Class positions, int64, shape (B,).
+
+    Returns:
+        Scalar, float32 whatever the logits' dtype.
+    """
+    return functional.cross_entropy(student_logits_BC.float(), labels_B)
+
+
+def squared_error_loss(student_logits_B1: Tensor, targets_B: Tensor) -> Tensor:
+    """Mean squared error: L_CE of a regression task with its labels, and L_DS with the teacher's predictions.
+
+    Args:
+        student_logits_B1: Predictions, shape (B, 1).
+        targets_B: Labels or the teacher's predictions, shape (B,) or (B, 1); detached here.
+
+    Returns:
+        Scalar, float32 whatever the inputs' dtype.
+
+    Raises:
+        ValueError: If there is not one target for each prediction.
+    """
+    if student_logits_B1.shape[1:] != (1,) or targets_B.numel() != student_logits_B1.shape[0]:
+        raise ValueError(
+            f"squared error needs predictions (B, 1) and B targets, got {tuple(student_logits_B1.shape)} "
+            f"and {tuple(targets_B.shape)}"
+        )
+    return functional.mse_loss(student_logits_B1.flatten().float(), targets_B.detach().flatten().float())
+
+
+def distillation_loss(
+    student_logits_BC: Tensor, teacher_logits_BC: Tensor, temperature: float, reduction: Reduction
+) -> Tensor:
+    """KL divergence from the teacher's softened classes to the student's, times T^2 (L_DS, arXiv 1503.02531).
+
+    Args:
+        student_logits_BC: Student logits, shape (B, C).
+        teacher_logits_BC: Teacher logits, shape (B, C); detached here.
+        temperature: T, by which both logits are divided before the softmax.
+        reduction: "batch_mean" divides the sum by B, "element_mean" by B * C as the authors' code does.
+
+    Returns:
+        Scalar, float32 whatever the inputs' dtype.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    _check_same_shape(student_logits_BC, teacher_logits_BC)
+    student_log_BC = functional.log_softmax(student_logits_BC.float() / temperature, dim=-1)
+    teacher_log_BC = functional.log_softmax(teacher_logits_BC.detach().float() / temperature, dim=-1)
+    divergence_BC = functional.kl_div(student_log_BC, teacher_log_BC, reduction="none", log_target=True)
+    return temperature**2 * _reduce(divergence_BC, reduction)
+
+
+def patience_loss(
+    student_cls_BMD: Tensor, teacher_cls_BMD: Tensor, normalize: bool, reduction: Reduction
+) -> Tensor:
+    """Squared distance between matched student and teacher [CLS] states (L_PT of Sun et al. 2019).
+
+    Args:
+        student_cls_BMD: Student [CLS] hidden states, shape (B, M, D).
+        teacher_cls_BMD: Teacher [CLS] hidden states, shape (B, M, D); detached here.
+        normalize: Scale each state to unit L2 norm first.
+        reduction: "element_mean" divides by B * M * D, as the authors' code does; "batch_mean" by B alone.
+
+    Returns:
+        Scalar, float32 whatever the inputs' dtype.
+
+    Raises:
+        ValueError: If the shapes differ or M is 0.
+    """
+    _check_same_shape(student_cls_BMD, teacher_cls_BMD)
+    if student_cls_BMD.shape[1] == 0:
+        raise ValueError("the patience loss needs at least one matched layer, got none")
+    student_BMD, teacher_BMD = student_cls_BMD.float(), teacher_cls_BMD.detach().float()
+    if normalize:
+        student_BMD = functional.normalize(student_BMD, dim=-1)
+        teacher_BMD = functional.normalize(teacher_BMD, dim=-1)
+    return _reduce((student_BMD - teacher_BMD).square(), reduction)
+
+
+def combine(
+    cross_entropy: Tensor,
+    distillation: Tensor | None = None,
+    patience: Tensor | None = None,
+    *,
+    alpha: float = 0.0,
+    beta: float = 0.0,
+) -> LossParts:
+    """Weigh the parts: (1 - alpha) * cross_entropy + alpha * distillation + beta * patience.
+
+    Args:
+        cross_entropy: Loss with the hard labels.
+        distillation: Loss with the teacher's logits, or None where there is no teacher; alpha is then 0.
+        patience: Loss with the teacher's [CLS] states, or None where it is not wanted; beta is then 0.
+        alpha: Weight of the SOFT loss, from 0 to 1 (some libraries mean the hard one).
+        beta: Weight of the patience loss, 0 or more; it means nothing without that loss's reduction.
+
+    Returns:
+        The total with its parts, unweighted.
+
+    Raises:
+        ValueError: If a weight is set whose part is missing.
+    """
+    if (alpha and distillation is None) or (beta and patience is None):
+        raise ValueError(f"alpha={alpha} or beta={beta} weighs a part that was not computed")
+    total = (1 - alpha) * cross_entropy
+    if distillation is not None:
+        total = total + alpha * distillation
+    if patience is not None:
+        total = total + beta * patience
+    return LossParts(total, cross_entropy, distillation, patience)
+
+
+def _check_same_shape(student: Tensor, teacher: Tensor) -> None:
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f"student and teacher must agree in shape, got {tuple(student.shape)} and {tuple(teacher.shape)}"
+        )
+
+
+def _reduce(values: Tensor, reduction: Reduction) -> Tensor:
+    match reduction:
+        case "element_mean":
+            return values.mean()
+        case "batch_mean":
+            return values.sum() / values.shape[0]
+        case _:
+            raise ValueError(f'reduction must be "batch_mean" or "element_mean", got {reduction!r}')

@@ -1,0 +1,46 @@
+# The only interpreter that is looked up outside .venv; override with `make setup PYTHON=python3.12`.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+CODE := pkd_core tasks flows tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all check lock clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Create .venv with the versions of requirements.lock (minutes, once)
+
+demo: $(STAMP) ## Run the whole pipeline on made-up data in ./demo
+	$(BIN)/pkd demo
+
+test: $(STAMP) ## Run the tests that take seconds each
+	$(BIN)/python -m pytest
+
+test-all: $(STAMP) ## Run all tests, the slow ones too
+	$(BIN)/python -m pytest -m ''
+
+check: $(STAMP) ## Run linter, formatter (as a check), type checker and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+lock: $(STAMP) ## Write the versions that stand in .venv to requirements.lock
+	@{ sed -n '/^#/p' requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+[^+]*$$//'; } > .venv/lock
+	@if grep -n ' @ ' .venv/lock; then echo "Those packages were not installed by name and version: install them so first."; exit 1; fi
+	@cp .venv/lock requirements.lock && touch $(STAMP)
+
+clean: ## Remove .venv and caches; data and artifacts stay
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "pkd needs Python 3.11 or newer, and $(PYTHON) is not: name one with 'make setup PYTHON=/path/to/python3.11'." >&2; exit 1; }
+	@echo "Setting up .venv: pip fetches PyTorch, Prefect, MLflow and what they need. This takes some minutes, once."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@touch $@
+	@echo "Done: .venv is ready."

@@ -1,0 +1,23 @@
+"""Keeps every test offline and away from the user's own Prefect and MLflow state.
+
+Libraries read these settings when they are imported, so they are set here, before any test module is.
+"""
+
+import os
+import tempfile
+
+_prefect_home = tempfile.TemporaryDirectory(prefix="pkd-prefect-", ignore_cleanup_errors=True)
+
+os.environ.update(
+    {
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "PREFECT_HOME": _prefect_home.name,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+)
+for _name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_API_URL", "PREFECT_PROFILE"):
+    os.environ.pop(_name, None)

@@ -68,7 +68,7 @@ def inspect_folder(
     Args:
         folder: The published folder.
         address: What it should be.
-        inputs: Digest of each input as it is now, by name; None to leave them unchecked.
+        inputs: Digest of inputs as they are now, by name; those not named stay unchecked, None checks none.
         deep: Also hash every file; otherwise names and sizes alone.
     """
     if not folder.is_dir():
@@ -121,7 +121,7 @@ def _wrong_bytes(manifest: Manifest, folder: Path) -> str | None:
 
 
 def _changed_input(manifest: Manifest, inputs: Mapping[str, str]) -> str | None:
-    for name in sorted(manifest.inputs.keys() | inputs.keys()):
-        if manifest.inputs.get(name) != inputs.get(name):
+    for name, digest in sorted(inputs.items()):
+        if manifest.inputs.get(name) != digest:
             return f"its input {name} has changed since"
     return None

@@ -76,7 +76,7 @@ class Manifest:
 
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON object."""
-        return asdict(self)
+        return asdict(self) | {"files": [asdict(entry) for entry in self.files]}
 
     @classmethod
     def from_json(cls, value: Any) -> "Manifest":

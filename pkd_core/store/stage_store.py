@@ -45,7 +45,8 @@ class StageStore:
 
         Args:
             address: The stage.
-            inputs: Digest of each input as it is now, by name; one that differs from the one used is STALE.
+            inputs: Digest of inputs as they are now, by name; one that differs from the one used makes the
+                stage STALE, and those not named stay unchecked.
             deep: Also hash every file; otherwise a folder's names and sizes are compared, which is quick.
         """
         return inspect_folder(self.workspace / address.folder, address, inputs, deep)

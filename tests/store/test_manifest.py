@@ -1,0 +1,124 @@
+"""A manifest keeps what it was told, and anything else in its place is refused with a sentence."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pkd_core.errors import StoreError
+from pkd_core.store.manifest import FileEntry, Manifest, read_manifest, write_manifest
+
+MANIFEST = Manifest(
+    task="RTE",
+    stage="tokens",
+    fingerprint="0123456789abcdef",
+    code_version=1,
+    config={"max_length": 128},
+    inputs={"train.tsv": "aa"},
+    files=(FileEntry("dev.parquet", 3, "0" * 32), FileEntry("train/00.parquet", 5, "1" * 32)),
+    facts={"rows": {"train": 2490}},
+    created="2026-01-01T00:00:00+00:00",
+)
+
+
+def test_a_written_manifest_reads_back_equal(tmp_path: Path) -> None:
+    write_manifest(tmp_path, MANIFEST)
+    assert read_manifest(tmp_path) == MANIFEST
+
+
+def test_digest_depends_on_the_published_bytes_alone() -> None:
+    same = replace(
+        MANIFEST, created="later", facts={}, config={}, code_version=9, files=tuple(reversed(MANIFEST.files))
+    )
+    assert same.digest == MANIFEST.digest
+    first = MANIFEST.files[0]
+    for other in (
+        replace(first, name="d.parquet"),
+        replace(first, size=4),
+        replace(first, xxh3="2" * 32),
+    ):
+        assert replace(MANIFEST, files=(other, MANIFEST.files[1])).digest != MANIFEST.digest
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "a/../../x", "/etc/passwd", "", ".", "a//b", "./a", "a/", "a\\b", "a\0b", "manifest.json"],
+)
+def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    value = MANIFEST.to_json()
+    value["files"][0]["name"] = name
+    (tmp_path / "manifest.json").write_text(json.dumps(value), encoding="utf-8")
+    with pytest.raises(StoreError, match="plain path inside its folder"):
+        read_manifest(tmp_path)
+
+
+def test_a_newer_format_asks_for_an_update() -> None:
+    with pytest.raises(StoreError, match="format 1, got 2: update pkd"):
+        Manifest.from_json(MANIFEST.to_json() | {"format_version": 2})
+
+
+@pytest.mark.parametrize("key", list(MANIFEST.to_json()))
+@pytest.mark.parametrize("wrong", [None, True, 1.5, "absent"])
+def test_a_key_that_is_absent_or_of_another_type_is_named(key: str, wrong: Any) -> None:
+    value = MANIFEST.to_json() | {key: wrong}
+    if wrong == "absent":
+        del value[key]
+    with pytest.raises(StoreError, match=f"'{key}' must be of type"):
+        Manifest.from_json(value)
+
+
+@pytest.mark.parametrize("key", ["name", "size", "xxh3"])
+def test_a_file_entry_without_a_key_is_refused(key: str) -> None:
+    value = MANIFEST.to_json()
+    del value["files"][1][key]
+    with pytest.raises(StoreError, match=f"'{key}' must be of type"):
+        Manifest.from_json(value)
+
+
+def test_an_input_without_a_digest_is_refused() -> None:
+    with pytest.raises(StoreError, match="digests in text"):
+        Manifest.from_json(MANIFEST.to_json() | {"inputs": {"train.tsv": None}})
+
+
+def test_a_file_named_twice_is_refused() -> None:
+    value = MANIFEST.to_json()
+    value["files"] = [value["files"][0], value["files"][0]]
+    with pytest.raises(StoreError, match="each file once"):
+        Manifest.from_json(value)
+
+
+@given(garbage=st.binary(max_size=60))
+def test_garbage_bytes_are_refused_with_a_store_error(
+    tmp_path_factory: pytest.TempPathFactory, garbage: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("garbage")
+    (folder / "manifest.json").write_bytes(garbage)
+    with pytest.raises(StoreError):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "7", "null", "{}", "[" * 100_000, '{"files": [1]}'])
+def test_json_that_is_no_manifest_is_refused_with_a_store_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "manifest.json").write_text(text, encoding="utf-8")
+    with pytest.raises(StoreError):
+        read_manifest(tmp_path)
+
+
+@given(cut=st.integers(0, len(json.dumps(MANIFEST.to_json())) - 1))
+def test_a_manifest_cut_anywhere_is_refused(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    (folder / "manifest.json").write_text(json.dumps(MANIFEST.to_json())[:cut], encoding="utf-8")
+    with pytest.raises(StoreError):
+        read_manifest(folder)
+
+
+def test_an_absent_manifest_and_a_folder_in_its_place_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="absent"):
+        read_manifest(tmp_path)
+    (tmp_path / "manifest.json").mkdir()
+    with pytest.raises(StoreError, match="cannot be read"):
+        read_manifest(tmp_path)

@@ -1,0 +1,208 @@
+"""Published stages: found again when whole, refused with a reason when anything about them is not."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pkd_core.errors import StoreError
+from pkd_core.records import StageRecord
+from pkd_core.store.stage_store import Address, StageStatus, StageStore
+
+ADDRESS = Address("data_feat", "RTE", "tokens", "0123456789abcdef")
+FILES = {"train-00000.parquet": b"a" * 5000, "dev-00000.parquet": b"b" * 300, "nested/more/notes.txt": b"c"}
+
+
+def publish(
+    store: StageStore, address: Address = ADDRESS, files: dict[str, bytes] = FILES, inputs: str = "aa"
+) -> StageRecord:
+    with store.writing(address) as work:
+        for name, data in files.items():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            (work / name).write_bytes(data)
+        return store.publish(
+            address, code_version=1, config={"max_length": 128}, inputs={"raw": inputs}, facts={"rows": 3}
+        )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> StageStore:
+    return StageStore(tmp_path / "workspace")
+
+
+def test_a_published_stage_is_done_and_its_record_leads_to_its_files(store: StageStore) -> None:
+    assert store.inspect(ADDRESS).status is StageStatus.MISSING
+    record = publish(store)
+    folder = store.workspace / record.path
+    assert record.path == "data_feat/RTE/tokens-0123456789abcdef" == ADDRESS.folder.as_posix()
+    assert {name: (folder / name).read_bytes() for name in FILES} == FILES
+    inspection = store.inspect(ADDRESS, inputs={"raw": "aa"}, deep=True)
+    assert inspection.status is StageStatus.DONE
+    assert inspection.manifest is not None
+    assert store.record(ADDRESS, inspection.manifest) == record
+    assert record.facts == {"rows": 3}
+    assert [entry.name for entry in inspection.manifest.files] == sorted(FILES)
+
+
+def test_asking_about_a_stage_writes_nothing(store: StageStore) -> None:
+    store.inspect(ADDRESS, inputs={"raw": "aa"}, deep=True)
+    assert not store.workspace.exists()
+
+
+def test_same_bytes_give_the_same_digest_at_another_time_and_place(store: StageStore, tmp_path: Path) -> None:
+    assert publish(store).digest == publish(StageStore(tmp_path / "other"), inputs="bb").digest
+
+
+def test_an_input_rebuilt_with_other_bytes_makes_a_stage_stale_and_is_named(store: StageStore) -> None:
+    publish(store)
+    inspection = store.inspect(ADDRESS, inputs={"raw": "bb"})
+    assert inspection.status is StageStatus.STALE
+    assert "raw" in inspection.reason
+    assert store.inspect(ADDRESS, inputs={}).status is StageStatus.DONE, "an unknown digest is no change"
+
+
+def truncate(folder: Path) -> None:
+    os.truncate(folder / "train-00000.parquet", 4999)
+
+
+def delete(folder: Path) -> None:
+    (folder / "nested/more/notes.txt").unlink()
+
+
+def add_foreign(folder: Path) -> None:
+    (folder / "nested/stranger.tmp").write_bytes(b"")
+
+
+def link_outside(folder: Path) -> None:
+    (folder / "dev-00000.parquet").unlink()
+    (folder / "dev-00000.parquet").symlink_to("/etc/hostname")
+
+
+def garble_manifest(folder: Path) -> None:
+    (folder / "manifest.json").write_bytes(b"\xff\x00 not a manifest")
+
+
+def delete_manifest(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+
+
+def put_file_in_place_of_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_bytes(b"")
+
+
+def put_broken_link_in_place_of_folder(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.symlink_to("nowhere")
+
+
+def leave_folder_by_name(folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace("dev-00000", "../../dev-00000"), encoding="utf-8"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (truncate, "train-00000.parquet has 4999 bytes where 5000"),
+        (delete, "nested/more/notes.txt is absent"),
+        (add_foreign, "nested/stranger.tmp does not belong there"),
+        (link_outside, "dev-00000.parquet is neither a plain file"),
+        (garble_manifest, "manifest.json is not JSON"),
+        (delete_manifest, "manifest.json is absent"),
+        (put_file_in_place_of_folder, "a file stands in the folder's place"),
+        (put_broken_link_in_place_of_folder, "a file stands in the folder's place"),
+        (leave_folder_by_name, "../../dev-00000"),
+    ],
+)
+def test_a_damaged_folder_is_found_without_hashing_and_mended_by_publishing_again(
+    store: StageStore, fault: Callable[[Path], None], said: str
+) -> None:
+    publish(store)
+    fault(store.workspace / ADDRESS.folder)
+    inspection = store.inspect(ADDRESS)
+    assert inspection.status is StageStatus.DAMAGED
+    assert said in inspection.reason
+    publish(store)
+    assert store.inspect(ADDRESS, deep=True).status is StageStatus.DONE
+
+
+def test_a_flipped_bit_is_found_by_hashing_alone(store: StageStore) -> None:
+    publish(store)
+    path = store.workspace / ADDRESS.folder / "train-00000.parquet"
+    data = bytearray(path.read_bytes())
+    data[2500] ^= 1
+    path.write_bytes(data)
+    assert store.inspect(ADDRESS).status is StageStatus.DONE
+    inspection = store.inspect(ADDRESS, deep=True)
+    assert inspection.status is StageStatus.DAMAGED
+    assert "train-00000.parquet has other bytes" in inspection.reason
+
+
+def test_a_folder_copied_to_another_stages_place_is_damaged(store: StageStore) -> None:
+    publish(store)
+    other = Address("data_feat", "RTE", "tokens", "fedcba9876543210")
+    shutil.copytree(store.workspace / ADDRESS.folder, store.workspace / other.folder)
+    inspection = store.inspect(other)
+    assert inspection.status is StageStatus.DAMAGED
+    assert "another stage (RTE tokens 0123456789abcdef)" in inspection.reason
+
+
+def test_a_folder_moved_to_another_disk_and_linked_is_still_done(store: StageStore, tmp_path: Path) -> None:
+    publish(store)
+    folder = store.workspace / ADDRESS.folder
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert store.inspect(ADDRESS, deep=True).status is StageStatus.DONE
+
+
+def test_a_failed_stage_publishes_nothing_and_finds_its_files_again(store: StageStore) -> None:
+    with pytest.raises(ValueError, match="the stage's own"), store.writing(ADDRESS) as work:
+        (work / "train-00000.parquet").write_bytes(b"half")
+        raise ValueError("the stage's own")
+    assert store.inspect(ADDRESS).status is StageStatus.MISSING
+    with store.writing(ADDRESS) as work:
+        assert (work / "train-00000.parquet").read_bytes() == b"half"
+
+
+def test_facts_that_json_cannot_say_publish_nothing_and_keep_the_work(store: StageStore) -> None:
+    with pytest.raises(ValueError, match="JSON"), store.writing(ADDRESS) as work:
+        (work / "file").write_bytes(b"1")
+        store.publish(ADDRESS, code_version=1, config={}, inputs={}, facts={"score": float("nan")})
+    assert store.inspect(ADDRESS).status is StageStatus.MISSING
+    assert publish(store).path
+
+
+def test_a_replaced_copy_is_kept_aside_whole(store: StageStore) -> None:
+    for text in (b"first", b"second", b"third"):
+        publish(store, files={"file": text})
+    aside = store.workspace / "data_feat/RTE/.aside"
+    assert sorted((folder / "file").read_bytes() for folder in aside.iterdir()) == [b"first", b"second"]
+    assert all(folder.name.startswith("tokens-0123456789abcdef-2") for folder in aside.iterdir())
+    assert (store.workspace / ADDRESS.folder / "file").read_bytes() == b"third"
+
+
+def test_publishing_leaves_no_work_folder(store: StageStore) -> None:
+    publish(store)
+    with store.writing(ADDRESS):
+        pass
+    work = store.workspace / "data_feat/RTE/.work"
+    assert [path.name for path in work.iterdir()] == ["tokens-0123456789abcdef.lock"]
+
+
+def test_a_link_in_the_work_folder_is_not_published(store: StageStore) -> None:
+    with pytest.raises(StoreError, match="neither a plain file"), store.writing(ADDRESS) as work:
+        (work / "link").symlink_to("/etc/hostname")
+        store.publish(ADDRESS, code_version=1, config={}, inputs={}, facts={})
+
+
+@pytest.mark.parametrize("part", ["../x", "a/b", "", ".work", "a b"])
+def test_an_address_is_made_of_plain_names(part: str) -> None:
+    with pytest.raises(AssertionError):
+        Address("artifacts", part, "teacher", "0123456789abcdef")
+    with pytest.raises(AssertionError):
+        Address("artifacts", "RTE", part, "0123456789abcdef")

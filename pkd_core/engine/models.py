@@ -160,12 +160,10 @@ def _load(folder: Path, config: BertConfig) -> tuple[BertForSequenceClassificati
     if not any((folder / name).is_file() for name in _WEIGHT_FILES):
         if (folder / "pytorch_model.bin").is_file():
             raise ModelError(
-                f"{folder}: expected model.safetensors, found pickled weights; load them once with transformers "
-                "and save them with save_pretrained"
+                f"{folder}: expected model.safetensors, found pickled weights; load them once with "
+                "transformers and save them with save_pretrained"
             )
-        raise ModelError(
-            f"{folder}: expected weights in model.safetensors, found none; fetch the model again"
-        )
+        raise ModelError(f"{folder}: expected model.safetensors, found no weights; fetch the model again")
     try:
         with _quiet_transformers():
             loaded: Any = BertForSequenceClassification.from_pretrained(

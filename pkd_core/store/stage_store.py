@@ -1,7 +1,7 @@
 """The stage store: results of stages in folders addressed by what they were made from."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from pkd_core.store.inspection import Inspection, StageStatus, inspect_folder
 from pkd_core.store.lock import exclusive
 from pkd_core.store.manifest import Manifest
 from pkd_core.store.publish import entries_of, publish_folder
+from pkd_core.store.work import leave_work, prepare_work
 
 __all__ = ["Address", "Inspection", "StageStatus", "StageStore"]
 
@@ -63,11 +64,16 @@ class StageStore:
         )
 
     @contextmanager
-    def writing(self, address: Address) -> Iterator[Path]:
-        """Hold the stage's lock and yield its work folder, with whatever an interrupted writer left there.
+    def writing(self, address: Address, inputs: Mapping[str, str]) -> Iterator[Path]:
+        """Hold the stage's lock and yield its work folder, with what an interrupted writer left there.
 
         Whoever had to wait for the lock should inspect again: the other may have published meanwhile. The
-        work folder stays when the body fails, so that the stage can resume.
+        work folder stays when the body fails, so that the stage can resume; work begun from other inputs is
+        cleared away, because what it holds would not fit what comes.
+
+        Args:
+            address: The stage.
+            inputs: Digest of each input as it is now, by name.
 
         Raises:
             StoreError: If the folder cannot be made, or the body meets a full, read-only or broken disk.
@@ -77,14 +83,12 @@ class StageStore:
             work.parent.mkdir(parents=True, exist_ok=True)
         with exclusive(work, f"{address.task} {address.stage}"):
             with file_faults("write", work):
-                work.mkdir(exist_ok=True)
+                prepare_work(work, inputs)
             try:
                 with disk_faults("write", work):
                     yield work
             finally:
-                # Only an empty folder goes: there is nothing to resume in it.
-                with suppress(OSError):
-                    work.rmdir()
+                leave_work(work)
 
     def publish(
         self,

@@ -18,7 +18,7 @@ address = Address("artifacts", "RTE", "teacher", "0123456789abcdef")
 
 def publish(workspace, text):
     store = StageStore(workspace)
-    with store.writing(address) as work:
+    with store.writing(address, {}) as work:
         (work / "nested").mkdir(exist_ok=True)
         (work / "nested" / "file").write_text(text)
         (work / "other").write_text(text)
@@ -56,7 +56,7 @@ def test_a_publisher_killed_at_any_operation_leaves_the_old_copy_none_or_the_new
         text = file.read_text(encoding="utf-8") if status is StageStatus.DONE else ""
         seen.add((status, text))
         if text != "new":
-            with store.writing(ADDRESS) as work:
+            with store.writing(ADDRESS, {}) as work:
                 (work / "again").write_bytes(b"")
                 store.publish(ADDRESS, code_version=1, config={}, inputs={}, facts={})
             assert store.inspect(ADDRESS, deep=True).status is StageStatus.DONE

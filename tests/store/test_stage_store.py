@@ -18,7 +18,7 @@ FILES = {"train-00000.parquet": b"a" * 5000, "dev-00000.parquet": b"b" * 300, "n
 def publish(
     store: StageStore, address: Address = ADDRESS, files: dict[str, bytes] = FILES, inputs: str = "aa"
 ) -> StageRecord:
-    with store.writing(address) as work:
+    with store.writing(address, {}) as work:
         for name, data in files.items():
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_bytes(data)
@@ -161,16 +161,16 @@ def test_a_folder_moved_to_another_disk_and_linked_is_still_done(store: StageSto
 
 
 def test_a_failed_stage_publishes_nothing_and_finds_its_files_again(store: StageStore) -> None:
-    with pytest.raises(ValueError, match="the stage's own"), store.writing(ADDRESS) as work:
+    with pytest.raises(ValueError, match="the stage's own"), store.writing(ADDRESS, {}) as work:
         (work / "train-00000.parquet").write_bytes(b"half")
         raise ValueError("the stage's own")
     assert store.inspect(ADDRESS).status is StageStatus.MISSING
-    with store.writing(ADDRESS) as work:
+    with store.writing(ADDRESS, {}) as work:
         assert (work / "train-00000.parquet").read_bytes() == b"half"
 
 
 def test_facts_that_json_cannot_say_publish_nothing_and_keep_the_work(store: StageStore) -> None:
-    with pytest.raises(ValueError, match="JSON"), store.writing(ADDRESS) as work:
+    with pytest.raises(ValueError, match="JSON"), store.writing(ADDRESS, {}) as work:
         (work / "file").write_bytes(b"1")
         store.publish(ADDRESS, code_version=1, config={}, inputs={}, facts={"score": float("nan")})
     assert store.inspect(ADDRESS).status is StageStatus.MISSING
@@ -188,14 +188,14 @@ def test_a_replaced_copy_is_kept_aside_whole(store: StageStore) -> None:
 
 def test_publishing_leaves_no_work_folder(store: StageStore) -> None:
     publish(store)
-    with store.writing(ADDRESS):
+    with store.writing(ADDRESS, {}):
         pass
     work = store.workspace / "data_feat/RTE/.work"
     assert [path.name for path in work.iterdir()] == ["tokens-0123456789abcdef.lock"]
 
 
 def test_a_link_in_the_work_folder_is_not_published(store: StageStore) -> None:
-    with pytest.raises(StoreError, match="neither a plain file"), store.writing(ADDRESS) as work:
+    with pytest.raises(StoreError, match="neither a plain file"), store.writing(ADDRESS, {}) as work:
         (work / "link").symlink_to("/etc/hostname")
         store.publish(ADDRESS, code_version=1, config={}, inputs={}, facts={})
 

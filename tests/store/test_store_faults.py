@@ -69,12 +69,12 @@ def test_a_disk_that_fills_up_while_a_stage_works_is_named(
 ) -> None:
     store = StageStore(small_disk)
     said = r"No space left on device.*free some disk space"
-    with pytest.raises(StoreError, match=said), store.writing(ADDRESS) as work:
+    with pytest.raises(StoreError, match=said), store.writing(ADDRESS, {}) as work:
         (work / "finished").write_bytes(b"kept")
         write(work / "large")
     assert (small_disk / ADDRESS.work_folder / "finished").read_bytes() == b"kept"
     (small_disk / ADDRESS.work_folder / "large").unlink(missing_ok=True)
-    with store.writing(ADDRESS) as work:
+    with store.writing(ADDRESS, {}) as work:
         assert (work / "finished").exists()
         store.publish(ADDRESS, code_version=1, config={}, inputs={}, facts={})
     assert store.inspect(ADDRESS, deep=True).status is StageStatus.DONE
@@ -82,10 +82,13 @@ def test_a_disk_that_fills_up_while_a_stage_works_is_named(
 
 def test_a_disk_too_full_for_the_manifest_keeps_the_old_copy(small_disk: Path) -> None:
     store = StageStore(small_disk)
-    with store.writing(ADDRESS) as work:
+    with store.writing(ADDRESS, {}) as work:
         (work / "file").write_bytes(b"old")
         store.publish(ADDRESS, code_version=1, config={}, inputs={}, facts={})
-    with pytest.raises(StoreError, match=r"needs to publish .*No space left"), store.writing(ADDRESS) as work:
+    with (
+        pytest.raises(StoreError, match=r"needs to publish .*No space left"),
+        store.writing(ADDRESS, {}) as work,
+    ):
         (work / "file").write_bytes(b"new")
         with pytest.raises(OSError, match="No space left"), (small_disk / "filler").open("wb") as filler:
             while True:
@@ -100,7 +103,7 @@ def test_a_file_over_the_quota_is_named(tmp_path: Path) -> None:
     store = StageStore(tmp_path)
     with (
         pytest.raises(StoreError, match="File too large"),
-        store.writing(ADDRESS) as work,
+        store.writing(ADDRESS, {}) as work,
         largest_file(100_000),
     ):
         (work / "large").write_bytes(b"x" * 1_000_000)
@@ -113,7 +116,7 @@ def test_a_read_only_disk_is_named(small_disk: Path) -> None:
     store = StageStore(small_disk / "workspace")
     assert store.inspect(ADDRESS).status is StageStatus.MISSING
     said = r"Read-only file system.*choose another workspace"
-    with pytest.raises(StoreError, match=said), store.writing(ADDRESS):
+    with pytest.raises(StoreError, match=said), store.writing(ADDRESS, {}):
         raise AssertionError("the body must not run")
 
 
@@ -123,7 +126,7 @@ def test_a_file_where_a_folder_is_needed_is_named(tmp_path: Path, blocked: str) 
     (tmp_path / blocked).write_bytes(b"")
     store = StageStore(tmp_path)
     assert store.inspect(ADDRESS).status is StageStatus.MISSING
-    with pytest.raises(StoreError, match="move away the file"), store.writing(ADDRESS):
+    with pytest.raises(StoreError, match="move away the file"), store.writing(ADDRESS, {}):
         raise AssertionError("the body must not run")
 
 
@@ -132,10 +135,10 @@ def test_a_file_where_the_work_folder_is_needed_is_named_and_frees_the_lock(tmp_
     work = tmp_path / ADDRESS.work_folder
     work.parent.mkdir(parents=True)
     work.write_bytes(b"")
-    with pytest.raises(StoreError, match="move away the file"), store.writing(ADDRESS):
+    with pytest.raises(StoreError, match="move away the file"), store.writing(ADDRESS, {}):
         raise AssertionError("the body must not run")
     work.unlink()
-    with store.writing(ADDRESS) as found:
+    with store.writing(ADDRESS, {}) as found:
         assert found == work
 
 
@@ -144,7 +147,7 @@ def test_a_file_where_replaced_copies_go_keeps_both_copies(tmp_path: Path) -> No
     for text in ("old", "new"):
         if text == "new":
             (tmp_path / ADDRESS.aside_folder).write_bytes(b"")
-        with store.writing(ADDRESS) as work:
+        with store.writing(ADDRESS, {}) as work:
             (work / "file").write_text(text, encoding="utf-8")
             if text == "old":
                 store.publish(ADDRESS, code_version=1, config={}, inputs={}, facts={})
@@ -163,5 +166,5 @@ def test_a_workspace_that_is_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_stages_own_errors_pass_unchanged(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), StageStore(tmp_path).writing(ADDRESS) as work:
+    with pytest.raises(FileNotFoundError), StageStore(tmp_path).writing(ADDRESS, {}) as work:
         (work / "absent").read_bytes()

@@ -21,7 +21,7 @@ import sys, time
 from pathlib import Path
 from pkd_core.store.stage_store import Address, StageStore
 address = Address("artifacts", "RTE", "teacher", "0123456789abcdef")
-with StageStore(Path(sys.argv[1])).writing(address) as work:
+with StageStore(Path(sys.argv[1])).writing(address, {}) as work:
     (work / "half").write_text("half")
     print("held", flush=True)
     time.sleep(60)
@@ -33,7 +33,7 @@ import sys, time
 from pathlib import Path
 from pkd_core.store.stage_store import Address, StageStatus, StageStore
 store, address = StageStore(Path(sys.argv[1])), Address("artifacts", "RTE", "teacher", "0123456789abcdef")
-with store.writing(address) as work:
+with store.writing(address, {}) as work:
     if store.inspect(address).status is StageStatus.DONE:
         print("waited")
     else:
@@ -68,7 +68,7 @@ def test_a_killed_holder_frees_the_lock_at_once_and_leaves_its_work(
     got: list[float] = []
 
     def wait_for_lock() -> None:
-        with StageStore(tmp_path).writing(ADDRESS) as work:
+        with StageStore(tmp_path).writing(ADDRESS, {}) as work:
             got.append(time.monotonic())
             assert (work / "half").read_text(encoding="utf-8") == "half"
 
@@ -98,7 +98,7 @@ def test_two_threads_of_one_process_take_turns(tmp_path: Path) -> None:
     store, inside, most = StageStore(tmp_path), [0], [0]
 
     def work() -> None:
-        with store.writing(ADDRESS):
+        with store.writing(ADDRESS, {}):
             inside[0] += 1
             most[0] = max(most[0], inside[0])
             time.sleep(0.05)
@@ -115,7 +115,7 @@ def test_two_threads_of_one_process_take_turns(tmp_path: Path) -> None:
 def test_another_address_does_not_wait(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
     other = Address("artifacts", "RTE", "student", "0123456789abcdef")
     begin = time.monotonic()
-    with StageStore(tmp_path).writing(other):
+    with StageStore(tmp_path).writing(other, {}):
         assert time.monotonic() - begin < 5
     assert holder.poll() is None
 
@@ -128,7 +128,7 @@ def test_a_broken_note_of_the_holder_disturbs_nobody(
     (tmp_path / "artifacts/RTE/.work/teacher-0123456789abcdef.holder").write_bytes(note)
     timer = threading.Timer(0.2, holder.kill)
     timer.start()
-    with StageStore(tmp_path).writing(ADDRESS):
+    with StageStore(tmp_path).writing(ADDRESS, {}):
         pass
     timer.join()
     assert "waits for another process" in caplog.text

@@ -1,4 +1,4 @@
-"""The table of tasks agrees with GLUE's files and server; a user's task.toml is read, or refused with a reason."""
+"""The table of tasks agrees with GLUE's files and server; a user's own task.toml is read or refused."""
 
 from pathlib import Path
 

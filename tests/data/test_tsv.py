@@ -1,4 +1,4 @@
-"""The TSV reader keeps every character of a good file and turns every fault into a DataError with its line."""
+"""The TSV reader keeps all characters of a good file and turns every fault into a DataError with its line."""
 
 import re
 from pathlib import Path

@@ -4,7 +4,7 @@ A setting's dotted key is its path here, such as `student.learning_rate` or `dis
 `pkd run`, the deployment's parameters, Python, and MLflow's parameter names.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt
 
@@ -89,3 +89,34 @@ class EvaluationConfig(Section):
 
     batch_size: PositiveInt = 64
     speed_repeats: PositiveInt = 5
+
+
+class Settings(Section):
+    """All the settings that the stages of one model read."""
+
+    tokens: TokensConfig = TokensConfig()
+    teacher: TeacherConfig = TeacherConfig()
+    student: StudentConfig = StudentConfig()
+    distill: DistillConfig = DistillConfig()
+    states: StatesConfig = StatesConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+
+Method = Literal["finetune", "kd", "pkd-skip", "pkd-last"]
+METHODS: tuple[Method, ...] = ("finetune", "kd", "pkd-skip", "pkd-last")
+DEFAULT_MODEL = "google-bert/bert-base-uncased"
+
+
+class RunConfig(Section):
+    """What one run is asked for.
+
+    `student_layers` None means half the teacher's depth. `settings` maps dotted keys to values; they come before the
+    presets, which come before the defaults.
+    """
+
+    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = METHODS
+    student_layers: tuple[PositiveInt, ...] | None = None
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (42,)
+    model: str = DEFAULT_MODEL
+    settings: dict[str, Any] = {}

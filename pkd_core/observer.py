@@ -41,4 +41,6 @@ class LogObserver:
         now = time.monotonic()
         if now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            logger.info("%s: %d of %d %s (%.0f %%)", self._name, done, total, unit, 100 * done / max(total, 1))
+            logger.info(
+                "%s: %d of %d %s (%.0f %%)", self._name, done, total, unit, 100 * done / max(total, 1)
+            )

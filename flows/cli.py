@@ -1,0 +1,180 @@
+"""The command line `pkd`."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import terminal
+from flows.environment import prepare_environment
+from flows.latest import latest_report
+from flows.request import Request
+from pkd_core.errors import PkdError
+
+app = typer.Typer(
+    help="Compress BERT by Patient Knowledge Distillation, as a cached, tracked pipeline.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[TASK]... [key=value]...", help="Tasks, and settings by dotted key."),
+]
+Workspace = Annotated[Path, typer.Option(help="Folder that holds data_raw, data_feat and artifacts.")]
+Methods = Annotated[
+    str | None, typer.Option(help="Comma-separated: finetune, kd, pkd-skip, pkd-last. Default: all.")
+]
+Layers = Annotated[
+    str | None, typer.Option(help="Comma-separated student depths. Default: half the teacher's.")
+]
+Seeds = Annotated[str, typer.Option(help="Comma-separated; one student a seed.")]
+Model = Annotated[
+    str | None, typer.Option(help="Pretrained BERT: a folder, or a name on the Hugging Face hub.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
+Deep = Annotated[bool, typer.Option("--deep", help="Hash every published file instead of comparing sizes.")]
+Here = Path()
+
+
+@app.command()
+def demo(workspace: Workspace = Path("demo")) -> None:
+    """Run the whole pipeline offline on a small task and model of its own; about three minutes on two cores."""
+    from flows.demo import demo_request
+
+    prepare_environment(workspace)
+    _run(demo_request(workspace), next_steps=terminal.after_demo(workspace))
+
+
+@app.command()
+def run(
+    words: Words = None,
+    methods: Methods = None,
+    student_layers: Layers = None,
+    seeds: Seeds = "42",
+    model: Model = None,
+    workspace: Workspace = Here,
+    device: Device = "auto",
+    deep: Deep = False,
+) -> None:
+    """Train and distil for the named tasks, computing only what is not done."""
+    prepare_environment(workspace)
+    _run(Request.parse(words, methods, student_layers, seeds, model, workspace, device, deep))
+
+
+@app.command()
+def plan(
+    words: Words = None,
+    methods: Methods = None,
+    student_layers: Layers = None,
+    seeds: Seeds = "42",
+    model: Model = None,
+    workspace: Workspace = Here,
+    deep: Deep = False,
+) -> None:
+    """Show what `run` would do with the same arguments, what is done, and why."""
+    from pkd_core.plan import make_plan
+
+    request = Request.parse(words, methods, student_layers, seeds, model, workspace, "auto", deep)
+    terminal.show_plan(make_plan(request.run, workspace, deep))
+
+
+@app.command()
+def verify(workspace: Workspace = Here) -> None:
+    """Hash every published file and name what is damaged; exit status 1 if anything is."""
+    from pkd_core.store.scan import verify_all
+
+    start = time.monotonic()
+    checked = list(verify_all(workspace))
+    if not terminal.show_verified(checked, time.monotonic() - start):
+        raise typer.Exit(1)
+
+
+@app.command()
+def fetch(
+    tasks: Annotated[list[str], typer.Argument(help="GLUE tasks.")], workspace: Workspace = Here
+) -> None:
+    """Download GLUE tasks from the Hugging Face hub into data_raw, overwriting nothing."""
+    from pkd_core.data.fetch import fetch as fetch_task
+
+    for task in tasks:
+        for path in fetch_task(task, workspace / "data_raw"):
+            typer.echo(f"wrote {path}")
+
+
+@app.command()
+def presets() -> None:
+    """List the published settings by task, method and student depth, each with the row that it comes from."""
+    from pkd_core.presets import all_presets
+
+    terminal.show_presets(all_presets())
+
+
+@app.command()
+def report(workspace: Workspace = Here) -> None:
+    """Show the table of the workspace's latest run, and where its report lies."""
+    folder = latest_report(workspace)
+    if folder is None:
+        raise PkdError(
+            f"there is no report in {workspace.resolve()} yet; make one with `pkd run TASK` or `pkd demo`."
+        )
+    terminal.show_report(folder)
+
+
+@app.command()
+def up(
+    words: Words = None,
+    methods: Methods = None,
+    student_layers: Layers = None,
+    seeds: Seeds = "42",
+    model: Model = None,
+    workspace: Workspace = Here,
+    device: Device = "auto",
+    prefect_port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
+) -> None:
+    """Start what `prefect deployment run pkd/full-glue` needs; the arguments become the deployment's defaults."""
+    from flows.up import serve_until_stopped
+
+    prepare_environment(workspace)
+    request = Request.parse(
+        words, methods, student_layers, seeds, model, workspace, device, False, default_all=True
+    )
+    serve_until_stopped(request, prefect_port, mlflow_port)
+
+
+def _run(request: Request, next_steps: str = "") -> None:
+    """Check everything that can be checked, then run the flow here and show its report."""
+    from flows.environment import choose_server
+    from flows.prepare import prepare
+
+    terminal.show_counts(prepare(request.run, request.workspace, request.deep))
+    server = choose_server()
+    terminal.show_server(server)
+    from flows.pkd import pkd
+
+    state = pkd(**request.parameters(), return_state=True)
+    folder = latest_report(request.workspace)
+    if folder is not None:
+        terminal.show_report(folder)
+    typer.echo(next_steps)
+    if not state.is_completed():
+        raise PkdError(state.message or state.name)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a user's mistake ends in one sentence and exit status 2."""
+    _exit_with_sentence(lambda: app(args=arguments, prog_name="pkd"))
+
+
+def _exit_with_sentence(call: Callable[[], None]) -> None:
+    try:
+        call()
+    except PkdError as error:
+        typer.echo(f"pkd: {error}", err=True)
+        sys.exit(2)

@@ -1,0 +1,127 @@
+"""The flow `pkd`: every stage of every task submitted at once, each waiting only for its own inputs."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, get_client
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+
+from flows.pages import show_plan, show_report
+from flows.prepare import prepare
+from flows.summary import count_done, name_failures
+from pkd_core.chain import draw_report
+from pkd_core.config import DEFAULT_MODEL, METHODS, RunConfig
+from pkd_core.data.glue import GLUE_TASKS
+from pkd_core.errors import PkdError
+from pkd_core.overrides import build_run_config
+from pkd_core.plan import Plan, PlannedStage
+from pkd_core.records import StageRecord
+from pkd_core.stage import Stage, StageKind
+from pkd_core.stages.job import Context
+from pkd_core.store.stage_store import StageStatus
+from tasks.run_stage import DEVICE_LIMIT, task_for
+
+logger = logging.getLogger(__name__)
+
+Future = PrefectFuture[Any]
+
+
+@flow(name="pkd", flow_run_name="pkd {tasks}", validate_parameters=False)
+def pkd(
+    tasks: Sequence[str] = tuple(GLUE_TASKS),
+    methods: Sequence[str] = METHODS,
+    student_layers: Sequence[int] | None = None,
+    seeds: Sequence[int] = (42,),
+    model: str = DEFAULT_MODEL,
+    settings: Mapping[str, Any] | None = None,
+    workspace: str = ".",
+    device: str = "auto",
+    deep: bool = False,
+) -> State[Any]:
+    """Distil students for every task, running only the stages that are not done.
+
+    Args:
+        tasks: GLUE tasks, or the user's own folders in data_raw.
+        methods: Any of finetune, kd, pkd-skip, pkd-last.
+        student_layers: Depths of the students; half the teacher's when None.
+        seeds: One student a seed for every method and depth.
+        model: Pretrained BERT, a folder or a name on the Hugging Face hub.
+        settings: Dotted keys over the presets, such as {"distill.temperature": 5}.
+        workspace: Folder that holds data_raw, data_feat and artifacts.
+        device: "auto", or a torch device such as "cuda:0".
+        deep: Hash every published file before taking it as whole.
+
+    Returns:
+        A completed state, or a failed one that names each root cause.
+    """
+    root = Path(workspace).resolve()
+    try:
+        run = build_run_config(
+            tasks=tasks,
+            methods=methods,
+            student_layers=student_layers,
+            seeds=seeds,
+            model=model,
+            settings=settings or {},
+        )
+        plan = prepare(run, root, deep)
+    except PkdError as error:
+        return Failed(message=str(error))
+    show_plan(plan)
+    _limit_device()
+    context = Context(root, plan.model.folder, device, deep)
+    futures = _submit(plan, context)
+    for future in futures.values():
+        future.wait()
+    failures = name_failures(futures)
+    report = _report(run, plan, context, futures, failures)
+    if report is not None:
+        show_report(root, report)
+    message = count_done(plan, failures)
+    return Failed(message=message) if failures or report is None else Completed(message=message)
+
+
+def _submit(plan: Plan, context: Context) -> dict[str, Future]:
+    """Submit every stage but the report, in the plan's order, and return its future by the stage's key."""
+    futures: dict[str, Future] = {}
+    for planned in plan.stages:
+        if planned.stage.kind is not StageKind.REPORT:
+            futures[planned.stage.key] = _submit_one(planned, context, futures)
+    return futures
+
+
+def _submit_one(planned: PlannedStage, context: Context, futures: Mapping[str, Future]) -> Future:
+    stage = planned.stage
+    task = task_for(stage, context.workspace, refresh=planned.status is not StageStatus.DONE)
+    inputs = {part: futures[key] for part, key in stage.inputs.items()}
+    future: Future = task.submit(
+        stage=stage, inputs=inputs, context=context, flow_run=str(flow_run.get_name())
+    )
+    return future
+
+
+def _report(
+    run: RunConfig, plan: Plan, context: Context, futures: Mapping[str, Future], failures: Mapping[str, str]
+) -> StageRecord | None:
+    """Report over the evaluations that completed; None if there is none, or the report itself failed."""
+    planned = plan.stages[-1]
+    evaluations = [one.stage for one in plan.stages if one.stage.kind is StageKind.EVALUATION]
+    completed = [stage for stage in evaluations if futures[stage.key].state.is_completed()]
+    if not completed:
+        return None
+    if failures:
+        partial: Stage = draw_report(run, completed, failures, plan.model.num_layers)
+        planned = PlannedStage(partial, StageStatus.MISSING, "some chains failed")
+    future = _submit_one(planned, context, futures)
+    future.wait()
+    return StageRecord.from_json(future.result()) if future.state.is_completed() else None
+
+
+def _limit_device() -> None:
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(DEVICE_LIMIT, 1)

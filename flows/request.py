@@ -1,0 +1,61 @@
+"""What a command line asks for: a checked run, and where to work."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pkd_core.config import DEFAULT_MODEL, METHODS, RunConfig
+from pkd_core.data.glue import GLUE_TASKS
+from pkd_core.errors import ConfigError
+from pkd_core.overrides import build_run_config, parse_assignments
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run and where it works."""
+
+    run: RunConfig
+    workspace: Path
+    device: str
+    deep: bool
+
+    @classmethod
+    def parse(
+        cls,
+        words: list[str] | None,
+        methods: str | None,
+        student_layers: str | None,
+        seeds: str,
+        model: str | None,
+        workspace: Path,
+        device: str,
+        deep: bool,
+        default_all: bool = False,
+    ) -> "Request":
+        """Read the command line's words.
+
+        Raises:
+            ConfigError: No task is named, or something named is unknown or out of range.
+        """
+        tasks = [word for word in words or [] if "=" not in word]
+        if not tasks and not default_all:
+            raise ConfigError(
+                f"name at least one task, such as `pkd run RTE`; GLUE's are {', '.join(GLUE_TASKS)}."
+            )
+        run = build_run_config(
+            tasks=tasks or list(GLUE_TASKS),
+            methods=methods.split(",") if methods else METHODS,
+            student_layers=student_layers.split(",") if student_layers else None,
+            seeds=seeds.split(","),
+            model=model or DEFAULT_MODEL,
+            settings=parse_assignments(word for word in words or [] if "=" in word),
+        )
+        return cls(run, workspace, device, deep)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the flow's parameters, as JSON values."""
+        return self.run.model_dump(mode="json") | {
+            "workspace": str(self.workspace.resolve()),
+            "device": self.device,
+            "deep": self.deep,
+        }

@@ -1,0 +1,90 @@
+"""What the command line shows."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pkd_core.plan import Plan
+from pkd_core.presets import ListedPreset
+from pkd_core.store.scan import Verified
+from pkd_core.store.stage_store import StageStatus
+
+_STYLES = {
+    StageStatus.DONE: "green",
+    StageStatus.MISSING: "yellow",
+    StageStatus.DAMAGED: "red",
+    StageStatus.STALE: "magenta",
+}
+
+
+def show_plan(plan: Plan) -> None:
+    """Show each stage's status and why."""
+    table = Table("stage", "status", "why", "fingerprint", box=None, pad_edge=False)
+    for one in plan.stages:
+        style = _STYLES[one.status]
+        table.add_row(one.stage.key, f"[{style}]{one.status.value}[/]", one.reason, one.stage.fingerprint)
+    Console().print(table)
+    show_counts(plan)
+
+
+def show_counts(plan: Plan) -> None:
+    """Show how many stages are done and how many are not."""
+    counts = Counter(one.status.value for one in plan.stages)
+    parts = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    typer.echo(f"{len(plan.stages)} stages: {parts}")
+
+
+def show_server(url: str | None) -> None:
+    """Say which Prefect server keeps the run."""
+    typer.echo(
+        f"this run shows at {url.removesuffix('/api')}"
+        if url
+        else "no Prefect server is up: starting one inside this process"
+    )
+
+
+def show_report(folder: Path) -> None:
+    """Show the report's table and where its files are."""
+    typer.echo("\n" + (folder / "report.txt").read_text(encoding="utf-8"))
+    typer.echo(f"report: {folder / 'report.md'} (and report.json, report.png)")
+
+
+def show_presets(presets: Iterable[ListedPreset]) -> None:
+    """Show each published setting with the row that it comes from."""
+    table = Table(
+        "task", "method", "layers", "lr", "T", "alpha", "beta", "normalize", "row", box=None, pad_edge=False
+    )
+    for listed in presets:
+        values = listed.preset.settings
+        section = "teacher" if listed.method == "teacher" else "student"
+        keys = ("distill.temperature", "distill.alpha", "distill.beta", "distill.normalize")
+        depths = f"{listed.num_layers}" + ("" if section == "teacher" else f" <- {listed.num_teacher_layers}")
+        cells = [values[f"{section}.learning_rate"], *(values.get(key, "") for key in keys)]
+        table.add_row(listed.task, listed.method, depths, *map(str, cells), listed.preset.source)
+    Console(width=max(Console().width, 150)).print(table)
+
+
+def show_verified(checked: Sequence[Verified], seconds: float) -> bool:
+    """Show what a check of all published stages found, and say whether all are whole."""
+    damaged = [one for one in checked if one.inspection.status is not StageStatus.DONE]
+    for one in damaged:
+        typer.echo(f"{one.folder}: {one.inspection.reason}")
+    gigabytes = sum(one.num_bytes for one in checked) / 1e9
+    typer.echo(
+        f"{len(checked)} published stages, {len(damaged)} damaged; hashed {gigabytes:.2f} GB in {seconds:.1f} s "
+        f"({gigabytes / max(seconds, 1e-9):.1f} GB/s)"
+    )
+    return not damaged
+
+
+def after_demo(workspace: Path) -> str:
+    """Return where to look after the demo."""
+    return f"""
+Next:
+    pkd up --workspace {workspace}     the runs' curves, models and figures in MLflow, the stages in Prefect
+    pkd plan RTE                      what a run on your own copy of GLUE would do (data_raw/RTE/*.tsv)
+    pkd demo                          again: everything is cached"""

@@ -1,0 +1,173 @@
+"""The chain of stages that one GLUE task needs, from raw files to evaluations, and the report over all chains."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pkd_core.config import Method, RunConfig, Section, Settings
+from pkd_core.data.glue import Task
+from pkd_core.errors import ConfigError
+from pkd_core.method.layer_map import last_layers, skip_layers
+from pkd_core.overrides import build_settings
+from pkd_core.presets import preset_for
+from pkd_core.sources import PretrainedModel
+from pkd_core.stage import Stage, StageKind, make_stage
+
+_LAYER_MAPS = {"pkd-skip": skip_layers, "pkd-last": last_layers}
+
+
+def draw_stages(
+    run: RunConfig, tasks: list[Task], raw_hashes: Mapping[str, Mapping[str, str]], model: PretrainedModel
+) -> list[Stage]:
+    """Return every stage of a run, each after its inputs, the report last.
+
+    Raises:
+        ConfigError: A setting is unknown or out of range, or a depth does not fit the teacher's.
+    """
+    stages = [stage for task in tasks for stage in _draw_chain(run, task, raw_hashes[task.name], model)]
+    evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
+    return [*stages, draw_report(run, evaluations, {}, model.num_layers)]
+
+
+def draw_report(
+    run: RunConfig, evaluations: Sequence[Stage], failures: Mapping[str, str], num_teacher_layers: int
+) -> Stage:
+    """Return the report over some evaluations, naming the chains that failed and why."""
+    presets = {stage.key: _describe_preset(run, stage, num_teacher_layers) for stage in evaluations}
+    config = {"presets": presets, "failures": dict(failures)}
+    inputs = {stage.key: stage for stage in evaluations}
+    return make_stage(StageKind.REPORT, "reports", "report", config, inputs, {})
+
+
+def _draw_chain(
+    run: RunConfig, task: Task, raw_hashes: Mapping[str, str], model: PretrainedModel
+) -> Iterator[Stage]:
+    settings = _settings_for(run, task, "teacher", model.num_layers, model)
+    tokens = _draw_tokens(task, raw_hashes, settings, model)
+    teacher = make_stage(
+        StageKind.TEACHER,
+        task.name,
+        "teacher",
+        {"method": "teacher", "num_layers": model.num_layers, "training": _dump(settings.teacher)},
+        {"tokens": tokens},
+        {"pretrained": model.weights},
+    )
+    states = make_stage(
+        StageKind.STATES,
+        task.name,
+        "teacher-states",
+        {"states": _dump(settings.states)},
+        {"tokens": tokens, "teacher": teacher},
+        {},
+    )
+    yield from (tokens, teacher, _draw_evaluation(teacher, teacher, tokens, settings))
+    if any(method != "finetune" for method in run.methods):
+        yield states
+    inputs = {"tokens": tokens, "teacher": teacher, "states": states}
+    for num_layers in run.student_layers or (model.num_layers // 2,):
+        for method in run.methods:
+            settings = _settings_for(run, task, method, num_layers, model)
+            for seed in run.seeds:
+                student = _draw_student(method, num_layers, seed, settings, inputs, model)
+                yield from (student, _draw_evaluation(student, teacher, tokens, settings))
+
+
+def _draw_tokens(
+    task: Task, raw_hashes: Mapping[str, str], settings: Settings, model: PretrainedModel
+) -> Stage:
+    shape = {
+        "labels": list(task.labels),
+        "max_bad_lines": task.max_bad_lines,
+        "splits": [asdict(split) for split in task.splits],
+    }
+    sources = {f"raw/{split}": digest for split, digest in raw_hashes.items()} | {
+        "tokenizer": model.tokenizer
+    }
+    config = {"task": shape, "tokens": _dump(settings.tokens)}
+    return make_stage(StageKind.TOKENS, task.name, "tokens", config, {}, sources)
+
+
+def _draw_student(
+    method: Method,
+    num_layers: int,
+    seed: int,
+    settings: Settings,
+    inputs: Mapping[str, Stage],
+    model: PretrainedModel,
+) -> Stage:
+    parts = ["tokens"]
+    config: dict[str, Any] = {
+        "method": method,
+        "num_layers": num_layers,
+        "seed": seed,
+        "training": _dump(settings.student),
+        "initial_layers": _initial_layers(settings.student.init, num_layers, model.num_layers),
+    }
+    layer_map = _layer_map(method, num_layers, model.num_layers)
+    if method != "finetune":
+        unread = set() if layer_map else {"beta", "normalize", "patience_reduction"}
+        config["distill"] = {
+            key: value for key, value in _dump(settings.distill).items() if key not in unread
+        }
+        config["layer_map"] = [list(pair) for pair in layer_map]
+        parts.append("states")
+    from_teacher = settings.student.init != "pretrained-first"
+    if from_teacher:
+        parts.append("teacher")
+    sources = {} if from_teacher else {"pretrained": model.weights}
+    name = f"{method}-{num_layers}l-s{seed}"
+    chosen = {part: inputs[part] for part in parts}
+    return make_stage(StageKind.STUDENT, inputs["tokens"].task, name, config, chosen, sources)
+
+
+def _draw_evaluation(model: Stage, teacher: Stage, tokens: Stage, settings: Settings) -> Stage:
+    inputs = {"tokens": tokens, "model": model} | ({} if model is teacher else {"teacher": teacher})
+    config = {
+        "method": model.config["method"],
+        "num_layers": model.config["num_layers"],
+        "seed": model.config.get("seed"),
+        "evaluation": _dump(settings.evaluation),
+    }
+    return make_stage(StageKind.EVALUATION, model.task, f"evaluation-{model.name}", config, inputs, {})
+
+
+def _layer_map(method: Method, num_layers: int, num_teacher_layers: int) -> tuple[tuple[int, int], ...]:
+    if num_layers > num_teacher_layers:
+        raise ConfigError(
+            f"a student of {num_layers} layers is deeper than its teacher of {num_teacher_layers}; "
+            f"give --student-layers of at most {num_teacher_layers}."
+        )
+    try:
+        return _LAYER_MAPS[method](num_layers, num_teacher_layers) if method in _LAYER_MAPS else ()
+    except ValueError as error:
+        raise ConfigError(f"{method} with {num_layers} student layers: {error}") from error
+
+
+def _initial_layers(init: str, num_layers: int, num_source_layers: int) -> list[int]:
+    if init != "teacher-skip":
+        return list(range(1, num_layers + 1))
+    if num_source_layers % num_layers:
+        raise ConfigError(
+            f"student.init=teacher-skip needs a depth that divides the teacher's {num_source_layers} layers, "
+            f"got {num_layers}; choose another --student-layers or student.init."
+        )
+    stride = num_source_layers // num_layers
+    return list(range(stride, num_source_layers + 1, stride))
+
+
+def _settings_for(
+    run: RunConfig, task: Task, method: str, num_layers: int, model: PretrainedModel
+) -> Settings:
+    preset = preset_for(task.name, method, num_layers, model.num_layers)
+    return build_settings(preset.settings, run.settings)
+
+
+def _describe_preset(run: RunConfig, evaluation: Stage, num_teacher_layers: int) -> str:
+    method, num_layers = evaluation.config["method"], evaluation.config["num_layers"]
+    preset = preset_for(evaluation.task, method, num_layers, num_teacher_layers)
+    changed = sorted(key for key in run.settings if key in preset.settings)
+    return preset.source + (f", but for {', '.join(changed)}" if changed else "")
+
+
+def _dump(section: Section) -> dict[str, Any]:
+    return section.model_dump(mode="json")

@@ -1,0 +1,101 @@
+"""One way of overriding settings, behind every door: dotted keys over presets over defaults."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from pkd_core.config import RunConfig, Section, Settings
+from pkd_core.errors import ConfigError
+
+
+def setting_keys() -> tuple[str, ...]:
+    """Return every dotted key, such as "distill.temperature", in the order of the sections."""
+    sections = {name: type(getattr(Settings(), name)) for name in Settings.model_fields}
+    return tuple(f"{name}.{field}" for name, section in sections.items() for field in section.model_fields)
+
+
+def parse_assignments(words: Iterable[str]) -> dict[str, str]:
+    """Read "key=value" words into a mapping.
+
+    Raises:
+        ConfigError: A word has no "=" or a key comes twice.
+    """
+    settings: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"expected key=value, got {word!r}; for example distill.temperature=5.")
+        if key in settings:
+            raise ConfigError(f"{key} is set twice; give it once.")
+        settings[key] = value
+    return settings
+
+
+def build_settings(*layers: Mapping[str, Any]) -> Settings:
+    """Build settings from defaults and layers of dotted keys, later layers over earlier ones.
+
+    Raises:
+        ConfigError: A key is unknown or a value out of range; names the key.
+    """
+    known = setting_keys()
+    nested: dict[str, dict[str, Any]] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if key not in known:
+                raise ConfigError(_unknown(key, known))
+            section, _, name = key.partition(".")
+            nested.setdefault(section, {})[name] = value
+    try:
+        return Settings.model_validate(nested)
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error)) from error
+
+
+def build_run_config(**values: Any) -> RunConfig:
+    """Build a run's configuration, and check its settings' keys and values at once.
+
+    Raises:
+        ConfigError: A value is of the wrong kind or out of range, or a setting's key is unknown.
+    """
+    try:
+        config = RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error)) from error
+    for name in ("tasks", "methods", "student_layers", "seeds"):
+        given = getattr(config, name) or ()
+        if len(set(given)) < len(given):
+            raise ConfigError(
+                f"{name} names the same thing twice: {', '.join(map(str, given))}; give each once."
+            )
+    build_settings(config.settings)
+    return config
+
+
+def flatten(settings: Section, prefix: str = "") -> dict[str, Any]:
+    """Return settings as dotted keys and plain values, for records and MLflow's parameters."""
+    flat: dict[str, Any] = {}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, Section):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+    hint = (
+        f"did you mean {' or '.join(near)}"
+        if near
+        else f"the sections are {', '.join(Settings.model_fields)}"
+    )
+    return f"there is no setting {key!r}: {hint}."
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    return f"{key} cannot be {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."

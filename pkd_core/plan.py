@@ -1,0 +1,67 @@
+"""Which stages a run needs, and which of them are done: all of it known before anything runs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pkd_core.chain import draw_stages
+from pkd_core.config import RunConfig
+from pkd_core.data.glue import load_task
+from pkd_core.explain import explain_missing
+from pkd_core.sources import PretrainedModel, find_model, hash_raw_files
+from pkd_core.stage import Stage
+from pkd_core.store.stage_store import StageStatus, StageStore
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage with what the store says of it."""
+
+    stage: Stage
+    status: StageStatus
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages of a run, each after its inputs, the report last."""
+
+    stages: tuple[PlannedStage, ...]
+    model: PretrainedModel
+
+    @property
+    def todo(self) -> tuple[PlannedStage, ...]:
+        """The stages that are not done."""
+        return tuple(planned for planned in self.stages if planned.status is not StageStatus.DONE)
+
+
+def make_plan(run: RunConfig, workspace: Path, deep: bool = False) -> Plan:
+    """Work out a run's stages and look up each in the workspace's store.
+
+    Args:
+        run: What is asked for.
+        workspace: Folder that holds data_raw, data_feat and artifacts.
+        deep: Check the hash of every published file, not its size alone.
+
+    Raises:
+        PkdError: A task is unknown or without data, the model cannot be found, or a depth does not fit.
+    """
+    data_raw = workspace / "data_raw"
+    tasks = [load_task(name, data_raw) for name in run.tasks]
+    hashes = {task.name: hash_raw_files(task, data_raw) for task in tasks}
+    model = find_model(run.model)
+    stages = draw_stages(run, tasks, hashes, model)
+    return Plan(tuple(_look_up(stages, workspace, deep)), model)
+
+
+def _look_up(stages: list[Stage], workspace: Path, deep: bool) -> Iterator[PlannedStage]:
+    store = StageStore(workspace)
+    digests: dict[str, str] = {}
+    for stage in stages:
+        known = {part: digests[key] for part, key in stage.inputs.items() if key in digests}
+        inspection = store.inspect(stage.address, inputs=known | dict(stage.sources), deep=deep)
+        if inspection.manifest and inspection.status in (StageStatus.DONE, StageStatus.STALE):
+            digests[stage.key] = inspection.manifest.digest
+        missing = inspection.status is StageStatus.MISSING
+        reason = explain_missing(stage, workspace) if missing else inspection.reason
+        yield PlannedStage(stage, inspection.status, reason)

@@ -1,0 +1,104 @@
+"""What a run is made from: raw data files and a pretrained model, and the hashes that address them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from pkd_core.data.glue import Task
+from pkd_core.engine.models import model_config
+from pkd_core.errors import DataError, ModelError
+from pkd_core.store.fingerprint import sha256_file, sha256_folder
+
+TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+_MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
+
+
+@dataclass(frozen=True)
+class PretrainedModel:
+    """A pretrained BERT on disk.
+
+    Attributes:
+        name: As the user gave it, a hub name or a folder.
+        folder: Where its files lie.
+        weights: Hash of configuration and weights.
+        tokenizer: Hash of the tokenizer's files.
+        num_layers: Depth.
+    """
+
+    name: str
+    folder: Path
+    weights: str
+    tokenizer: str
+    num_layers: int
+
+
+def find_model(name: str) -> PretrainedModel:
+    """Locate a model by folder or hub name, downloading it where the hub answers and the cache lacks it.
+
+    Raises:
+        ModelError: There is no such folder, the hub does not answer or does not know the name, or it is no BERT with
+            a fast tokenizer.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        folder = _download(name)
+    config = model_config(folder)
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelError(
+            f"{name} needs a tokenizer.json (a fast tokenizer) beside its weights, and has none; "
+            "save one there with AutoTokenizer.from_pretrained(...).save_pretrained(...)."
+        )
+    weights = sorted(path.name for path in folder.glob("*.safetensors"))
+    return PretrainedModel(
+        name=name,
+        folder=folder.resolve(),
+        weights=sha256_folder(folder, ["config.json", *weights]),
+        tokenizer=sha256_folder(folder, TOKENIZER_FILES),
+        num_layers=config.num_hidden_layers,
+    )
+
+
+def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
+    """Return each existing split file's hash by split name.
+
+    Raises:
+        DataError: A required split has no file.
+    """
+    hashes: dict[str, str] = {}
+    for split in task.splits:
+        path = data_raw / split.file
+        if path.is_file():
+            hashes[split.name] = sha256_file(path)
+        elif split.required:
+            raise DataError(
+                f"{task.name} needs {path}, which does not exist; run `pkd fetch {task.name}`, or put the file there."
+            )
+    return hashes
+
+
+def has_raw_files(task: Task, data_raw: Path) -> bool:
+    """Tell whether every required split has its file."""
+    return all((data_raw / split.file).is_file() for split in task.splits if split.required)
+
+
+def _download(name: str) -> Path:
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(
+            f"there is no model folder {name}; give an existing folder or a name on the Hugging Face hub."
+        )
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_MODEL_FILES)))
+    except HFValidationError as error:
+        raise ModelError(f"{name!r} is neither a folder nor a valid name on the Hugging Face hub.") from error
+    except LocalEntryNotFoundError as error:
+        raise ModelError(
+            f"the model {name} is not on this machine and the Hugging Face hub does not answer; "
+            "connect to the network, or name a local folder with --model."
+        ) from error
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelError(
+            f"the model {name} could not be fetched from the Hugging Face hub ({type(error).__name__}); "
+            "check its name, or name a local folder with --model."
+        ) from error

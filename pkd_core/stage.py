@@ -1,0 +1,85 @@
+"""One stage of a plan: what it makes, from what, and the address that follows from both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
+
+from pkd_core.store.fingerprint import fingerprint
+from pkd_core.store.stage_store import Address
+
+
+class StageKind(StrEnum):
+    """The kinds of stage, in the order in which a task's data passes through them."""
+
+    TOKENS = "tokens"
+    TEACHER = "teacher"
+    STATES = "teacher-states"
+    STUDENT = "student"
+    EVALUATION = "evaluation"
+    REPORT = "report"
+
+
+# A stage's version goes up when its code changes so that old results no longer stand; tests/test_stage_versions.py
+# fails when the code changed and nobody decided.
+CODE_VERSIONS: Mapping[StageKind, int] = {
+    StageKind.TOKENS: 1,
+    StageKind.TEACHER: 1,
+    StageKind.STATES: 1,
+    StageKind.STUDENT: 1,
+    StageKind.EVALUATION: 1,
+    StageKind.REPORT: 1,
+}
+
+_AREAS: Mapping[StageKind, Literal["data_feat", "artifacts"]] = {
+    StageKind.TOKENS: "data_feat",
+    StageKind.STATES: "data_feat",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage that a plan asks for.
+
+    Attributes:
+        kind: What it does.
+        task: GLUE task it belongs to.
+        name: Unique within its task, such as "tokens" or "pkd-skip-3l-s42".
+        config: Everything it reads besides its inputs, as JSON values.
+        inputs: Keys of the stages that it reads, by the part they play ("tokens", "teacher", "states", "model").
+        sources: Hashes of what it reads from outside the store (raw files, the pretrained model), by part.
+        fingerprint: Hash of all of the above, with the inputs' fingerprints in place of their keys.
+    """
+
+    kind: StageKind
+    task: str
+    name: str
+    config: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    sources: Mapping[str, str]
+    fingerprint: str
+
+    @property
+    def key(self) -> str:
+        """The stage's name within a plan, such as "RTE/teacher"."""
+        return f"{self.task}/{self.name}"
+
+    @property
+    def address(self) -> Address:
+        """Where the stage's output is published."""
+        return Address(_AREAS.get(self.kind, "artifacts"), self.task, self.name, self.fingerprint)
+
+
+def make_stage(
+    kind: StageKind,
+    task: str,
+    name: str,
+    config: Mapping[str, Any],
+    inputs: Mapping[str, Stage],
+    sources: Mapping[str, str],
+) -> Stage:
+    """Build a stage, deriving its fingerprint from its own facts and its inputs' fingerprints."""
+    parts = {part: stage.fingerprint for part, stage in inputs.items()} | dict(sources)
+    address = fingerprint(kind, CODE_VERSIONS[kind], config, parts)
+    keys = {part: stage.key for part, stage in inputs.items()}
+    return Stage(kind, task, name, config, keys, sources, address)

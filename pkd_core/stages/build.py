@@ -1,0 +1,73 @@
+"""Builds a stage once: looks it up, else computes it under its lock and publishes it."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from pkd_core.errors import StoreError
+from pkd_core.observer import Observer
+from pkd_core.records import StageRecord
+from pkd_core.stage import CODE_VERSIONS, Stage, StageKind
+from pkd_core.stages.evaluation import evaluate
+from pkd_core.stages.extraction import extract_states
+from pkd_core.stages.job import Context, Job
+from pkd_core.stages.report import report
+from pkd_core.stages.student import train_student
+from pkd_core.stages.teacher import train_teacher
+from pkd_core.stages.tokens import tokenize
+from pkd_core.store.stage_store import StageStatus, StageStore
+
+Watch = Callable[[Stage], AbstractContextManager[Observer]]
+
+_FUNCTIONS: Mapping[StageKind, Callable[[Job], dict[str, Any]]] = {
+    StageKind.TOKENS: tokenize,
+    StageKind.TEACHER: train_teacher,
+    StageKind.STATES: extract_states,
+    StageKind.STUDENT: train_student,
+    StageKind.EVALUATION: evaluate,
+    StageKind.REPORT: report,
+}
+
+
+def build(stage: Stage, inputs: Mapping[str, StageRecord], context: Context, watch: Watch) -> StageRecord:
+    """Return a stage's record, computing the stage first unless it is published, whole, and made of these inputs.
+
+    Args:
+        stage: What is asked for.
+        inputs: Record of each input, by its part in the stage.
+        context: Where the run works.
+        watch: Opens an observer for a stage; entered only if the stage is really computed.
+
+    Raises:
+        PkdError: An input's files are not there, or the stage itself cannot be made.
+    """
+    store = StageStore(context.workspace)
+    digests = {part: record.digest for part, record in inputs.items()} | dict(stage.sources)
+    if record := _published(store, stage, digests, context.deep):
+        return record
+    folders = {part: context.workspace / record.path for part, record in inputs.items()}
+    for record in inputs.values():
+        if not (context.workspace / record.path).is_dir():
+            raise StoreError(
+                f"{stage.key} needs {record.path}, which is gone since it was planned; run again to rebuild it."
+            )
+    with store.writing(stage.address, digests) as work:
+        # Whoever held the lock before may have published just this.
+        if record := _published(store, stage, digests, context.deep):
+            return record
+        with watch(stage) as observer:
+            facts = _FUNCTIONS[stage.kind](Job(stage, work, folders, context, observer))
+            return store.publish(
+                stage.address,
+                code_version=CODE_VERSIONS[stage.kind],
+                config=stage.config,
+                inputs=digests,
+                facts=facts,
+            )
+
+
+def _published(store: StageStore, stage: Stage, digests: Mapping[str, str], deep: bool) -> StageRecord | None:
+    inspection = store.inspect(stage.address, inputs=digests, deep=deep)
+    if inspection.status is not StageStatus.DONE or inspection.manifest is None:
+        return None
+    return store.record(stage.address, inspection.manifest)

@@ -1,0 +1,37 @@
+"""Stage: train a student, with the teacher's stored states or without."""
+
+from typing import Any
+
+from pkd_core.config import DistillConfig, StudentConfig
+from pkd_core.engine.models import load_student
+from pkd_core.engine.teacher_states import TeacherStates
+from pkd_core.engine.training import Objective
+from pkd_core.stages.job import Job
+from pkd_core.stages.training import train_and_save
+
+
+def train_student(job: Job) -> dict[str, Any]:
+    """Train by the stage's method, keep the best epoch's checkpoint; return its score and how it was trained."""
+    config = job.stage.config
+    settings = StudentConfig.model_validate(config["training"])
+    source = job.inputs.get("teacher", job.context.model_folder)
+    model = load_student(source, job.task, config["initial_layers"], config["seed"])
+    return train_and_save(job, model, settings, config["seed"], _objective(job))
+
+
+def _objective(job: Job) -> Objective | None:
+    config = job.stage.config
+    if "states" not in job.inputs:
+        return None
+    layer_map = tuple((student, teacher) for student, teacher in config["layer_map"])
+    distill = DistillConfig.model_validate(config["distill"])
+    return Objective(
+        alpha=distill.alpha,
+        temperature=distill.temperature,
+        beta=distill.beta if layer_map else 0.0,
+        normalize=distill.normalize,
+        distillation_reduction=distill.distillation_reduction,
+        patience_reduction=distill.patience_reduction,
+        layer_map=layer_map,
+        teacher_states=TeacherStates.open(job.inputs["states"]),
+    )

@@ -1,0 +1,15 @@
+"""Stage: fine-tune the pretrained model into the teacher."""
+
+from typing import Any
+
+from pkd_core.config import TeacherConfig
+from pkd_core.engine.models import load_teacher
+from pkd_core.stages.job import Job
+from pkd_core.stages.training import train_and_save
+
+
+def train_teacher(job: Job) -> dict[str, Any]:
+    """Fine-tune on the task's labels, keep the best epoch's checkpoint; return its score and how it was trained."""
+    settings = TeacherConfig.model_validate(job.stage.config["training"])
+    model = load_teacher(job.context.model_folder, job.task, settings.seed)
+    return train_and_save(job, model, settings, settings.seed, objective=None)

@@ -1,0 +1,56 @@
+"""What teacher and student stages share: train on the tokens, save the best epoch, tell how it went."""
+
+import json
+import shutil
+from typing import Any
+
+from transformers import BertForSequenceClassification
+
+from pkd_core.config import TrainingConfig
+from pkd_core.data.batches import TokenTable
+from pkd_core.engine.training import Objective, train
+from pkd_core.sources import TOKENIZER_FILES
+from pkd_core.stages.job import Job
+
+
+def train_and_save(
+    job: Job,
+    model: BertForSequenceClassification,
+    settings: TrainingConfig,
+    seed: int,
+    objective: Objective | None,
+) -> dict[str, Any]:
+    """Train, leaving in the work folder the best epoch's checkpoint, its tokenizer and `training.json`."""
+    task = job.task
+
+    def save_best(best: BertForSequenceClassification) -> None:
+        best.save_pretrained(job.work)
+
+    result = train(
+        model,
+        TokenTable.load(job.inputs["tokens"], "train"),
+        TokenTable.load(job.inputs["tokens"], task.dev_splits[0].name),
+        settings,
+        seed=seed,
+        selection_metric=task.metrics[0],
+        is_regression=task.is_regression,
+        objective=objective,
+        save_best=save_best,
+        observer=job.observer,
+        device=job.context.torch_device,
+    )
+    for name in TOKENIZER_FILES:
+        if (job.context.model_folder / name).is_file():
+            shutil.copyfile(job.context.model_folder / name, job.work / name)
+    told = {
+        "best_epoch": result.best_epoch,
+        "best_score": result.best_score,
+        "metric": task.metrics[0],
+        "num_steps": result.num_steps,
+        "precision": result.precision,
+        "history": result.history,
+        "config": dict(job.stage.config),
+    }
+    text = json.dumps(told, indent=2, sort_keys=True)
+    (job.work / "training.json").write_text(text + "\n", encoding="utf-8")
+    return {key: told[key] for key in ("best_epoch", "best_score", "metric", "num_steps", "precision")}

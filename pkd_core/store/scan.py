@@ -1,0 +1,45 @@
+"""Walks through everything that a workspace has published."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from pkd_core.store.address import Address
+from pkd_core.store.inspection import Inspection, inspect_folder
+
+_Area = Literal["data_feat", "artifacts"]
+_PUBLISHED = re.compile(r"(?P<stage>[A-Za-z0-9_][A-Za-z0-9._-]*)-(?P<fingerprint>[0-9a-f]{16})")
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A published folder after every byte of it was hashed.
+
+    Attributes:
+        folder: Relative to the workspace.
+        inspection: What was found.
+        num_bytes: Size of its files, as its manifest has it; 0 where that cannot be read.
+    """
+
+    folder: Path
+    inspection: Inspection
+    num_bytes: int
+
+
+def published_addresses(workspace: Path) -> Iterator[Address]:
+    """Yield the address of every folder that is named as a published stage, sorted by area, task and name."""
+    for area in get_args(_Area):
+        for folder in sorted((workspace / area).glob("*/*")):
+            match = _PUBLISHED.fullmatch(folder.name)
+            if match and not folder.parent.name.startswith("."):
+                yield Address(area, folder.parent.name, match["stage"], match["fingerprint"])
+
+
+def verify_all(workspace: Path) -> Iterator[Verified]:
+    """Hash every published file and compare it with its manifest."""
+    for address in published_addresses(workspace):
+        inspection = inspect_folder(workspace / address.folder, address, deep=True)
+        files = inspection.manifest.files if inspection.manifest else ()
+        yield Verified(address.folder, inspection, sum(entry.size for entry in files))

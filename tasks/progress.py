@@ -1,0 +1,42 @@
+"""Shows a stage's progress in the log and, as a progress bar, on Prefect's page."""
+
+import time
+from collections.abc import Mapping
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+from pkd_core.observer import LogObserver
+from pkd_core.stage import Stage
+
+_SECONDS_BETWEEN_UPDATES = 5.0
+
+
+class ProgressObserver:
+    """Writes log lines and keeps one progress artifact up to date; takes no notice of metrics."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._log = LogObserver(stage.key)
+        self._artifact: UUID | None = None
+        self._last_update = time.monotonic()
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Drop the values."""
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Pass the progress on when the last time is some seconds ago, and at the end of what was begun."""
+        self._log.progress(done, total, unit)
+        now = time.monotonic()
+        is_last = done >= total and self._artifact is not None
+        if now - self._last_update < _SECONDS_BETWEEN_UPDATES and not is_last:
+            return
+        self._last_update = now
+        percent = 100.0 * done / max(total, 1)
+        if self._artifact is None:
+            key = f"{self._stage.task}-{self._stage.name}".lower()
+            self._artifact = create_progress_artifact(
+                percent, key=key, description=f"{self._stage.key}, {unit}"
+            )
+        else:
+            update_progress_artifact(self._artifact, percent)

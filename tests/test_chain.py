@@ -1,0 +1,148 @@
+"""What a stage's address depends on, and what it does not."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pkd_core.chain import draw_report, draw_stages
+from pkd_core.data.glue import GLUE_TASKS
+from pkd_core.errors import ConfigError
+from pkd_core.overrides import build_run_config
+from pkd_core.sources import PretrainedModel
+from pkd_core.stage import Stage, StageKind
+
+MODEL = PretrainedModel("bert", Path("bert"), weights="w1", tokenizer="t1", num_layers=12)
+HASHES = {"train": "a", "dev": "b", "test": "c"}
+
+
+def draw(
+    settings: dict[str, Any] | None = None,
+    model: PretrainedModel = MODEL,
+    hashes: dict[str, str] = HASHES,
+    **run: Any,
+) -> dict[str, Stage]:
+    values = {"tasks": ["RTE"], "student_layers": [6], "seeds": [1], "settings": settings or {}} | run
+    config = build_run_config(**values)
+    tasks = [GLUE_TASKS[name] for name in config.tasks]
+    stages = draw_stages(config, tasks, {task.name: hashes for task in tasks}, model)
+    return {stage.key: stage for stage in stages}
+
+
+def changed(before: dict[str, Stage], after: dict[str, Stage]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {key.removeprefix("RTE/") for key in before if before[key].fingerprint != after[key].fingerprint}
+
+
+ALL = {key.removeprefix("RTE/") for key in draw()}
+REPORT = {"reports/report"}
+DISTILLED = {
+    f"{prefix}{name}-6l-s1" for name in ("kd", "pkd-skip", "pkd-last") for prefix in ("", "evaluation-")
+}
+
+
+def test_a_chain_is_tokens_teacher_states_students_evaluations_and_a_report() -> None:
+    assert list(draw(methods=["kd", "pkd-skip"])) == [
+        "RTE/tokens",
+        "RTE/teacher",
+        "RTE/evaluation-teacher",
+        "RTE/teacher-states",
+        "RTE/kd-6l-s1",
+        "RTE/evaluation-kd-6l-s1",
+        "RTE/pkd-skip-6l-s1",
+        "RTE/evaluation-pkd-skip-6l-s1",
+        "reports/report",
+    ]
+
+
+def test_every_input_comes_before_the_stage_that_reads_it() -> None:
+    seen: set[str] = set()
+    for key, stage in draw(
+        tasks=["RTE", "MRPC"], seeds=[1, 2], settings={"student.init": "teacher-skip"}
+    ).items():
+        assert set(stage.inputs.values()) <= seen
+        seen.add(key)
+
+
+def test_the_same_request_gives_the_same_addresses() -> None:
+    assert changed(draw(), draw()) == set()
+
+
+def test_the_temperature_touches_distilled_students_alone() -> None:
+    assert changed(draw(), draw({"distill.temperature": 7})) == DISTILLED | REPORT
+
+
+def test_the_weight_of_patience_touches_patient_students_alone() -> None:
+    patient = {name for name in DISTILLED if "pkd" in name}
+    assert changed(draw(), draw({"distill.beta": 7})) == patient | REPORT
+
+
+def test_the_teacher_reaches_all_but_the_tokens_and_the_plain_student() -> None:
+    assert changed(draw(), draw({"teacher.learning_rate": 1e-4})) == ALL - {"tokens", "finetune-6l-s1"}
+
+
+def test_one_raw_file_reaches_everything() -> None:
+    assert changed(draw(), draw(hashes=HASHES | {"train": "z"})) == ALL
+
+
+def test_new_weights_with_the_same_tokenizer_keep_the_tokens() -> None:
+    model = PretrainedModel("bert", Path("elsewhere"), weights="w2", tokenizer="t1", num_layers=12)
+    assert changed(draw(), draw(model=model)) == ALL - {"tokens"}
+
+
+def test_where_the_model_lies_is_no_part_of_any_address() -> None:
+    moved = PretrainedModel("/elsewhere", Path("/elsewhere"), weights="w1", tokenizer="t1", num_layers=12)
+    assert changed(draw(), draw(model=moved)) == set()
+
+
+def test_a_value_written_out_equals_the_same_value_by_default() -> None:
+    assert changed(draw(), draw({"tokens.max_length": "128"})) == set()
+
+
+def test_another_seed_is_another_student_of_the_same_teacher() -> None:
+    one, both = draw(seeds=[1]), draw(seeds=[1, 2])
+    shared = one.keys() - {"reports/report"}
+    assert all(one[key].fingerprint == both[key].fingerprint for key in shared)
+    assert both["RTE/kd-6l-s1"].fingerprint != both["RTE/kd-6l-s2"].fingerprint
+
+
+def test_plain_fine_tuning_alone_extracts_no_teacher_states() -> None:
+    assert "RTE/teacher-states" not in draw(methods=["finetune"])
+
+
+def test_a_student_cut_from_the_teacher_depends_on_it_and_not_on_the_pretrained_model() -> None:
+    student = draw({"student.init": "teacher-skip"})["RTE/finetune-6l-s1"]
+    assert student.inputs["teacher"] == "RTE/teacher"
+    assert not student.sources
+    assert student.config["initial_layers"] == [2, 4, 6, 8, 10, 12]
+
+
+def test_depth_is_half_the_teachers_when_not_said() -> None:
+    assert "RTE/kd-6l-s1" in draw(student_layers=None)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"student_layers": [24]}, "deeper than its teacher"),
+        ({"student_layers": [5], "methods": ["pkd-skip"]}, "pkd-skip with 5 student layers"),
+        (
+            {"student_layers": [5], "methods": ["kd"], "settings": {"student.init": "teacher-skip"}},
+            "student.init=teacher-skip needs a depth that divides",
+        ),
+    ],
+)
+def test_depths_that_do_not_fit_are_refused_before_anything_runs(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        draw(**values)
+
+
+def test_a_report_names_the_presets_and_what_was_put_over_them() -> None:
+    config = build_run_config(
+        tasks=["RTE"], student_layers=[6], seeds=[1], settings={"distill.temperature": 7}
+    )
+    stages = draw_stages(config, [GLUE_TASKS["RTE"]], {"RTE": HASHES}, MODEL)
+    evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
+    presets = draw_report(config, evaluations, {}, 12).config["presets"]
+    assert presets["RTE/evaluation-kd-6l-s1"].startswith("kd_6layer best RTE, but for distill.temperature")
+    assert "but for" not in presets["RTE/evaluation-teacher"]

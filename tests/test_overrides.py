@@ -1,0 +1,74 @@
+"""Settings by dotted keys: precedence, and the sentence that each mistake gets."""
+
+import pytest
+
+from pkd_core.config import Settings
+from pkd_core.errors import ConfigError
+from pkd_core.overrides import build_run_config, build_settings, flatten, parse_assignments, setting_keys
+
+
+def test_later_layers_take_precedence_and_defaults_fill_the_rest() -> None:
+    preset = {"distill.temperature": 20.0, "student.learning_rate": 5e-5}
+    settings = build_settings(preset, {"distill.temperature": "5"})
+    assert settings.distill.temperature == 5.0
+    assert settings.student.learning_rate == 5e-5
+    assert settings.tokens.max_length == Settings().tokens.max_length
+
+
+def test_every_key_can_be_set_from_its_own_text() -> None:
+    defaults = flatten(Settings())
+    assert set(defaults) == set(setting_keys())
+    again = build_settings(parse_assignments(f"{key}={value}" for key, value in defaults.items()))
+    assert again == Settings()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"distill.temprature": 5}, r"no setting 'distill.temprature': did you mean distill.temperature"),
+        ({"bogus": 5}, "the sections are tokens, teacher, student"),
+        ({"distill.alpha": "2"}, "distill.alpha cannot be '2': input should be less than or equal to 1"),
+        ({"student.num_epochs": "many"}, "student.num_epochs cannot be 'many'"),
+        ({"teacher.learning_rate": "nan"}, "teacher.learning_rate cannot be 'nan'"),
+        ({"student.init": "random"}, "student.init cannot be 'random'"),
+        ({"distill": {"alpha": 1}}, "no setting 'distill'"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_would_do(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        build_settings(settings)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"tasks": []}, "tasks cannot be"),
+        ({"tasks": ["RTE", "RTE"]}, "tasks names the same thing twice: RTE, RTE"),
+        ({"tasks": ["RTE"], "methods": ["kdd"]}, "methods.0 cannot be 'kdd'"),
+        ({"tasks": ["RTE"], "seeds": ["-1"]}, "seeds.0 cannot be '-1'"),
+        ({"tasks": ["RTE"], "student_layers": ["0"]}, "student_layers.0 cannot be '0'"),
+        ({"tasks": ["RTE"], "settings": {"nope": 1}}, "no setting 'nope'"),
+        ({"tasks": ["RTE"], "colour": "red"}, "colour cannot be 'red'"),
+    ],
+)
+def test_a_wrong_run_is_refused_in_one_sentence(values: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        build_run_config(**values)
+    assert "\n" not in str(caught.value)
+
+
+def test_words_of_the_command_line_become_numbers() -> None:
+    run = build_run_config(tasks=["RTE"], seeds=["1", "2"], student_layers=["3"])
+    assert run.seeds == (1, 2)
+    assert run.student_layers == (3,)
+
+
+@pytest.mark.parametrize("word", ["distill.alpha", "RTE"])
+def test_a_word_without_an_equals_sign_is_no_setting(word: str) -> None:
+    with pytest.raises(ConfigError, match="expected key=value"):
+        parse_assignments([word])
+
+
+def test_a_setting_given_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="set twice"):
+        parse_assignments(["distill.alpha=0.1", "distill.alpha=0.2"])

@@ -1,0 +1,75 @@
+"""The report over a run's results: a page, the same for machines, and a picture."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pkd_core.reporting.notes import notes
+from pkd_core.reporting.page import Published, markdown_page
+from pkd_core.reporting.picture import draw_picture
+from pkd_core.reporting.results import METHODS, Group, ResultRow, aggregate
+from pkd_core.reporting.terminal import terminal_table
+
+__all__ = ["METHODS", "Group", "Published", "ResultRow", "aggregate", "table_text", "write_report"]
+
+_FORMAT_VERSION = 1
+
+
+def write_report(
+    folder: Path,
+    rows: Sequence[ResultRow],
+    failures: Mapping[str, str],
+    published: Published | None = None,
+) -> None:
+    """Write `report.md`, `report.json` and `report.png`; the same rows in the same order give the same bytes.
+
+    Args:
+        folder: An existing folder.
+        rows: One a trained model; tasks are shown in the order in which the rows first name them.
+        failures: Reason by the name of each chain that failed.
+        published: Gives the published dev score of (task, method, depth) as a fraction, or None.
+    """
+    groups = aggregate(rows)
+    value = {
+        "format_version": _FORMAT_VERSION,
+        "groups": [_group_json(group, published) for group in groups],
+        "rows": [asdict(row) for group in groups for row in group.rows],
+        "failures": dict(failures),
+        "notes": notes(groups, failures),
+    }
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "report.md").write_text(
+        markdown_page(groups, failures, published, "report.png"), encoding="utf-8"
+    )
+    draw_picture(groups, folder / "report.png")
+
+
+def table_text(rows: Sequence[ResultRow], failures: Mapping[str, str]) -> str:
+    """Return the results as a plain-text table for a terminal, with the failures under it."""
+    return terminal_table(aggregate(rows), failures)
+
+
+def _group_json(group: Group, published: Published | None) -> dict[str, Any]:
+    first = group.rows[0]
+    return {
+        "task": group.task,
+        "method": group.method,
+        "num_layers": group.num_layers,
+        "seeds": [row.seed for row in group.rows],
+        "selection": group.selection,
+        "score": group.score,
+        "mean": dict(group.mean),
+        "std": dict(group.std),
+        "standard_error": group.standard_error,
+        "baseline": first.baseline,
+        "gap_to_teacher": group.gap_to_teacher,
+        "gap_closed": group.gap_closed,
+        "parameters": first.parameters,
+        "size_bytes": first.size_bytes,
+        "times_smaller": group.times_smaller,
+        "speed_ratio": group.speed_ratio,
+        "published": published(group.task, group.method, group.num_layers) if published else None,
+    }

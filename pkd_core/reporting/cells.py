@@ -1,0 +1,66 @@
+"""How one figure of a report is written: in a cell of a table, or beside a name."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pkd_core.reporting.results import Group
+
+ABSENT = "–"
+COMPARISON_HEADINGS = ("vs teacher", "gap closed", "parameters", "MB", "times smaller", "times faster")
+_METRIC_NAMES = {"f1": "F1", "matthews": "Matthews", "pearson": "Pearson", "spearman": "Spearman"}
+
+
+def metric_name(key: str) -> str:
+    """Return a score key in words: "dev/f1" is "F1", "dev-mismatched/accuracy" is "accuracy (dev-mismatched)"."""
+    split, _, metric = key.rpartition("/")
+    name = _METRIC_NAMES.get(metric, metric)
+    return name if split in ("", "dev") else f"{name} ({split})"
+
+
+def points(fraction: float | None) -> str:
+    """Return a fraction × 100 with one decimal."""
+    return ABSENT if fraction is None else f"{100 * fraction:.1f}"
+
+
+def score(group: Group, key: str) -> str:
+    """Return a mean, and over several seeds its deviation and their number."""
+    std = group.std[key]
+    return points(group.mean[key]) + (f" ± {points(std)} ({len(group.rows)})" if std is not None else "")
+
+
+def comparison(group: Group) -> list[str]:
+    """Return the cells under `COMPARISON_HEADINGS`."""
+    row = group.rows[0]
+    return [
+        _rounded(group.gap_to_teacher, 1, "+.1f"),
+        _rounded(group.gap_closed, 0, ".0f", " %"),
+        f"{row.parameters / 1e6:.1f}M" if row.parameters >= 1e6 else f"{row.parameters / 1e3:.1f}k",
+        f"{row.size_bytes / 1e6:.1f}",
+        ABSENT if group.times_smaller is None else f"{group.times_smaller:.2f}",
+        ABSENT if group.speed_ratio is None else f"{group.speed_ratio:.2f}",
+    ]
+
+
+def _rounded(fraction: float | None, digits: int, form: str, unit: str = "") -> str:
+    # Adding 0 makes a rounded -0.0 positive.
+    return ABSENT if fraction is None else f"{round(100 * fraction, digits) + 0:{form}}{unit}"
+
+
+def joined(values: Iterable[Any]) -> str:
+    """Return different values once each, such as "1e-05 / 2e-05"."""
+    return " / ".join(
+        dict.fromkeys(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+    )
+
+
+def flat(text: str) -> str:
+    """Return a text on one line."""
+    return " ".join(text.split())
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a markdown table; cells may hold any text."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(
+        "| " + " | ".join(flat(cell).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

@@ -1,0 +1,52 @@
+"""What a reader must know before believing a report's figures."""
+
+from collections.abc import Mapping, Sequence
+
+from pkd_core.reporting.cells import ABSENT
+from pkd_core.reporting.results import Group, by_task
+
+
+def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
+    """Return the notes that apply to these results, one or two sentences each."""
+    students = [group for group in groups if group.method != "teacher"]
+    single = list(dict.fromkeys(group.task for group in students if len(group.rows) == 1))
+    found = [
+        "Scores are × 100, on the dev split, at the epoch that scored best there: a little high for unseen data.",
+        "Test splits carry no labels: they are predicted and written as submission files, and never scored.",
+    ]
+    if any(len(group.rows) > 1 for group in groups):
+        found.append("± is the sample standard deviation over seeds, whose number stands in brackets.")
+    if single:
+        found.append(
+            f"{', '.join(single)}: figures from one seed show little, another seed may well turn the order of the "
+            "methods around. Train several seeds before ranking them."
+        )
+    if any(group.standard_error for group in groups):
+        found.append(
+            "The standard error says how far an accuracy on so few dev examples may lie from the true one. "
+            "Differences of less than twice that are easily chance."
+        )
+    if any(group.gap_to_teacher is not None for group in students):
+        found.append(
+            "Gap closed is the part of the way from fine-tuning at the same depth (0 %) to the teacher (100 %). It is "
+            f"not given ({ABSENT}) where the teacher leads by no more than one standard error, or not at all."
+        )
+    found += _skipped_lines(groups)
+    if failures:
+        found.append(f"Not everything that was asked for is here: {len(failures)} failed, named above.")
+    return found
+
+
+def _skipped_lines(groups: Sequence[Group]) -> list[str]:
+    found = []
+    for task, of_task in by_task(groups).items():
+        numbers = {
+            split: number
+            for group in of_task
+            for split, number in group.rows[0].extra.get("skipped_lines", {}).items()
+            if number
+        }
+        if numbers:
+            told = ", ".join(f"{number} of {split}" for split, number in sorted(numbers.items()))
+            found.append(f"{task}: broken lines of the data files were skipped ({told}).")
+    return found

@@ -1,0 +1,124 @@
+"""The report as a markdown page."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pkd_core.reporting.cells import (
+    ABSENT,
+    COMPARISON_HEADINGS,
+    comparison,
+    flat,
+    joined,
+    markdown_table,
+    metric_name,
+    points,
+    score,
+)
+from pkd_core.reporting.notes import notes
+from pkd_core.reporting.results import Group, by_task
+
+Published = Callable[[str, str, int], float | None]
+
+
+def markdown_page(
+    groups: Sequence[Group], failures: Mapping[str, str], published: Published | None, picture: str
+) -> str:
+    """Return the whole page.
+
+    Args:
+        groups: What `aggregate` returned.
+        failures: Reason by the name of each chain that failed.
+        published: Gives the published dev score of (task, method, depth) as a fraction, or None.
+        picture: File name of the picture beside the page.
+    """
+    parts = ["# Results"]
+    parts.append(
+        f"![Dev scores by method, and against speed or size]({picture})" if groups else "Nothing to show."
+    )
+    if failures:
+        parts += ["## Failed", "\n".join(f"- **{name}**: {flat(why)}" for name, why in failures.items())]
+    if len(by_task(groups)) > 1:
+        parts += ["## All tasks", _overview(groups)]
+    for task, of_task in by_task(groups).items():
+        parts += [f"## {task}", _about_task(of_task), _task_table(of_task, published)]
+    if groups:
+        parts += ["## Settings", *_settings(groups)]
+    parts += ["## Notes", "\n".join(f"- {note}" for note in notes(groups, failures))]
+    return "\n\n".join(parts) + "\n"
+
+
+def _overview(groups: Sequence[Group]) -> str:
+    tasks = by_task(groups)
+    scores = {(group.name, group.task): score(group, group.selection) for group in groups}
+    order = sorted(groups, key=lambda group: (group.method != "teacher", -group.num_layers))
+    rows = [["metric", *(metric_name(of_task[0].selection) for of_task in tasks.values())]]
+    for name in dict.fromkeys(group.name for group in order):
+        rows.append([name, *(scores.get((name, task), ABSENT) for task in tasks)])
+    rows.append(
+        ["most frequent answer", *(points(of_task[0].rows[0].baseline) for of_task in tasks.values())]
+    )
+    return markdown_table(["", *tasks], rows)
+
+
+def _about_task(groups: Sequence[Group]) -> str:
+    first = groups[0].rows[0]
+    parts = [f"Selected by {metric_name(first.selection)}"]
+    if first.extra.get("num_dev"):
+        parts[0] += f" on {first.extra['num_dev']} dev examples"
+    if groups[0].standard_error is not None:
+        parts.append(f"one standard error is {points(groups[0].standard_error)}")
+    if first.baseline is not None:
+        parts.append(f"always giving the most frequent answer scores {points(first.baseline)}")
+    return "; ".join(parts) + "."
+
+
+def _task_table(groups: Sequence[Group], published: Published | None) -> str:
+    selection = groups[0].selection
+    others = list(dict.fromkeys(key for group in groups for key in group.mean if key != selection))
+    headings = ["model", metric_name(selection), *COMPARISON_HEADINGS, *map(metric_name, others)]
+    rows = [
+        [
+            group.name,
+            score(group, selection),
+            *comparison(group),
+            *(score(group, key) if key in group.mean else ABSENT for key in others),
+        ]
+        for group in groups
+    ]
+    if published is not None:
+        headings.append("published")
+        for row, group in zip(rows, groups, strict=True):
+            row.append(points(published(group.task, group.method, group.num_layers)))
+    return markdown_table(headings, rows)
+
+
+def _settings(groups: Sequence[Group]) -> list[str]:
+    """Return a line of the settings that are the same wherever they apply, and a table of the others."""
+    used = [_settings_of(group) for group in groups]
+    keys = sorted({key for settings in used for key in settings})
+    values = {key: list(dict.fromkeys(settings[key] for settings in used if key in settings)) for key in keys}
+    shared = [f"`{key}` {values[key][0]}" for key in keys if len(values[key]) == 1]
+    differing = [key for key in keys if len(values[key]) > 1]
+    headings = ["task", "model", *(f"`{key}`" for key in differing), "best epoch", "settings from"]
+    rows = [
+        [
+            group.task,
+            group.name,
+            *(settings.get(key, ABSENT) for key in differing),
+            ", ".join(str(row.best_epoch) for row in group.rows),
+            joined(row.preset for row in group.rows),
+        ]
+        for group, settings in zip(groups, used, strict=True)
+    ]
+    same = [f"The same wherever they apply: {', '.join(shared)}."] if shared else []
+    return [*same, markdown_table(headings, rows)]
+
+
+def _settings_of(group: Group) -> dict[str, str]:
+    """Return a group's settings, with those extra facts that are plain values."""
+    found: dict[str, list[Any]] = {}
+    for row in group.rows:
+        facts = {k: v for k, v in row.extra.items() if k != "num_dev" and isinstance(v, str | int | float)}
+        for key, value in {**row.settings, **facts}.items():
+            found.setdefault(key, []).append(value)
+    return {key: joined(values) for key, values in found.items()}

@@ -1,0 +1,172 @@
+"""Scores of trained models, one row each, and what can be said of them together."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import sqrt
+from statistics import fmean, median, stdev
+from typing import Any
+
+METHODS = ("teacher", "finetune", "kd", "pkd-skip", "pkd-last")
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One trained model.
+
+    Attributes:
+        task: Task name.
+        method: One of `METHODS`.
+        num_layers: Depth.
+        seed: Seed of its training.
+        scores: Fractions by "<split>/<metric>", such as {"dev/accuracy": 0.73}.
+        selection: The key of `scores` that chose the best epoch.
+        parameters: Number of parameters.
+        size_bytes: Size of the checkpoint's weights.
+        speed_ratio: Times faster than the teacher, measured; None for the teacher itself.
+        baseline: Score of always giving the most frequent answer.
+        settings: Values used, by dotted key.
+        preset: Where the settings come from.
+        best_epoch: Epoch whose weights were kept, from 1.
+        extra: JSON values worth keeping: "num_dev" (dev examples), "skipped_lines" (number by split), and others.
+    """
+
+    task: str
+    method: str
+    num_layers: int
+    seed: int | None
+    scores: Mapping[str, float]
+    selection: str
+    parameters: int
+    size_bytes: int
+    speed_ratio: float | None
+    baseline: float | None
+    settings: Mapping[str, Any]
+    preset: str
+    best_epoch: int
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one task, method and depth, which differ in their seeds.
+
+    Attributes:
+        task: Task name.
+        method: One of `METHODS`.
+        num_layers: Depth.
+        rows: The rows, by seed.
+        mean: Mean over the seeds by score key, the selecting one first.
+        std: Sample standard deviation over the seeds by score key; None where there is one seed.
+        speed_ratio: Median over the seeds; None where none was measured.
+        gap_to_teacher: Selecting score less the teacher's; None for the teacher, or where it is not known.
+        gap_closed: Which part of the way from fine-tuning (same depth) to the teacher the method went; None where the
+            teacher is not ahead of fine-tuning, or by no more than one standard error.
+        times_smaller: The teacher's parameters over this model's.
+    """
+
+    task: str
+    method: str
+    num_layers: int
+    rows: tuple[ResultRow, ...]
+    mean: Mapping[str, float]
+    std: Mapping[str, float | None]
+    speed_ratio: float | None
+    gap_to_teacher: float | None = None
+    gap_closed: float | None = None
+    times_smaller: float | None = None
+
+    @property
+    def selection(self) -> str:
+        """Key of the selecting score."""
+        return self.rows[0].selection
+
+    @property
+    def score(self) -> float:
+        """Mean of the selecting score."""
+        return self.mean[self.selection]
+
+    @property
+    def name(self) -> str:
+        """Method and depth, such as "pkd-skip, 6 layers"."""
+        layers = "1 layer" if self.num_layers == 1 else f"{self.num_layers} layers"
+        return f"{self.method}, {layers}"
+
+    @property
+    def standard_error(self) -> float | None:
+        """Standard error of an accuracy on so many dev examples; None for other metrics or an unknown number."""
+        num_dev = self.rows[0].extra.get("num_dev")
+        if not num_dev or not self.selection.endswith("/accuracy"):
+            return None
+        return sqrt(self.score * (1 - self.score) / num_dev)
+
+
+def aggregate(rows: Sequence[ResultRow]) -> list[Group]:
+    """Group rows by task, method and depth.
+
+    Args:
+        rows: Results in any order.
+
+    Returns:
+        Groups by task as the rows name them first, the teacher before its students, deep students before shallow ones,
+        then in the order of `METHODS`.
+    """
+    tasks = list(dict.fromkeys(row.task for row in rows))
+    members: dict[tuple[str, str, int], list[ResultRow]] = {}
+    for row in rows:
+        members.setdefault((row.task, row.method, row.num_layers), []).append(row)
+    groups = [
+        _group(sorted(found, key=lambda row: (row.seed is None, row.seed))) for found in members.values()
+    ]
+    groups.sort(
+        key=lambda group: (
+            tasks.index(group.task),
+            group.method != "teacher",
+            -group.num_layers,
+            METHODS.index(group.method),
+        )
+    )
+    return [_compared(group, groups) for group in groups]
+
+
+def _group(rows: list[ResultRow]) -> Group:
+    first = rows[0]
+    assert all(row.selection == first.selection for row in rows), "one selecting score a group"
+    keys = sorted({key for row in rows for key in row.scores}, key=lambda key: (key != first.selection, key))
+    values = {key: [row.scores[key] for row in rows if key in row.scores] for key in keys}
+    speeds = [row.speed_ratio for row in rows if row.speed_ratio is not None]
+    return Group(
+        task=first.task,
+        method=first.method,
+        num_layers=first.num_layers,
+        rows=tuple(rows),
+        mean={key: fmean(found) for key, found in values.items()},
+        std={key: stdev(found) if len(found) > 1 else None for key, found in values.items()},
+        speed_ratio=median(speeds) if speeds else None,
+    )
+
+
+def _compared(group: Group, groups: list[Group]) -> Group:
+    """Fill in what follows from the teacher and the fine-tuned student of the same task."""
+    of_task = [other for other in groups if other.task == group.task]
+    teacher = next((other for other in of_task if other.method == "teacher"), None)
+    if teacher is None or group.method == "teacher":
+        return group
+    same_depth = [other for other in of_task if other.num_layers == group.num_layers]
+    finetuned = next((other for other in same_depth if other.method == "finetune"), None)
+    gap_closed = None
+    if finetuned is not None and group is not finetuned:
+        whole_gap = teacher.score - finetuned.score
+        if whole_gap > (teacher.standard_error or 0):
+            gap_closed = (group.score - finetuned.score) / whole_gap
+    return replace(
+        group,
+        gap_to_teacher=group.score - teacher.score,
+        gap_closed=gap_closed,
+        times_smaller=teacher.rows[0].parameters / group.rows[0].parameters,
+    )
+
+
+def by_task(groups: Sequence[Group]) -> dict[str, list[Group]]:
+    """Return the groups of each task, in order."""
+    tasks = dict.fromkeys(group.task for group in groups)
+    return {task: [group for group in groups if group.task == task] for task in tasks}

@@ -115,7 +115,7 @@ def aggregate(rows: Sequence[ResultRow]) -> list[Group]:
     for row in rows:
         members.setdefault((row.task, row.method, row.num_layers), []).append(row)
     groups = [
-        _group(sorted(found, key=lambda row: (row.seed is None, row.seed))) for found in members.values()
+        _group(sorted(found, key=lambda row: (row.seed is None, row.seed or 0))) for found in members.values()
     ]
     groups.sort(
         key=lambda group: (

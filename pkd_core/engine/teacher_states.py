@@ -24,7 +24,13 @@ class TeacherPart:
     cls_states_BMD: Tensor
 
     def to(self, device: torch.device) -> "TeacherPart":
-        """Return the part on `device`."""
+        """Return the part on `device`; to a GPU it goes without waiting for what that still computes."""
+        if device.type == "cuda":
+            pinned = TeacherPart(self.logits_BC.pin_memory(), self.cls_states_BMD.pin_memory())
+            return TeacherPart(
+                pinned.logits_BC.to(device, non_blocking=True),
+                pinned.cls_states_BMD.to(device, non_blocking=True),
+            )
         return TeacherPart(self.logits_BC.to(device), self.cls_states_BMD.to(device))
 
 

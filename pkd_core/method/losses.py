@@ -21,6 +21,10 @@ class LossParts:
     distillation: Tensor | None = None
     patience: Tensor | None = None
 
+    def named(self) -> dict[str, Tensor]:
+        """Return what was computed, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
 
 def cross_entropy_loss(student_logits_BC: Tensor, labels_B: Tensor) -> Tensor:
     """Cross-entropy of the logits with the hard labels (L_CE), averaged over the examples.

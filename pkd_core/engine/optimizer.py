@@ -1,0 +1,47 @@
+"""The optimizer and its schedule, as BERT is fine-tuned by its authors."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from pkd_core.config import TrainingConfig
+
+
+def make_optimizer(model: nn.Module, settings: TrainingConfig, device: torch.device) -> torch.optim.AdamW:
+    """Return AdamW over the model's weights, with weight decay on its matrices alone.
+
+    Biases and LayerNorm's weights are the vectors of a BERT; everything else is a matrix.
+    """
+    parameters = list(model.parameters())
+    groups: list[dict[str, Any]] = [
+        {"params": [weight for weight in parameters if weight.ndim > 1]},
+        {"params": [weight for weight in parameters if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups,
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        fused=device.type in ("cpu", "cuda"),
+    )
+
+
+def learning_rate_at(step: int, num_steps: int, settings: TrainingConfig) -> float:
+    """Return the learning rate of an optimizer step: a linear climb from 0, then a linear fall towards 0.
+
+    Args:
+        step: The step, from 1 to `num_steps`.
+        num_steps: Steps of the whole training.
+        settings: Say the highest rate, and for which fraction of the steps it climbs.
+    """
+    num_warmup_steps = round(settings.warmup_fraction * num_steps)
+    steps_before = step - 1
+    if steps_before < num_warmup_steps:
+        return settings.learning_rate * steps_before / num_warmup_steps
+    return settings.learning_rate * (num_steps - steps_before) / (num_steps - num_warmup_steps)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Use the learning rate for every weight from the next step on."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate

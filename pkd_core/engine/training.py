@@ -1,0 +1,178 @@
+"""The one training loop, for teacher and student alike."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.utils import clip_grad_norm_
+from transformers import BertForSequenceClassification
+
+from pkd_core.config import TrainingConfig
+from pkd_core.data.batches import Batch, TokenTable, make_batch, shuffled_batches
+from pkd_core.engine.evaluation import predict
+from pkd_core.engine.loss_buffer import LossBuffer, StepLosses
+from pkd_core.engine.metrics import compute_metrics
+from pkd_core.engine.objective import Objective, batch_losses
+from pkd_core.engine.optimizer import learning_rate_at, make_optimizer, set_learning_rate
+from pkd_core.engine.precision import Precision, resolve_precision
+from pkd_core.method.losses import LossParts
+from pkd_core.observer import Observer
+
+__all__ = ["Objective", "TrainingResult", "train"]
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a training went.
+
+    Attributes:
+        best_epoch: The epoch that `save_best` was last called at, from 1.
+        best_score: Its dev score.
+        history: A dictionary an epoch: "epoch", "step", "score", "dev/<metric>", and its mean "train/total".
+        num_steps: Optimizer steps made.
+        precision: What the forward computed in.
+    """
+
+    best_epoch: int
+    best_score: float
+    history: list[dict[str, Any]]
+    num_steps: int
+    precision: Precision
+
+
+@dataclass
+class _Position:
+    """How far a training is, and what it has found; with the weights' and the generators' states, all of it."""
+
+    step: int = 0
+    best_epoch: int = 0
+    best_score: float = -math.inf
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+def train(
+    model: BertForSequenceClassification,
+    train_table: TokenTable,
+    dev_table: TokenTable,
+    settings: TrainingConfig,
+    *,
+    seed: int,
+    selection_metric: str,
+    is_regression: bool,
+    objective: Objective | None,
+    save_best: Callable[[BertForSequenceClassification], None],
+    observer: Observer,
+    device: torch.device,
+) -> TrainingResult:
+    """Train a model, and hand it to `save_best` after each epoch that scores better on dev than all before.
+
+    The same arguments give the same weights bit for bit on one CPU with one number of threads.
+
+    Args:
+        model: Changed in place; at the end it holds the last epoch's weights, which may not be the best.
+        train_table: Labelled examples to learn from, reshuffled every epoch.
+        dev_table: Labelled examples to score on.
+        settings: Learning rate, epochs, batch size and the like.
+        seed: Of the shuffling and the dropout.
+        selection_metric: Name of the dev score, such as "accuracy"; of equal epochs the first is best.
+        is_regression: Whether labels are scores, trained by squared error.
+        objective: What a teacher has to say; None for plain fine-tuning.
+        save_best: Keeps the weights, which the next epoch changes.
+        observer: Is told each step's "train/total" and its parts, "train/learning_rate", each epoch's
+            "dev/<metric>" and "score", and the progress in steps.
+        device: Where to compute.
+
+    Raises:
+        TrainingError: If a loss or a gradient is not finite.
+        ModelError: If model and teacher states do not fit together.
+        StoreError: If the teacher states lack an example.
+    """
+    precision = resolve_precision(settings.precision, device)
+    if objective is not None:
+        objective.check(model)
+    torch.manual_seed(seed)
+    torch.nn.Module.to(model, device)
+    optimizer = make_optimizer(model, settings, device)
+    num_steps = settings.num_epochs * math.ceil(len(train_table) / settings.batch_size)
+    losses_of = partial(
+        batch_losses,
+        model,
+        objective=objective,
+        is_regression=is_regression,
+        precision=precision,
+        device=device,
+    )
+    loss_buffer = LossBuffer(observer)
+    position = _Position()
+
+    for epoch in range(1, settings.num_epochs + 1):
+        model.train()
+        for rows in shuffled_batches(train_table, settings.batch_size, _shuffling(seed, epoch)):
+            position.step += 1
+            learning_rate = learning_rate_at(position.step, num_steps, settings)
+            set_learning_rate(optimizer, learning_rate)
+            values = _backward(losses_of, _micro_batches(train_table, rows, settings.accumulation_steps))
+            gradient_norm = clip_grad_norm_(model.parameters(), settings.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+            example_ids = train_table.example_ids_R[rows].tolist()
+            loss_buffer.add(StepLosses(position.step, learning_rate, example_ids, values, gradient_norm))
+            observer.progress(position.step, num_steps, "steps")
+
+        mean_loss = loss_buffer.end_epoch()
+        score = _score(model, dev_table, selection_metric, is_regression, device)
+        scores = {"score": score, f"dev/{selection_metric}": score}
+        observer.metrics(position.step, scores)
+        position.history.append({"epoch": epoch, "step": position.step, "train/total": mean_loss} | scores)
+        if score > position.best_score:
+            position.best_epoch, position.best_score = epoch, score
+            save_best(model)
+
+    return TrainingResult(
+        position.best_epoch, position.best_score, position.history, position.step, precision
+    )
+
+
+def _shuffling(seed: int, epoch: int) -> torch.Generator:
+    """Return an epoch's own generator, so that its order can be had without the epochs before it."""
+    mixed = np.random.SeedSequence([seed, epoch]).generate_state(1)
+    return torch.Generator().manual_seed(int(mixed[0]))
+
+
+def _micro_batches(
+    table: TokenTable, rows: np.ndarray[Any, Any], num_parts: int
+) -> Iterator[tuple[Batch, float]]:
+    """Yield a batch in parts, each with its share of the examples: unequal parts then weigh as in the whole."""
+    for part in np.array_split(rows, num_parts):
+        if len(part):
+            yield make_batch(table, part), len(part) / len(rows)
+
+
+def _backward(
+    losses_of: Callable[[Batch], LossParts], micro_batches: Iterator[tuple[Batch, float]]
+) -> dict[str, torch.Tensor]:
+    """Add up the gradients of a batch's parts; return the whole batch's losses by metric name."""
+    values: dict[str, torch.Tensor] = {}
+    for batch, share in micro_batches:
+        parts = losses_of(batch)
+        torch.autograd.backward(parts.total * share)
+        for name, value in parts.named().items():
+            metric = f"train/{name}"
+            values[metric] = values.get(metric, 0.0) + value.detach() * share
+    return values
+
+
+def _score(
+    model: BertForSequenceClassification,
+    table: TokenTable,
+    metric: str,
+    is_regression: bool,
+    device: torch.device,
+) -> float:
+    assert table.labels_R is not None, "the dev split has labels"
+    _, logits = predict(model, table, device)
+    return compute_metrics([metric], table.labels_R, logits, is_regression)[metric]

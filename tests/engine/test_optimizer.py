@@ -1,0 +1,42 @@
+"""The schedule is Hugging Face's, and weight decay spares what it should."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_bert import tiny_classifier
+from transformers import get_linear_schedule_with_warmup
+
+from pkd_core.config import TrainingConfig
+from pkd_core.engine.optimizer import learning_rate_at, make_optimizer, set_learning_rate
+
+
+@given(st.integers(1, 60), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+def test_schedule_equals_hugging_face(num_steps: int, warmup_fraction: float) -> None:
+    settings = TrainingConfig(learning_rate=3e-5, warmup_fraction=warmup_fraction)
+    theirs = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3e-5)
+    schedule = get_linear_schedule_with_warmup(theirs, round(warmup_fraction * num_steps), num_steps)
+    for step in range(1, num_steps + 1):
+        assert learning_rate_at(step, num_steps, settings) == pytest.approx(schedule.get_last_lr()[0])
+        theirs.step()
+        schedule.step()
+
+
+def test_weight_decay_spares_biases_and_layer_norms_and_nothing_else() -> None:
+    model = tiny_classifier()
+    optimizer = make_optimizer(model, TrainingConfig(weight_decay=0.01), torch.device("cpu"))
+    spared = {
+        id(weight)
+        for group in optimizer.param_groups
+        if not group["weight_decay"]
+        for weight in group["params"]
+    }
+    for name, weight in model.named_parameters():
+        assert (id(weight) in spared) == (name.endswith("bias") or "LayerNorm" in name), name
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+
+
+def test_learning_rate_reaches_every_group() -> None:
+    optimizer = make_optimizer(tiny_classifier(), TrainingConfig(), torch.device("cpu"))
+    set_learning_rate(optimizer, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]

@@ -1,0 +1,33 @@
+"""Automatic precision follows the hardware, and a wish overrules it."""
+
+import pytest
+import torch
+
+from pkd_core.engine.precision import autocast, resolve_precision
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"amx_bf16": True}, "bfloat16"), ({"avx512_bf16": True}, "bfloat16"), ({"avx512_f": True}, "float32")],
+)
+def test_auto_is_bfloat16_where_the_processor_has_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert resolve_precision("auto", CPU) == expected
+    assert resolve_precision("float32", CPU) == "float32"
+    assert resolve_precision("bfloat16", CPU) == "bfloat16"
+
+
+def test_auto_is_float32_on_devices_that_we_know_nothing_of() -> None:
+    assert resolve_precision("auto", torch.device("mps")) == "float32"
+
+
+def test_autocast_computes_in_the_format_it_names() -> None:
+    left = torch.ones(4, 4)
+    with autocast("bfloat16", CPU):
+        assert (left @ left).dtype == torch.bfloat16
+    with autocast("float32", CPU):
+        assert (left @ left).dtype == torch.float32

@@ -31,19 +31,19 @@ class StatesWriter:
         folder: Where the shards go.
         shape: What a row holds.
         num_rows: How many rows there will be in all.
-        rows_per_shard: Rows of every shard but the last.
+        shard_rows: Rows of every shard but the last.
 
     Attributes:
         rows_done: Rows written so far, those of kept shards included.
     """
 
     def __init__(
-        self, folder: Path, shape: StatesShape, num_rows: int, rows_per_shard: int = ROWS_PER_SHARD
+        self, folder: Path, shape: StatesShape, num_rows: int, shard_rows: int = ROWS_PER_SHARD
     ) -> None:
         self._folder = folder
         self._shape = shape
         self._num_rows = num_rows
-        self._rows_per_shard = rows_per_shard
+        self._shard_rows = shard_rows
         self._file: IO[bytes] | None = None
         self._writer: Any = None
         self.rows_done = 0
@@ -90,11 +90,11 @@ class StatesWriter:
 
     @property
     def _shard(self) -> int:
-        return self.rows_done // self._rows_per_shard
+        return self.rows_done // self._shard_rows
 
     @property
     def _shard_end(self) -> int:
-        return min((self._shard + 1) * self._rows_per_shard, self._num_rows)
+        return min((self._shard + 1) * self._shard_rows, self._num_rows)
 
     def _is_finished(self, number: int) -> bool:
         if not shard_path(self._folder, number).is_file():

@@ -35,8 +35,8 @@ class Rows:
             writer.write(self.example_ids[part], self.logits[part], self.cls_states[part])
 
 
-def write_all(folder: Path, rows: Rows, rows_per_shard: int = 1500, shape: StatesShape = SHAPE) -> Path:
-    with StatesWriter(folder, shape, len(rows.example_ids), rows_per_shard) as writer:
+def write_all(folder: Path, rows: Rows, shard_rows: int = 1500, shape: StatesShape = SHAPE) -> Path:
+    with StatesWriter(folder, shape, len(rows.example_ids), shard_rows) as writer:
         rows.write(writer)
     return folder
 

@@ -1,0 +1,104 @@
+"""Runs a teacher once over its training examples and stores what it says."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertForSequenceClassification
+
+from pkd_core.data.batches import TokenTable, length_sorted_batches, make_batch
+from pkd_core.engine.models import Outputs, forward
+from pkd_core.engine.states_format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes
+from pkd_core.engine.states_writer import StatesWriter
+from pkd_core.errors import StoreError
+from pkd_core.observer import Observer
+
+logger = logging.getLogger(__name__)
+
+
+def extract(
+    model: BertForSequenceClassification,
+    table: TokenTable,
+    work: Path,
+    dtype: str,
+    observer: Observer,
+    *,
+    device: torch.device,
+    max_tokens: int = 8192,
+    shard_rows: int = ROWS_PER_SHARD,
+) -> dict[str, Any]:
+    """Write a teacher's logits and [CLS] states of all layers, computed in float32 without dropout.
+
+    Rows are written in the table's order, 1,024 at a time; inside such a window the examples run sorted by length,
+    so that little padding is computed. Shards that an interrupted call finished are kept.
+
+    Args:
+        model: The fine-tuned teacher.
+        table: The examples, R rows.
+        work: Folder for the shards, created if absent.
+        dtype: "float16" or "float32", of the states; logits are float32.
+        observer: Is told the examples done.
+        device: Where to compute.
+        max_tokens: Most tokens of a batch, padding included.
+        shard_rows: Examples of a shard.
+
+    Returns:
+        Facts: "rows", "num_layers", "hidden_size", "num_outputs", "dtype" and "bytes".
+
+    Raises:
+        StoreError: If the disk has too little room, or a value is not finite in `dtype`.
+    """
+    config = model.config
+    num_outputs = model.classifier.out_features
+    shape = StatesShape(config.num_hidden_layers, config.hidden_size, num_outputs, dtype)
+    work.mkdir(parents=True, exist_ok=True)
+    torch.nn.Module.to(model, device)
+    model.train(False)
+    with StatesWriter(work, shape, len(table), shard_rows) as writer:
+        _check_room(work, shape, len(table) - writer.rows_done)
+        while writer.rows_done < len(table):
+            stop = min(writer.rows_done + ROWS_PER_RECORD_BATCH, len(table))
+            rows = np.arange(writer.rows_done, stop)
+            outputs = _run_window(model, table, rows, max_tokens, device)
+            writer.write(table.example_ids_R[rows], outputs.logits_BC.numpy(), outputs.cls_states_BND.numpy())
+            observer.progress(writer.rows_done, len(table), "examples")
+    return {
+        "rows": len(table),
+        "num_layers": shape.num_layers,
+        "hidden_size": shape.hidden_size,
+        "num_outputs": shape.num_outputs,
+        "dtype": dtype,
+        "bytes": sum(path.stat().st_size for path in work.glob("states-*.arrow")),
+    }
+
+
+@torch.inference_mode()
+def _run_window(
+    model: BertForSequenceClassification,
+    table: TokenTable,
+    rows: np.ndarray[Any, np.dtype[np.int64]],
+    max_tokens: int,
+    device: torch.device,
+) -> Outputs:
+    """Run the window's rows, batched by length; return their outputs on the CPU in the rows' order."""
+    batches = list(length_sorted_batches(table, max_tokens, rows))
+    outputs = [forward(model, make_batch(table, batch).to(device)) for batch in batches]
+    back = torch.from_numpy(np.argsort(np.concatenate(batches)))
+    return Outputs(
+        torch.cat([output.logits_BC for output in outputs]).cpu()[back],
+        torch.cat([output.cls_states_BND for output in outputs]).cpu()[back],
+    )
+
+
+def _check_room(work: Path, shape: StatesShape, num_rows: int) -> None:
+    needed = forecast_bytes(num_rows, shape.num_layers, shape.hidden_size, shape.num_outputs, shape.dtype)
+    free = shutil.disk_usage(work).free
+    logger.info("teacher states of %d examples will take %.2f GB in %s", num_rows, needed / 1e9, work)
+    if needed > free:
+        raise StoreError(
+            f"{work}: expected {needed / 1e9:.2f} GB of free disk for teacher states, got {free / 1e9:.2f} GB; "
+            "free some, or set states.dtype=float16"
+        )

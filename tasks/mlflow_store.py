@@ -1,0 +1,145 @@
+"""Where MLflow keeps what it is told: by default a SQLite database and a folder inside the workspace."""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from pkd_core.errors import StoreError
+from pkd_core.store.faults import file_faults
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "pkd"
+# MLflow reads these when it is imported: no telemetry, no progress bars, no addresses on the terminal.
+_QUIET = {
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store: its client, and the id of the experiment that holds every run of pkd."""
+
+    client: "MlflowClient"
+    experiment_id: str
+
+
+def tracking_uri(workspace: Path) -> str:
+    """Return MLFLOW_TRACKING_URI where it is set, else the address of the workspace's own database.
+
+    Raises:
+        StoreError: If no SQLite address can be made of the workspace's path.
+    """
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
+    database = _database(workspace)
+    if set(str(database)) & set("%?#"):
+        raise StoreError(
+            f"MLflow needs a workspace path without any of % ? #, got {workspace.resolve()}; "
+            "rename the folder, or set MLFLOW_TRACKING_URI."
+        )
+    return f"sqlite:///{database}"
+
+
+def artifact_root(workspace: Path) -> str:
+    """Return the address of the folder for the files of runs and models, as a file URI."""
+    return (workspace.resolve() / "artifacts" / "mlflow-files").as_uri()
+
+
+def experiment_page(workspace: Path) -> str:
+    """Return the page of all runs, as what follows the address of MLflow's server and a slash."""
+    # MLflow opens in its GenAI mode, which does not show trained models.
+    return f"#/experiments/{ensure_store(workspace).experiment_id}/runs?workflowType=machine_learning"
+
+
+def ensure_store(workspace: Path) -> Store:
+    """Open the store, making or migrating its database and making the experiment where need be.
+
+    One process at a time: several that meet an empty database at once die in its migration.
+
+    Raises:
+        StoreError: If the store cannot be opened, or was made when the workspace was elsewhere.
+    """
+    uri = tracking_uri(workspace)
+    lock = workspace.resolve() / "artifacts" / "mlflow.lock"
+    with file_faults("lock", lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        holding = FileLock(lock).acquire()
+    with holding:
+        if os.environ.get("MLFLOW_TRACKING_URI"):
+            return _open(uri, None)
+        _check_database(_database(workspace))
+        return _open(uri, artifact_root(workspace))
+
+
+@contextmanager
+def store_faults(name: str) -> Iterator[None]:
+    """Turn MLflow's and the system's errors of the body into a StoreError.
+
+    Args:
+        name: What the body logs, such as "rte/pkd-skip-3l".
+
+    Raises:
+        StoreError: Saying what was to be logged, the store's answer, and what to do.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        cause: BaseException = error
+        while cause.__cause__:
+            cause = cause.__cause__
+        raise StoreError(
+            f"MLflow needs to log {name}, but its store answers '{cause}'; check the store and run again."
+        ) from error
+
+
+def _database(workspace: Path) -> Path:
+    return workspace.resolve() / "artifacts" / "mlflow.db"
+
+
+def _check_database(path: Path) -> None:
+    # MLflow itself would try again for 100 seconds before it says that a database cannot be opened.
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"MLflow needs a readable database at {path}, but SQLite answers '{error}'; "
+            "move the file away for a new one, or set MLFLOW_TRACKING_URI."
+        ) from error
+
+
+def _open(uri: str, artifacts: str | None) -> Store:
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient
+
+    # What matters in their logs is raised as well.
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with store_faults(f"experiment {EXPERIMENT}"):
+        client = MlflowClient(uri, registry_uri=uri)
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            return Store(client, client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+        if experiment.lifecycle_stage == "deleted":
+            client.restore_experiment(experiment.experiment_id)
+    if artifacts and experiment.artifact_location != artifacts:
+        raise StoreError(
+            f"MLflow's files were made at {experiment.artifact_location}, expected at {artifacts}: move the workspace "
+            "back, or move its artifacts/mlflow.db away for a new one."
+        )
+    return Store(client, experiment.experiment_id)

@@ -1,0 +1,103 @@
+"""The store opens once for many, quietly, where it should, and says what is wrong when it cannot."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pkd_core.errors import StoreError
+from tasks.mlflow_store import EXPERIMENT, Store, artifact_root, ensure_store, experiment_page, tracking_uri
+
+
+def test_four_processes_meet_an_empty_store_and_all_get_the_same_experiment(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tasks.mlflow_store import ensure_store\n"
+        "sys.stdin.readline()\n"
+        "store = ensure_store(Path(sys.argv[1]))\n"
+        "run = store.client.create_run(store.experiment_id)\n"
+        "store.client.set_terminated(run.info.run_id)\n"
+        "sys.stdout.write(store.experiment_id)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    processes = [
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
+
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=120) for process in processes]
+
+    assert [process.returncode for process in processes] == [0] * 4
+    assert len({answer for answer, _ in answers}) == 1
+    assert [errors for _, errors in answers] == [""] * 4, "MLflow's noise reaches the terminal"
+    opened = ensure_store(tmp_path)
+    assert len(opened.client.search_runs([opened.experiment_id])) == 4
+
+
+def test_the_store_is_in_the_workspace_by_absolute_addresses(
+    workspace: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace.parent)
+    relative = Path(workspace.name)
+
+    assert tracking_uri(relative) == f"sqlite:///{workspace}/artifacts/mlflow.db"
+    assert ensure_store(relative).experiment_id == store.experiment_id
+    experiment = store.client.get_experiment_by_name(EXPERIMENT)
+    assert experiment.artifact_location == artifact_root(relative)
+    assert experiment.artifact_location.startswith("file:///")
+    assert (
+        experiment_page(relative) == f"#/experiments/{store.experiment_id}/runs?workflowType=machine_learning"
+    )
+    assert (workspace / "artifacts" / "mlflow.db").is_file()
+
+
+def test_the_users_own_address_wins_and_a_deleted_experiment_comes_back(
+    workspace: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(workspace / "artifacts" / "mlflow.db", tmp_path / "own.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/own.db")
+    assert tracking_uri(tmp_path) == f"sqlite:///{tmp_path}/own.db"
+    opened = ensure_store(tmp_path)
+    opened.client.delete_experiment(opened.experiment_id)
+
+    restored = ensure_store(tmp_path)
+
+    assert restored.client.get_experiment(restored.experiment_id).lifecycle_stage == "active"
+    assert restored.client.create_run(restored.experiment_id).info.status == "RUNNING"
+    assert not (tmp_path / "artifacts" / "mlflow.db").exists()
+
+
+def test_a_file_that_is_no_database_is_named_at_once(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "mlflow.db").write_bytes(os.urandom(4096))
+    begun = time.monotonic()
+
+    with pytest.raises(StoreError, match=r"mlflow\.db, but SQLite answers .*move the file away"):
+        ensure_store(tmp_path)
+
+    assert time.monotonic() - begun < 10
+
+
+def test_a_moved_workspace_is_refused_before_files_land_at_its_old_place(
+    workspace: Path, store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "artifacts").mkdir()
+    shutil.copyfile(workspace / "artifacts" / "mlflow.db", tmp_path / "artifacts" / "mlflow.db")
+
+    with pytest.raises(StoreError, match="move the workspace back"):
+        ensure_store(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["100%25", "what?", "a#b"])
+def test_a_path_that_no_sqlite_address_can_hold_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StoreError, match="rename the folder"):
+        tracking_uri(tmp_path / name)

@@ -23,7 +23,7 @@ def compute_metrics(
         is_regression: Whether the outputs are scores rather than classes.
 
     Returns:
-        A score for each name. A correlation with constant predictions or labels counts as 0.0, not as nan.
+        A score for each name. A correlation (Matthews too) with constant predictions or labels counts as 0.0, not as nan.
 
     Raises:
         ValueError: If a name is unknown, or there are not as many labels as logits.
@@ -51,7 +51,10 @@ def majority_baseline(labels: Array, name: str, is_regression: bool) -> float:
 
 
 def _score(name: str, labels: Array, predictions: Array, num_outputs: int) -> float:
+    is_constant = np.ptp(labels) == 0 or np.ptp(predictions) == 0
     match name:
+        case "matthews" | "pearson" | "spearman" if is_constant:
+            return 0.0
         case "accuracy":
             return float(sklearn_metrics.accuracy_score(labels, predictions))
         case "f1":
@@ -59,10 +62,9 @@ def _score(name: str, labels: Array, predictions: Array, num_outputs: int) -> fl
             return float(sklearn_metrics.f1_score(labels, predictions, average=average, zero_division=0.0))
         case "matthews":
             return float(sklearn_metrics.matthews_corrcoef(labels, predictions))
-        case "pearson" | "spearman":
-            if np.ptp(labels) == 0 or np.ptp(predictions) == 0:
-                return 0.0
-            correlate = stats.pearsonr if name == "pearson" else stats.spearmanr
-            return float(correlate(labels, predictions).statistic)
+        case "pearson":
+            return float(stats.pearsonr(labels, predictions).statistic)
+        case "spearman":
+            return float(stats.spearmanr(labels, predictions).statistic)
         case _:
             raise ValueError(f"unknown metric {name!r}")

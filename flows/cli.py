@@ -150,15 +150,15 @@ def up(
 
 def _run(request: Request, next_steps: str = "") -> None:
     """Check everything that can be checked, then run the flow here and show its report."""
-    from flows.environment import choose_server
+    from flows.environment import prefect_server
     from flows.prepare import prepare
 
     terminal.show_counts(prepare(request.run, request.workspace, request.deep))
-    server = choose_server()
-    terminal.show_server(server)
-    from flows.pkd import pkd
+    with prefect_server() as server:
+        from flows.pkd import pkd
 
-    state = pkd(**request.parameters(), return_state=True)
+        terminal.show_server(server)
+        state = pkd(**request.parameters(), return_state=True)
     folder = latest_report(request.workspace)
     if folder is not None:
         terminal.show_report(folder)

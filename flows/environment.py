@@ -3,6 +3,8 @@
 import logging
 import os
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _DEFAULTS = {
@@ -25,19 +27,25 @@ def prepare_environment(workspace: Path) -> None:
         logging.getLogger(name).setLevel(logging.INFO)
 
 
-def choose_server() -> str | None:
-    """Use a running Prefect server if there is one, else leave Prefect to start one inside this process.
+@contextmanager
+def prefect_server() -> Iterator[str | None]:
+    """Use a running Prefect server if there is one, else let Prefect start one for as long as the body runs.
 
-    Returns:
-        The server's API address, or None for the embedded one.
+    Yields:
+        The running server's API address, or None for one of our own.
     """
-    url = os.environ.get("PREFECT_API_URL", SERVER_URL)
-    if url and answers(f"{url}/health"):
+    url = os.environ.get("PREFECT_API_URL") or SERVER_URL
+    if answers(f"{url}/health"):
         os.environ["PREFECT_API_URL"] = url
-        return url
-    # Empty, not absent: pyproject.toml names an address too, and with any address Prefect starts no server of its own.
-    os.environ["PREFECT_API_URL"] = ""
-    return None
+        yield url
+        return
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    # Prefect's database needs the folder to be there.
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    # With any address set, as pyproject.toml does, Prefect starts no server of its own.
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield None
 
 
 def answers(url: str, seconds: float = 1.0) -> bool:

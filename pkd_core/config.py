@@ -85,9 +85,9 @@ class StatesConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Evaluation: batch size, and how many timed passes the speed ratio is the median of."""
+    """Evaluation: the most tokens of a batch, and how many timed passes the speed ratio is the median of."""
 
-    batch_size: PositiveInt = 64
+    max_tokens: Annotated[int, Field(ge=512)] = 8192
     speed_repeats: PositiveInt = 5
 
 

@@ -100,6 +100,16 @@ def preset_for(task: str, method: str, num_layers: int, num_teacher_layers: int 
     return Preset(_settings(method, rows[table.name, row_task]), source, exact=not lacks)
 
 
+def published_score(task: str, method: str, num_layers: int, num_teacher_layers: int) -> float | None:
+    """Return the authors' dev score of exactly this task, method and depths, or None."""
+    for table in _TABLES[method]:
+        of_teacher = table.num_teacher_layers in (None, num_teacher_layers)
+        if of_teacher and table.num_layers == num_layers and table.method in (None, method):
+            row = _published_rows().get((table.name, task))
+            return float(row["dev_score"]) if row else None
+    return None
+
+
 def all_presets() -> list[ListedPreset]:
     """Return the presets of every GLUE task at every depth that the published tables have."""
     listed = []

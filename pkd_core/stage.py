@@ -83,3 +83,13 @@ def make_stage(
     address = fingerprint(kind, CODE_VERSIONS[kind], config, parts)
     keys = {part: stage.key for part, stage in inputs.items()}
     return Stage(kind, task, name, config, keys, sources, address)
+
+
+def dotted_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a training stage's configuration under the dotted keys that a user would type, and its layer map."""
+    section = "teacher" if config["method"] == "teacher" else "student"
+    dotted = {f"{section}.{key}": value for key, value in config["training"].items()}
+    dotted |= {f"distill.{key}": value for key, value in config.get("distill", {}).items()}
+    if config.get("layer_map"):
+        dotted["layer_map"] = " ".join(f"{student}<-{teacher}" for student, teacher in config["layer_map"])
+    return dotted

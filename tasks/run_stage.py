@@ -20,7 +20,7 @@ from pkd_core.stage import Stage, StageKind
 from pkd_core.stages.build import build
 from pkd_core.stages.job import Context
 from pkd_core.store.fingerprint import fingerprint
-from tasks.watching import after_build, watch
+from tasks.watching import tell, watch
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def run_stage(
             record = build(
                 stage, records, context, functools.partial(watch, context=context, flow_run=flow_run)
             )
-        after_build(stage, record, context)
+        tell(stage, records, record, context, flow_run)
     except PkdError as error:
         return Failed(message=str(error))
     return record.to_json()

@@ -17,7 +17,7 @@ from pkd_core.stages.teacher import train_teacher
 from pkd_core.stages.tokens import tokenize
 from pkd_core.store.stage_store import StageStatus, StageStore
 
-Watch = Callable[[Stage], AbstractContextManager[Observer]]
+Watch = Callable[[Stage, Mapping[str, StageRecord]], AbstractContextManager[Observer]]
 
 _FUNCTIONS: Mapping[StageKind, Callable[[Job], dict[str, Any]]] = {
     StageKind.TOKENS: tokenize,
@@ -36,7 +36,7 @@ def build(stage: Stage, inputs: Mapping[str, StageRecord], context: Context, wat
         stage: What is asked for.
         inputs: Record of each input, by its part in the stage.
         context: Where the run works.
-        watch: Opens an observer for a stage; entered only if the stage is really computed.
+        watch: Opens an observer for a stage with its inputs' records; entered only if the stage is really computed.
 
     Raises:
         PkdError: An input's files are not there, or the stage itself cannot be made.
@@ -55,7 +55,7 @@ def build(stage: Stage, inputs: Mapping[str, StageRecord], context: Context, wat
         # Whoever held the lock before may have published just this.
         if record := _published(store, stage, digests, context.deep):
             return record
-        with watch(stage) as observer:
+        with watch(stage, inputs) as observer:
             facts = _FUNCTIONS[stage.kind](Job(stage, work, folders, context, observer))
             return store.publish(
                 stage.address,

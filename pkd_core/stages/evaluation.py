@@ -1,20 +1,20 @@
 """Stage: score a model on the labelled dev splits, predict the unlabelled ones, weigh and time it."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from transformers import BertForSequenceClassification
 
 from pkd_core.config import EvaluationConfig
 from pkd_core.data.batches import TokenTable
-from pkd_core.data.tokens import has_split
 from pkd_core.engine.evaluation import count_parameters, predict
 from pkd_core.engine.metrics import compute_metrics, majority_baseline
 from pkd_core.engine.models import load_finetuned
 from pkd_core.engine.speed import speed_ratio
 from pkd_core.engine.submission import write_submission
+from pkd_core.stage import dotted_settings
 from pkd_core.stages.job import Job
+from pkd_core.store.manifest import read_manifest
 
 
 def evaluate(job: Job) -> dict[str, Any]:
@@ -23,9 +23,10 @@ def evaluate(job: Job) -> dict[str, Any]:
     Test splits carry no labels: they are predicted and never scored.
     """
     task, config = job.task, job.stage.config
-    model = load_finetuned(job.inputs["model"]).to(job.context.torch_device)
+    model = _load(job, "model")
     scores, baseline, num_dev = _score(job, model)
     _predict_tests(job, model)
+    skipped = read_manifest(job.inputs["tokens"]).facts["skipped_lines"]
     trained = json.loads((job.inputs["model"] / "training.json").read_text(encoding="utf-8"))
     told = {
         "task": task.name,
@@ -41,7 +42,9 @@ def evaluate(job: Job) -> dict[str, Any]:
         "speed_ratio": _speed(job, model),
         "best_epoch": trained["best_epoch"],
         "precision": trained["precision"],
-        "settings": _dotted(trained["config"]),
+        "settings": dotted_settings(trained["config"]),
+        "hidden_size": model.config.hidden_size,
+        "skipped_lines": {name: len(lines) for name, lines in skipped.items()},
     }
     (job.work / "evaluation.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return {"score": scores[told["selection"]], "speed_ratio": told["speed_ratio"]}
@@ -52,20 +55,21 @@ def _score(job: Job, model: BertForSequenceClassification) -> tuple[dict[str, fl
     tables = {split.name: TokenTable.load(job.inputs["tokens"], split.name) for split in task.dev_splits}
     scores: dict[str, float] = {}
     for name, table in tables.items():
-        _, logits = predict(model, table, job.context.torch_device)
-        assert table.labels is not None, "dev splits are labelled"
-        metrics = compute_metrics(task.metrics, table.labels, logits, task.is_regression)
+        _, logits = predict(model, table, job.context.torch_device, _settings(job).max_tokens)
+        assert table.labels_R is not None, "dev splits are labelled"
+        metrics = compute_metrics(task.metrics, table.labels_R, logits, task.is_regression)
         scores |= {f"{name}/{metric}": value for metric, value in metrics.items()}
     first = tables[task.dev_splits[0].name]
-    assert first.labels is not None, "dev splits are labelled"
-    return scores, majority_baseline(first.labels, task.metrics[0], task.is_regression), len(first)
+    assert first.labels_R is not None, "dev splits are labelled"
+    return scores, majority_baseline(first.labels_R, task.metrics[0], task.is_regression), len(first)
 
 
 def _predict_tests(job: Job, model: BertForSequenceClassification) -> None:
+    tokenized = read_manifest(job.inputs["tokens"]).facts["rows"]
     for split in job.task.test_splits:
-        if has_split(job.inputs["tokens"], split.name):
+        if split.name in tokenized:
             table = TokenTable.load(job.inputs["tokens"], split.name)
-            example_ids, logits = predict(model, table, job.context.torch_device)
+            example_ids, logits = predict(model, table, job.context.torch_device, _settings(job).max_tokens)
             path = job.work / "submission" / (split.submission or f"{split.name}.tsv")
             path.parent.mkdir(exist_ok=True)
             write_submission(path, job.task, example_ids, logits)
@@ -74,17 +78,16 @@ def _predict_tests(job: Job, model: BertForSequenceClassification) -> None:
 def _speed(job: Job, student: BertForSequenceClassification) -> float | None:
     if "teacher" not in job.inputs:
         return None
-    settings = EvaluationConfig.model_validate(job.stage.config["evaluation"])
-    teacher = load_finetuned(job.inputs["teacher"]).to(job.context.torch_device)
+    teacher = _load(job, "teacher")
     table = TokenTable.load(job.inputs["tokens"], job.task.dev_splits[0].name)
-    return speed_ratio(student, teacher, table, settings.speed_repeats, job.context.torch_device)
+    return speed_ratio(student, teacher, table, _settings(job).speed_repeats, job.context.torch_device)
 
 
-def _dotted(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a training stage's configuration under the dotted keys that a user would type."""
-    section = "teacher" if config["method"] == "teacher" else "student"
-    dotted = {f"{section}.{key}": value for key, value in config["training"].items()}
-    dotted |= {f"distill.{key}": value for key, value in config.get("distill", {}).items()}
-    if config.get("layer_map"):
-        dotted["layer_map"] = " ".join(f"{student}<-{teacher}" for student, teacher in config["layer_map"])
-    return dotted
+def _load(job: Job, part: str) -> BertForSequenceClassification:
+    model = load_finetuned(job.inputs[part])
+    model.to(device=job.context.torch_device)
+    return model
+
+
+def _settings(job: Job) -> EvaluationConfig:
+    return EvaluationConfig.model_validate(job.stage.config["evaluation"])

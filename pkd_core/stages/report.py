@@ -1,17 +1,32 @@
 """Stage: one report over the evaluations of a run."""
 
+import functools
 import json
 from typing import Any
 
-from pkd_core.report import ResultRow, write_report
+from pkd_core.presets import published_score
+from pkd_core.report import Published, ResultRow, table_text, write_report
 from pkd_core.stages.job import Job
+
+_PUBLISHED_TEACHERS = ((12, 768), (24, 1024))  # layers and hidden size of BERT-base and BERT-large
 
 
 def report(job: Job) -> dict[str, Any]:
-    """Write `report.md`, `report.json` and `report.png`; return how many models they compare."""
+    """Write `report.md`, `.json`, `.png` and, for terminals, `.txt`; return how many models they compare."""
     rows = [_row(job, key) for key in job.inputs]
-    write_report(job.work, rows, job.stage.config["failures"])
-    return {"num_models": len(rows), "failures": dict(job.stage.config["failures"])}
+    failures = job.stage.config["failures"]
+    write_report(job.work, rows, failures, _published(rows))
+    (job.work / "report.txt").write_text(table_text(rows, failures) + "\n", encoding="utf-8")
+    return {"num_models": len(rows), "failures": dict(failures)}
+
+
+def _published(rows: list[ResultRow]) -> Published | None:
+    """Return the authors' scores for comparison, if the teacher is of a size that they used."""
+    teachers = {(row.num_layers, row.extra["hidden_size"]) for row in rows if row.method == "teacher"}
+    depths = {depth for depth, hidden_size in teachers if (depth, hidden_size) in _PUBLISHED_TEACHERS}
+    if len(teachers) != 1 or not depths:
+        return None
+    return functools.partial(published_score, num_teacher_layers=depths.pop())
 
 
 def _row(job: Job, key: str) -> ResultRow:
@@ -30,5 +45,5 @@ def _row(job: Job, key: str) -> ResultRow:
         settings=told["settings"],
         preset=job.stage.config["presets"][key],
         best_epoch=told["best_epoch"],
-        extra={"num_dev": told["num_dev"], "precision": told["precision"]},
+        extra={key: told[key] for key in ("num_dev", "precision", "skipped_lines", "hidden_size")},
     )

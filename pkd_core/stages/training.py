@@ -1,5 +1,6 @@
 """What teacher and student stages share: train on the tokens, save the best epoch, tell how it went."""
 
+import functools
 import json
 import shutil
 from typing import Any
@@ -8,6 +9,7 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.config import TrainingConfig
 from pkd_core.data.batches import TokenTable
+from pkd_core.engine.models import save_model
 from pkd_core.engine.training import Objective, train
 from pkd_core.sources import TOKENIZER_FILES
 from pkd_core.stages.job import Job
@@ -23,9 +25,6 @@ def train_and_save(
     """Train, leaving in the work folder the best epoch's checkpoint, its tokenizer and `training.json`."""
     task = job.task
 
-    def save_best(best: BertForSequenceClassification) -> None:
-        best.save_pretrained(job.work)
-
     result = train(
         model,
         TokenTable.load(job.inputs["tokens"], "train"),
@@ -35,7 +34,7 @@ def train_and_save(
         selection_metric=task.metrics[0],
         is_regression=task.is_regression,
         objective=objective,
-        save_best=save_best,
+        save_best=functools.partial(save_model, folder=job.work),
         observer=job.observer,
         device=job.context.torch_device,
     )

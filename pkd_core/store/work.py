@@ -17,10 +17,15 @@ def prepare_work(work: Path, inputs: Mapping[str, str]) -> None:
     """
     note = _note(work)
     begun_from = json.dumps(dict(inputs), sort_keys=True)
-    if work.is_dir() and not (note.is_file() and note.read_text(encoding="utf-8") == begun_from):
+    if note.is_file() and note.read_text(encoding="utf-8") == begun_from:
+        work.mkdir(exist_ok=True)
+        return
+    # The note goes first and comes last: whatever is interrupted here, it never vouches for what is not so.
+    note.unlink(missing_ok=True)
+    if work.is_dir():
         shutil.rmtree(work)
-    note.write_text(begun_from, encoding="utf-8")
     work.mkdir(exist_ok=True)
+    note.write_text(begun_from, encoding="utf-8")
 
 
 def leave_work(work: Path) -> None:

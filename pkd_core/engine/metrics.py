@@ -23,7 +23,8 @@ def compute_metrics(
         is_regression: Whether the outputs are scores rather than classes.
 
     Returns:
-        A score for each name. A correlation (Matthews too) with constant predictions or labels counts as 0.0, not as nan.
+        A score for each name. A correlation (Matthews too) with constant predictions or labels counts as 0.0, not
+        as nan.
 
     Raises:
         ValueError: If a name is unknown, or there are not as many labels as logits.

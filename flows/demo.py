@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from pkd_core.data.synthetic import write_demo_model, write_demo_task
+
 from flows.request import Request
 from pkd_core.config import METHODS
-from pkd_core.data.synthetic import write_demo_model, write_demo_task
 from pkd_core.overrides import build_run_config
 
 TASK = "Demo"

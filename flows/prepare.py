@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from pkd_core.data.fetch import fetch
-
 from pkd_core.config import RunConfig
+from pkd_core.data.fetch import fetch
 from pkd_core.data.glue import GLUE_TASKS, load_task
 from pkd_core.errors import DataError
 from pkd_core.plan import Plan, make_plan

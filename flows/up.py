@@ -12,13 +12,13 @@ from types import FrameType
 from typing import Any
 
 import typer
-from tasks.mlflow_store import artifact_root, ensure_store, experiment_page, tracking_uri
 
 from flows.environment import answers
 from flows.request import Request
 from flows.serve import DEPLOYMENT
 from flows.services import Service, require_free_port, start, stop
 from pkd_core.errors import PkdError
+from tasks.mlflow_store import artifact_root, ensure_store, experiment_page, tracking_uri
 
 _HOST = "127.0.0.1"
 
@@ -36,17 +36,17 @@ def serve_until_stopped(request: Request, prefect_port: int, mlflow_port: int) -
     ensure_store(request.workspace)
     stopped = threading.Event()
     _on_signals(stopped.set)
-    running: list[subprocess.Popen[bytes]] = []
+    running: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for service in _services(request, api, prefect_port, mlflow_port):
             typer.echo(f"starting the {service.name} ...")
-            running.append(start(service, logs))
+            running[service.name] = start(service, logs)
         typer.echo(_welcome(request, api, mlflow_port))
         while not stopped.wait(1.0):
             _require_all_alive(running)
     finally:
         typer.echo("stopping ...")
-        for process in reversed(running):
+        for process in reversed(running.values()):
             stop(process)
     typer.echo("stopped; what was done stays done, and `pkd up` goes on from there.")
 
@@ -97,13 +97,10 @@ def _is_registered(api: str, since: datetime) -> bool:
     return datetime.fromisoformat(deployment["updated"]) >= since
 
 
-def _require_all_alive(running: list[subprocess.Popen[bytes]]) -> None:
-    for process in running:
+def _require_all_alive(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    for name, process in running.items():
         if process.poll() is not None:
-            raise PkdError(
-                f"the process {' '.join(map(str, process.args[:4]))} ended with status {process.returncode}; "
-                "its log is in artifacts/logs."
-            )
+            raise PkdError(f"the {name} ended with status {process.returncode}; its log is in artifacts/logs.")
 
 
 def _on_signals(call: Callable[[], None]) -> None:

@@ -1,11 +1,12 @@
 """One stage of a plan: what it makes, from what, and the address that follows from both."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
-from pkd_core.store.fingerprint import fingerprint
+from pkd_core.store.fingerprint import canonical_json, fingerprint
 from pkd_core.store.stage_store import Address
 
 
@@ -81,6 +82,8 @@ def make_stage(
     """Build a stage, deriving its fingerprint from its own facts and its inputs' fingerprints."""
     parts = {part: stage.fingerprint for part, stage in inputs.items()} | dict(sources)
     address = fingerprint(kind, CODE_VERSIONS[kind], config, parts)
+    # As a manifest gives it back, so that the two can be compared.
+    config = json.loads(canonical_json(config))
     keys = {part: stage.key for part, stage in inputs.items()}
     return Stage(kind, task, name, config, keys, sources, address)
 

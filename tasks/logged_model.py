@@ -68,8 +68,8 @@ def log_model(
     store = ensure_store(workspace)
     with store_faults(name), _one_at_a_time, _quiet():
         run = store.client.get_run(run_id)
-        for output in run.outputs.model_outputs if run.outputs else ():
-            return f"models:/{output.model_id}"
+        if run.outputs and run.outputs.model_outputs:
+            return f"models:/{run.outputs.model_outputs[0].model_id}"
         model = store.client.create_logged_model(
             store.experiment_id, name=name, source_run_id=run_id, tags=_own_tags(run), model_type="classifier"
         )

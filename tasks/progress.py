@@ -1,5 +1,6 @@
 """Shows a stage's progress in the log and, as a progress bar, on Prefect's page."""
 
+import re
 import time
 from collections.abc import Mapping
 from uuid import UUID
@@ -34,9 +35,10 @@ class ProgressObserver:
         self._last_update = now
         percent = 100.0 * done / max(total, 1)
         if self._artifact is None:
-            key = f"{self._stage.task}-{self._stage.name}".lower()
-            self._artifact = create_progress_artifact(
-                percent, key=key, description=f"{self._stage.key}, {unit}"
-            )
+            # Prefect's keys know only small letters, digits and dashes.
+            key = re.sub(r"[^a-z0-9]+", "-", self._stage.key.lower())
+            made = create_progress_artifact(percent, key=key, description=f"{self._stage.key}, {unit}")
+            assert isinstance(made, UUID), "a coroutine comes only inside an event loop"
+            self._artifact = made
         else:
             update_progress_artifact(self._artifact, percent)

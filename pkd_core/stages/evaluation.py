@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import torch
 from transformers import BertForSequenceClassification
 
 from pkd_core.config import EvaluationConfig
@@ -85,7 +86,7 @@ def _speed(job: Job, student: BertForSequenceClassification) -> float | None:
 
 def _load(job: Job, part: str) -> BertForSequenceClassification:
     model = load_finetuned(job.inputs[part])
-    model.to(device=job.context.torch_device)
+    torch.nn.Module.to(model, job.context.torch_device)  # transformers' own `to` carries no types
     return model
 
 

@@ -1,0 +1,211 @@
+"""The whole pipeline on a tiny task, without Prefect: which files it leaves, and what makes which stage run again."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.ipc
+import pytest
+from datasets import load_dataset
+from tiny import write_tiny_model, write_tiny_task
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from pkd_core.direct import run_plan
+from pkd_core.observer import LogObserver, Observer
+from pkd_core.overrides import build_run_config
+from pkd_core.plan import Plan, make_plan
+from pkd_core.records import StageRecord
+from pkd_core.stage import Stage
+from pkd_core.stages.job import Context
+from pkd_core.store.manifest import read_manifest, write_manifest
+from pkd_core.store.publish import entries_of
+from pkd_core.store.stage_store import StageStatus
+
+SETTINGS = {
+    "teacher.num_epochs": 1,
+    "student.num_epochs": 1,
+    "evaluation.speed_repeats": 1,
+    "tokens.max_length": 16,
+}
+STUDENTS = ("finetune-2l-s1", "kd-2l-s1", "pkd-skip-2l-s1", "pkd-last-2l-s1")
+
+
+class Workspace:
+    """A workspace with a plan over its one tiny task, which notes the stages that really run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ran: list[str] = []
+        write_tiny_task(root / "data_raw")
+        write_tiny_model(root / "model")
+
+    def plan(self, deep: bool = False) -> Plan:
+        run = build_run_config(tasks=["Tiny"], seeds=[1], model=str(self.root / "model"), settings=SETTINGS)
+        return make_plan(run, self.root, deep)
+
+    def run(self, deep: bool = False) -> list[str]:
+        self.ran = []
+        plan = self.plan(deep)
+        run_plan(plan, Context(self.root, plan.model.folder, "cpu", deep), self._watch)
+        return self.ran
+
+    def folder(self, key: str) -> Path:
+        (stage,) = (one.stage for one in self.plan().stages if one.stage.key == key)
+        return self.root / stage.address.folder
+
+    def statuses(self, deep: bool = False) -> dict[str, tuple[StageStatus, str]]:
+        return {
+            one.stage.key: (one.status, one.reason)
+            for one in self.plan(deep).stages
+            if one.status is not StageStatus.DONE
+        }
+
+    @contextmanager
+    def _watch(self, stage: Stage, _inputs: Mapping[str, StageRecord]) -> Iterator[Observer]:
+        self.ran.append(stage.key)
+        yield LogObserver(stage.key)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("finished"))
+    assert len(workspace.run()) == 13
+    return workspace
+
+
+def names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_each_stage_publishes_exactly_these_files(finished: Workspace) -> None:
+    shards = {f"{split}-00000.parquet" for split in ("train", "dev", "test")}
+    checkpoint = {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "training.json",
+    }
+    assert names(finished.folder("Tiny/tokens")) == shards | {"manifest.json"}
+    assert names(finished.folder("Tiny/teacher")) == checkpoint | {"manifest.json"}
+    assert names(finished.folder("Tiny/teacher-states")) == {"states-00000.arrow", "manifest.json"}
+    for student in STUDENTS:
+        assert names(finished.folder(f"Tiny/{student}")) == checkpoint | {"manifest.json"}
+        evaluation = finished.folder(f"Tiny/evaluation-{student}")
+        assert names(evaluation) == {"evaluation.json", "submission/Tiny.tsv", "manifest.json"}
+    report = {"report.md", "report.json", "report.png", "report.txt", "manifest.json"}
+    assert names(finished.folder("reports/report")) == report
+
+
+def test_a_second_run_runs_nothing(finished: Workspace) -> None:
+    assert finished.statuses(deep=True) == {}
+    assert finished.run() == []
+
+
+def test_the_outputs_open_with_the_libraries_that_people_use(finished: Workspace) -> None:
+    student = finished.folder("Tiny/pkd-skip-2l-s1")
+    model = AutoModelForSequenceClassification.from_pretrained(student)
+    assert model.config.num_hidden_layers == 2
+    assert model.config.id2label == {0: "down", 1: "up"}
+    encoded = AutoTokenizer.from_pretrained(student)("the film was good", return_tensors="pt")
+    assert model(**encoded).logits.shape == (1, 2)
+    shard = str(finished.folder("Tiny/tokens") / "train-00000.parquet")
+    assert (
+        load_dataset("parquet", data_files=shard, cache_dir=str(finished.root / "cache"))["train"].num_rows
+        == 48
+    )
+    with pa.ipc.open_file(finished.folder("Tiny/teacher-states") / "states-00000.arrow") as states:
+        assert states.read_all().num_rows == 48
+
+
+def test_the_report_compares_teacher_and_students(finished: Workspace) -> None:
+    told = json.loads((finished.folder("reports/report") / "report.json").read_text(encoding="utf-8"))
+    assert [group["method"] for group in told["groups"]] == [
+        "teacher",
+        "finetune",
+        "kd",
+        "pkd-skip",
+        "pkd-last",
+    ]
+    teacher, *students = told["groups"]
+    assert teacher["speed_ratio"] is None
+    assert all(
+        student["speed_ratio"] > 0 and student["parameters"] < teacher["parameters"] for student in students
+    )
+
+
+def test_a_submission_has_a_prediction_for_every_line_of_the_test_file(finished: Workspace) -> None:
+    lines = (finished.folder("Tiny/evaluation-kd-2l-s1") / "submission" / "Tiny.tsv").read_text().splitlines()
+    assert lines[0] == "index\tprediction"
+    assert [line.split("\t")[0] for line in lines[1:]] == [str(row) for row in range(6)]
+    assert {line.split("\t")[1] for line in lines[1:]} <= {"down", "up"}
+
+
+@pytest.fixture
+def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of the finished workspace, to be damaged."""
+    shutil.copytree(finished.root, tmp_path / "copy")
+    copy = object.__new__(Workspace)
+    copy.root, copy.ran = tmp_path / "copy", []
+    assert copy.statuses() == {}
+    return copy
+
+
+def test_a_deleted_stage_is_made_again_alone(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.folder("Tiny/teacher-states"))
+    assert workspace.statuses() == {"Tiny/teacher-states": (StageStatus.MISSING, "not made yet")}
+    assert workspace.run() == ["Tiny/teacher-states"]
+
+
+def test_a_truncated_shard_is_found_and_made_again_alone(workspace: Workspace) -> None:
+    shard = workspace.folder("Tiny/teacher-states") / "states-00000.arrow"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    ((status, reason),) = workspace.statuses().values()
+    assert status is StageStatus.DAMAGED
+    assert reason.startswith("states-00000.arrow has")
+    assert workspace.run() == ["Tiny/teacher-states"]
+    assert (workspace.folder("Tiny/teacher-states") / "states-00000.arrow").read_bytes() == whole
+
+
+def test_a_flipped_byte_is_found_by_a_deep_look(workspace: Workspace) -> None:
+    weights = workspace.folder("Tiny/kd-2l-s1") / "model.safetensors"
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
+    weights.write_bytes(damaged)
+    assert workspace.statuses() == {}
+    assert workspace.run() == []
+    assert list(workspace.statuses(deep=True)) == ["Tiny/kd-2l-s1"]
+    assert workspace.run(deep=True) == ["Tiny/kd-2l-s1"]
+    assert workspace.statuses(deep=True) == {}
+    kept = list((workspace.root / "artifacts" / "Tiny" / ".aside").iterdir())
+    assert [(folder / "model.safetensors").read_bytes() for folder in kept] == [bytes(damaged)]
+
+
+def test_one_character_of_a_raw_file_makes_all_of_its_chain_again(workspace: Workspace) -> None:
+    path = workspace.root / "data_raw" / "Tiny" / "dev.tsv"
+    path.write_text(path.read_text().replace("film", "game", 1))
+    assert workspace.statuses()["Tiny/tokens"] == (StageStatus.MISSING, "not made yet: raw/dev has changed")
+    assert len(workspace.run()) == 13
+    assert workspace.run() == []
+
+
+def test_a_teacher_with_other_bytes_makes_its_followers_stale_and_no_others(workspace: Workspace) -> None:
+    folder = workspace.folder("Tiny/teacher")
+    training = folder / "training.json"
+    training.write_text(training.read_text() + "\n")
+    manifest = read_manifest(folder)
+    (folder / "manifest.json").unlink()
+    write_manifest(folder, replace(manifest, files=entries_of(folder)))
+    stale = workspace.statuses()
+    assert stale["Tiny/teacher-states"] == (StageStatus.STALE, "its input teacher has changed since")
+    assert "Tiny/finetune-2l-s1" not in stale
+    ran = workspace.run()
+    # The states come out with the same bytes, so that the students distilled from them still stand.
+    assert ran == ["Tiny/evaluation-teacher", "Tiny/teacher-states"] + [
+        f"Tiny/evaluation-{student}" for student in STUDENTS
+    ] + ["reports/report"]

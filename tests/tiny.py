@@ -1,0 +1,73 @@
+"""A task and a BERT small enough to run the whole pipeline in seconds, made on the spot."""
+
+import random
+from pathlib import Path
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+WORDS = (
+    "good",
+    "bad",
+    "fine",
+    "poor",
+    "film",
+    "play",
+    "book",
+    "song",
+    "was",
+    "seemed",
+    "the",
+    "a",
+    "very",
+    "not",
+)
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+TASK_FILE = """\
+texts = ["sentence"]
+label = "label"
+labels = ["down", "up"]
+metrics = ["accuracy", "f1"]
+index = "index"
+"""
+
+
+def write_tiny_task(data_raw: Path, name: str = "Tiny", num_train: int = 48, num_dev: int = 24) -> None:
+    """Write data_raw/<name>: the label is "up" where the sentence has a good word."""
+    folder = data_raw / name
+    folder.mkdir(parents=True)
+    (folder / "task.toml").write_text(TASK_FILE, encoding="utf-8")
+    dice = random.Random(name)
+    for split, count in (("train", num_train), ("dev", num_dev)):
+        lines = ["sentence\tlabel"]
+        for _ in range(count):
+            word = dice.choice(("good", "fine", "bad", "poor"))
+            label = "up" if word in ("good", "fine") else "down"
+            lines.append(f"{_sentence(dice)} {word} {_sentence(dice)}\t{label}")
+        (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    lines = ["index\tsentence", *(f"{row}\t{_sentence(dice)} good" for row in range(6))]
+    (folder / "test.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_tiny_model(folder: Path, num_layers: int = 4) -> None:
+    """Write a random BERT with a fast tokenizer, as save_pretrained leaves them."""
+    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *WORDS))}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=num_layers,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+
+
+def _sentence(dice: random.Random) -> str:
+    return " ".join(dice.choice(WORDS[4:]) for _ in range(dice.randint(2, 6)))

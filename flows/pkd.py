@@ -31,7 +31,11 @@ logger = logging.getLogger(__name__)
 Future = PrefectFuture[Any]
 
 
-@flow(name="pkd", flow_run_name="pkd {tasks}", validate_parameters=False)
+def _run_name() -> str:
+    return f"pkd {' '.join(flow_run.get_parameters()['tasks'])}"
+
+
+@flow(name="pkd", flow_run_name=_run_name, validate_parameters=False)
 def pkd(
     tasks: Sequence[str] = tuple(GLUE_TASKS),
     methods: Sequence[str] = METHODS,

@@ -4,20 +4,28 @@
 """
 
 import json
+import os
 import sys
+import time
 from pathlib import Path
 
 from prefect import flow
+
+from flows.environment import answers
+from flows.services import SECONDS_TO_START
 
 DEPLOYMENT = "full-glue"
 
 
 def serve(parameters: str) -> None:
-    """Serve the flow from its source, so that edits count from the next run on.
+    """Wait for the server, then serve the flow from its source, so that edits count from the next run on.
 
     Args:
         parameters: The deployment's default parameters, as a JSON object.
     """
+    deadline = time.monotonic() + SECONDS_TO_START
+    while not answers(f"{os.environ['PREFECT_API_URL']}/health") and time.monotonic() < deadline:
+        time.sleep(0.25)
     root = Path(__file__).resolve().parent.parent
     served = flow.from_source(source=str(root), entrypoint="flows/pkd.py:pkd")
     served.serve(  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Long-running processes: started in order, each waited for until it answers, all stopped together."""
+"""Long-running processes: launched together, waited for until they answer, stopped together."""
 
 import os
 import signal
@@ -6,13 +6,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pkd_core.errors import PkdError
 
-_SECONDS_TO_START = 90.0
+SECONDS_TO_START = 90.0
 _SECONDS_TO_STOP = 15.0
 
 
@@ -50,16 +49,11 @@ def require_free_port(name: str, port: int) -> None:
             ) from error
 
 
-def start(service: Service, log_folder: Path) -> subprocess.Popen[bytes]:
-    """Start a service in a process group of its own, its output going to a log file, and wait until it answers.
-
-    Raises:
-        PkdError: It ended, or did not answer in time; names the log.
-    """
+def launch(service: Service, log_folder: Path) -> subprocess.Popen[bytes]:
+    """Start a service in a process group of its own, its output going to a log file."""
     log_folder.mkdir(parents=True, exist_ok=True)
-    log = log_folder / f"{service.name.lower().replace(' ', '-')}.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
+    with _log_file(service, log_folder).open("ab") as output:
+        return subprocess.Popen(
             service.command,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -67,30 +61,50 @@ def start(service: Service, log_folder: Path) -> subprocess.Popen[bytes]:
             env=os.environ | dict(service.environment),
             start_new_session=True,
         )
-    deadline = time.monotonic() + _SECONDS_TO_START
-    try:
-        while not service.is_ready():
-            if process.poll() is not None:
-                raise PkdError(f"{service.name} ended with status {process.returncode}; its log is {log}.")
-            if time.monotonic() > deadline:
-                raise PkdError(
-                    f"{service.name} did not answer within {_SECONDS_TO_START:.0f} s; its log is {log}."
-                )
-            time.sleep(0.25)
-    except BaseException:
-        stop(process)
-        raise
-    return process
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask a service's whole process group to end; kill what has not after some seconds."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
+def wait_until_ready(service: Service, process: subprocess.Popen[bytes], log_folder: Path) -> None:
+    """Wait until a launched service answers.
+
+    Raises:
+        PkdError: It ended, or did not answer in time; names the log.
+    """
+    deadline = time.monotonic() + SECONDS_TO_START
+    log = _log_file(service, log_folder)
+    while not service.is_ready():
+        if process.poll() is not None:
+            raise PkdError(f"the {service.name} ended with status {process.returncode}; its log is {log}.")
+        if time.monotonic() > deadline:
+            raise PkdError(
+                f"the {service.name} did not answer within {SECONDS_TO_START:.0f} s; its log is {log}."
+            )
+        time.sleep(0.25)
+
+
+def stop(*processes: subprocess.Popen[bytes]) -> None:
+    """Ask the services' whole process groups to end, all at once; kill what has not after some seconds."""
+    groups = {process.pid: process for process in processes}
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        groups = {group: process for group, process in groups.items() if _signal(group, sign)}
         deadline = time.monotonic() + _SECONDS_TO_STOP
-        while time.monotonic() < deadline:
-            process.poll()
-            os.killpg(process.pid, 0)
+        while groups and time.monotonic() < deadline:
             time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+            # A leader that has ended counts as alive until it is waited for.
+            groups = {
+                group: process
+                for group, process in groups.items()
+                if process.poll() is None or _signal(group, 0)
+            }
+
+
+def _signal(group: int, sign: int) -> bool:
+    """Send a signal to a process group (0 to look only); False if it is gone."""
+    try:
+        os.killpg(group, sign)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _log_file(service: Service, log_folder: Path) -> Path:
+    return log_folder / f"{service.name.lower().replace(' ', '-')}.log"

@@ -16,7 +16,7 @@ import typer
 from flows.environment import answers
 from flows.request import Request
 from flows.serve import DEPLOYMENT
-from flows.services import Service, require_free_port, start, stop
+from flows.services import Service, launch, require_free_port, stop, wait_until_ready
 from pkd_core.errors import PkdError
 from tasks.mlflow_store import artifact_root, ensure_store, experiment_page, tracking_uri
 
@@ -36,18 +36,21 @@ def serve_until_stopped(request: Request, prefect_port: int, mlflow_port: int) -
     ensure_store(request.workspace)
     stopped = threading.Event()
     _on_signals(stopped.set)
+    typer.echo("starting Prefect's server, MLflow's pages and the serving process ...")
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
-        for service in _services(request, api, prefect_port, mlflow_port):
-            typer.echo(f"starting the {service.name} ...")
-            running[service.name] = start(service, logs)
+        services = _services(request, api, prefect_port, mlflow_port)
+        for service in services:
+            running[service.name] = launch(service, logs)
+        for service in services:
+            wait_until_ready(service, running[service.name], logs)
+            typer.echo(f"the {service.name} is up")
         typer.echo(_welcome(request, api, mlflow_port))
         while not stopped.wait(1.0):
             _require_all_alive(running)
     finally:
         typer.echo("stopping ...")
-        for process in reversed(running.values()):
-            stop(process)
+        stop(*running.values())
     typer.echo("stopped; what was done stays done, and `pkd up` goes on from there.")
 
 
@@ -100,7 +103,9 @@ def _is_registered(api: str, since: datetime) -> bool:
 def _require_all_alive(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
     for name, process in running.items():
         if process.poll() is not None:
-            raise PkdError(f"the {name} ended with status {process.returncode}; its log is in artifacts/logs.")
+            raise PkdError(
+                f"the {name} ended with status {process.returncode}; its log is in artifacts/logs."
+            )
 
 
 def _on_signals(call: Callable[[], None]) -> None:

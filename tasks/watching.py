@@ -119,9 +119,27 @@ def _tell_report(stage: Stage, folder: Path, context: Context, flow_run: str) ->
         folder,
         name=f"report/{'-'.join(tasks).lower()}",
         tags=_tags(stage, flow_run) | {"task": ",".join(tasks)},
-        rows=told["rows"],
-        scores={},
+        rows=[_table_row(group) for group in told["groups"]],
+        scores={f"{_group_name(group)}/score": group["score"] for group in told["groups"]},
     )
+
+
+def _table_row(group: Mapping[str, Any]) -> dict[str, Any]:
+    keys = (
+        "task",
+        "method",
+        "num_layers",
+        "score",
+        "gap_to_teacher",
+        "parameters",
+        "times_smaller",
+        "speed_ratio",
+    )
+    return {key: group[key] for key in keys}
+
+
+def _group_name(group: Mapping[str, Any]) -> str:
+    return f"{group['task']}/{group['method']}-{group['num_layers']}l"
 
 
 def _read(path: Path) -> dict[str, Any]:

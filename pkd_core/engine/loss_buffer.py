@@ -34,7 +34,7 @@ class StepLosses:
 
 
 class LossBuffer:
-    """Keeps losses as tensors, and sends them to the observer every few steps.
+    """Keeps an epoch's losses as tensors, and sends them to the observer every few steps.
 
     Args:
         observer: Who is told.
@@ -43,7 +43,7 @@ class LossBuffer:
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._waiting: list[StepLosses] = []
-        self._epoch_totals: list[float] = []
+        self._totals: list[float] = []
 
     def add(self, losses: StepLosses) -> None:
         """Keep a step's losses; now and then, send what is kept.
@@ -62,9 +62,7 @@ class LossBuffer:
             TrainingError: If a loss or gradient of a recent step is not finite.
         """
         self._send()
-        mean = sum(self._epoch_totals) / len(self._epoch_totals)
-        self._epoch_totals.clear()
-        return mean
+        return sum(self._totals) / len(self._totals)
 
     def _send(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -75,7 +73,7 @@ class LossBuffer:
             if not all(map(math.isfinite, row)):
                 raise _not_finite(step, row)
             values = dict(zip(step.values, row, strict=False))
-            self._epoch_totals.append(values["train/total"])
+            self._totals.append(values["train/total"])
             self._observer.metrics(step.step, values | {"train/learning_rate": step.learning_rate})
 
 

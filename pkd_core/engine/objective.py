@@ -82,17 +82,15 @@ def batch_losses(
     objective: Objective | None,
     is_regression: bool,
     precision: Precision,
-    device: torch.device,
 ) -> LossParts:
     """Run a batch through the model and return its losses.
 
     Args:
-        model: On the device.
+        model: On the device to compute on.
         batch: Labelled examples, on the CPU.
         objective: The teacher's say; None for plain fine-tuning.
         is_regression: Whether labels are scores.
         precision: What the forward computes in; the losses are float32.
-        device: Where to compute.
 
     Raises:
         StoreError: If the teacher said nothing of an example.
@@ -101,10 +99,10 @@ def batch_losses(
     part = None
     if objective is not None:
         part = objective.teacher_states.gather(batch.example_ids_B, [teacher for _, teacher in matched])
-        part = part.to(device)
-    batch = batch.to(device)
+        part = part.to(model.device)
+    batch = batch.to(model.device)
     assert batch.labels_B is not None, "training needs labels"
-    with autocast(precision, device):
+    with autocast(precision, model.device):
         outputs = forward(model, batch)
     hard_loss = squared_error_loss if is_regression else cross_entropy_loss
     cross_entropy = hard_loss(outputs.logits_BC, batch.labels_B)

@@ -45,13 +45,27 @@ class TrainingResult:
 
 
 @dataclass
-class _Position:
+class _State:
     """How far a training is, and what it has found; with the weights' and the generators' states, all of it."""
 
     step: int = 0
     best_epoch: int = 0
     best_score: float = -math.inf
     history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every epoch of a training uses."""
+
+    model: BertForSequenceClassification
+    table: TokenTable
+    settings: TrainingConfig
+    seed: int
+    num_steps: int
+    optimizer: torch.optim.Optimizer
+    losses_of: Callable[[Batch], LossParts]
+    observer: Observer
 
 
 def train(
@@ -70,7 +84,8 @@ def train(
 ) -> TrainingResult:
     """Train a model, and hand it to `save_best` after each epoch that scores better on dev than all before.
 
-    The same arguments give the same weights bit for bit on one CPU with one number of threads.
+    The same arguments give the same weights bit for bit on one CPU with one number of threads. The observer is told
+    each step's "train/total", its parts and "train/learning_rate", and each epoch's "dev/<metric>" and "score".
 
     Args:
         model: Changed in place; at the end it holds the last epoch's weights, which may not be the best.
@@ -82,8 +97,7 @@ def train(
         is_regression: Whether labels are scores, trained by squared error.
         objective: What a teacher has to say; None for plain fine-tuning.
         save_best: Keeps the weights, which the next epoch changes.
-        observer: Is told each step's "train/total" and its parts, "train/learning_rate", each epoch's
-            "dev/<metric>" and "score", and the progress in steps.
+        observer: Is told metrics, and the progress in steps.
         device: Where to compute.
 
     Raises:
@@ -99,42 +113,38 @@ def train(
     optimizer = make_optimizer(model, settings, device)
     num_steps = settings.num_epochs * math.ceil(len(train_table) / settings.batch_size)
     losses_of = partial(
-        batch_losses,
-        model,
-        objective=objective,
-        is_regression=is_regression,
-        precision=precision,
-        device=device,
+        batch_losses, model, objective=objective, is_regression=is_regression, precision=precision
     )
-    loss_buffer = LossBuffer(observer)
-    position = _Position()
-
+    run = _Run(model, train_table, settings, seed, num_steps, optimizer, losses_of, observer)
+    state = _State()
     for epoch in range(1, settings.num_epochs + 1):
-        model.train()
-        for rows in shuffled_batches(train_table, settings.batch_size, _shuffling(seed, epoch)):
-            position.step += 1
-            learning_rate = learning_rate_at(position.step, num_steps, settings)
-            set_learning_rate(optimizer, learning_rate)
-            values = _backward(losses_of, _micro_batches(train_table, rows, settings.accumulation_steps))
-            gradient_norm = clip_grad_norm_(model.parameters(), settings.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            example_ids = train_table.example_ids_R[rows].tolist()
-            loss_buffer.add(StepLosses(position.step, learning_rate, example_ids, values, gradient_norm))
-            observer.progress(position.step, num_steps, "steps")
-
-        mean_loss = loss_buffer.end_epoch()
+        mean_loss = _train_epoch(run, state, epoch)
         score = _score(model, dev_table, selection_metric, is_regression, device)
         scores = {"score": score, f"dev/{selection_metric}": score}
-        observer.metrics(position.step, scores)
-        position.history.append({"epoch": epoch, "step": position.step, "train/total": mean_loss} | scores)
-        if score > position.best_score:
-            position.best_epoch, position.best_score = epoch, score
+        observer.metrics(state.step, scores)
+        state.history.append({"epoch": epoch, "step": state.step, "train/total": mean_loss} | scores)
+        if score > state.best_score:
+            state.best_epoch, state.best_score = epoch, score
             save_best(model)
+    return TrainingResult(state.best_epoch, state.best_score, state.history, state.step, precision)
 
-    return TrainingResult(
-        position.best_epoch, position.best_score, position.history, position.step, precision
-    )
+
+def _train_epoch(run: _Run, state: _State, epoch: int) -> float:
+    """Make an optimizer step for each batch of an epoch; return the mean loss."""
+    loss_buffer = LossBuffer(run.observer)
+    run.model.train()
+    for rows in shuffled_batches(run.table, run.settings.batch_size, _shuffling(run.seed, epoch)):
+        state.step += 1
+        learning_rate = learning_rate_at(state.step, run.num_steps, run.settings)
+        set_learning_rate(run.optimizer, learning_rate)
+        values = _backward(run.losses_of, _micro_batches(run.table, rows, run.settings.accumulation_steps))
+        gradient_norm = clip_grad_norm_(run.model.parameters(), run.settings.max_grad_norm)
+        run.optimizer.step()
+        run.optimizer.zero_grad()
+        example_ids = run.table.example_ids_R[rows].tolist()
+        loss_buffer.add(StepLosses(state.step, learning_rate, example_ids, values, gradient_norm))
+        run.observer.progress(state.step, run.num_steps, "steps")
+    return loss_buffer.end_epoch()
 
 
 def _shuffling(seed: int, epoch: int) -> torch.Generator:

@@ -2,31 +2,39 @@
 
 from pathlib import Path
 
-from pkd_core.data.synthetic import write_demo_model, write_demo_task
-
 from flows.request import Request
 from pkd_core.config import METHODS
+from pkd_core.data.synthetic import DEMO_TASK, write_demo_model, write_demo_task
 from pkd_core.overrides import build_run_config
 
-TASK = "Demo"
+_SEED = 0
+_SIZES = {"num_train": 8000, "num_dev": 1000, "num_test": 200}
+_SETTINGS = {
+    "tokens.max_length": 64,
+    "teacher.learning_rate": 1e-3,
+    "teacher.num_epochs": 8,
+    "teacher.batch_size": 64,
+    "student.learning_rate": 1e-3,
+    "student.num_epochs": 5,
+    "student.batch_size": 64,
+    "distill.alpha": 0.7,
+    "distill.temperature": 5,
+    "distill.distillation_reduction": "batch_mean",
+    "distill.beta": 10,
+    "distill.normalize": True,
+    "distill.patience_reduction": "batch_mean",
+}
 
 
 def demo_request(workspace: Path) -> Request:
     """Write the demo's data and model into the workspace where they are absent, and return the run over them."""
     data_raw = workspace / "data_raw"
     model = workspace / "model"
-    if not (data_raw / TASK).is_dir():
-        write_demo_task(data_raw)
+    if not (data_raw / DEMO_TASK).is_dir():
+        write_demo_task(data_raw, _SEED, **_SIZES)
     if not model.is_dir():
-        write_demo_model(model, data_raw)
+        write_demo_model(model, data_raw, _SEED)
     run = build_run_config(
-        tasks=[TASK], methods=METHODS, student_layers=[2], model=str(model), settings=_SETTINGS
+        tasks=[DEMO_TASK], methods=METHODS, student_layers=[2], model=str(model), settings=_SETTINGS
     )
     return Request(run, workspace, "auto", False)
-
-
-_SETTINGS = {
-    "tokens.max_length": 64,
-    "teacher.learning_rate": 1e-3,
-    "student.learning_rate": 1e-3,
-}

@@ -3,6 +3,7 @@
 Libraries read these settings when they are imported, so they are set here, before any test module is.
 """
 
+import logging
 import os
 import tempfile
 
@@ -23,3 +24,8 @@ os.environ.update(
 )
 for _name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_PROFILE"):
     os.environ.pop(_name, None)
+
+
+def pytest_unconfigure() -> None:
+    """Let Prefect's server, which says at exit that it stops, find its terminal closed without complaint."""
+    logging.raiseExceptions = False

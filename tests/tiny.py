@@ -23,6 +23,7 @@ WORDS = (
     "not",
 )
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_MRPC_HEADER = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String"
 TASK_FILE = """\
 texts = ["sentence"]
 label = "label"
@@ -47,6 +48,24 @@ def write_tiny_task(data_raw: Path, name: str = "Tiny", num_train: int = 48, num
         (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     lines = ["index\tsentence", *(f"{row}\t{_sentence(dice)} good" for row in range(6))]
     (folder / "test.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def write_tiny_glue(data_raw: Path, num_rows: int = 40) -> None:
+    """Write data_raw/RTE and data_raw/MRPC with GLUE's own columns: the label is whether both texts are the same."""
+    dice = random.Random("glue")
+    for name, header in (("RTE", "index\tsentence1\tsentence2\tlabel"), ("MRPC", _MRPC_HEADER)):
+        folder = data_raw / name
+        folder.mkdir(parents=True)
+        for split in ("train", "dev"):
+            lines = [header]
+            for row in range(num_rows):
+                first = _sentence(dice)
+                second = first if row % 2 else _sentence(dice)
+                if name == "RTE":
+                    lines.append(f"{row}\t{first}\t{second}\t{'entailment' if row % 2 else 'not_entailment'}")
+                else:
+                    lines.append(f"{row % 2}\t{row}\t{row}\t{first}\t{second}")
+            (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_tiny_model(folder: Path, num_layers: int = 4) -> None:

@@ -1,7 +1,7 @@
 """The one training loop, for teacher and student alike."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -75,7 +75,7 @@ def train(
     settings: TrainingConfig,
     *,
     seed: int,
-    selection_metric: str,
+    metrics: Sequence[str],
     is_regression: bool,
     objective: Objective | None,
     save_best: Callable[[BertForSequenceClassification], None],
@@ -93,7 +93,7 @@ def train(
         dev_table: Labelled examples to score on.
         settings: Learning rate, epochs, batch size and the like.
         seed: Of the shuffling and the dropout.
-        selection_metric: Name of the dev score, such as "accuracy"; of equal epochs the first is best.
+        metrics: Names of the dev scores, such as "accuracy". The first selects; of equal epochs the first is best.
         is_regression: Whether labels are scores, trained by squared error.
         objective: What a teacher has to say; None for plain fine-tuning.
         save_best: Keeps the weights, which the next epoch changes.
@@ -119,10 +119,11 @@ def train(
     state = _State()
     for epoch in range(1, settings.num_epochs + 1):
         mean_loss = _train_epoch(run, state, epoch)
-        score = _score(model, dev_table, selection_metric, is_regression, device)
-        scores = {"score": score, f"dev/{selection_metric}": score}
-        observer.metrics(state.step, scores)
-        state.history.append({"epoch": epoch, "step": state.step, "train/total": mean_loss} | scores)
+        scores = _scores(model, dev_table, metrics, is_regression, device)
+        score = scores[metrics[0]]
+        told = {"score": score} | {f"dev/{name}": value for name, value in scores.items()}
+        observer.metrics(state.step, told)
+        state.history.append({"epoch": epoch, "step": state.step, "train/total": mean_loss} | told)
         if score > state.best_score:
             state.best_epoch, state.best_score = epoch, score
             save_best(model)
@@ -176,13 +177,13 @@ def _backward(
     return values
 
 
-def _score(
+def _scores(
     model: BertForSequenceClassification,
     table: TokenTable,
-    metric: str,
+    metrics: Sequence[str],
     is_regression: bool,
     device: torch.device,
-) -> float:
+) -> dict[str, float]:
     assert table.labels_R is not None, "the dev split has labels"
     _, logits = predict(model, table, device)
-    return compute_metrics([metric], table.labels_R, logits, is_regression)[metric]
+    return compute_metrics(metrics, table.labels_R, logits, is_regression)

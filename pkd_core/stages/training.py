@@ -31,7 +31,7 @@ def train_and_save(
         TokenTable.load(job.inputs["tokens"], task.dev_splits[0].name),
         settings,
         seed=seed,
-        selection_metric=task.metrics[0],
+        metrics=task.metrics,
         is_regression=task.is_regression,
         objective=objective,
         save_best=functools.partial(save_model, folder=job.work),

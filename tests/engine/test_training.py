@@ -43,7 +43,7 @@ def run(
         table if dev is None else dev,
         settings,
         seed=seed,
-        selection_metric="pearson" if score else "accuracy",
+        metrics=("pearson", "spearman") if score else ("accuracy", "f1"),
         is_regression=score,
         objective=objective,
         save_best=save_best,
@@ -145,6 +145,7 @@ def test_every_step_is_told_with_its_number_parts_and_rate(tmp_path: Path) -> No
         )
     assert observer.progress_seen == [(step, 50, "steps") for step in range(1, 51)]
     assert list(observer.series("score")) == list(observer.series("dev/accuracy")) == [25, 50]
+    assert list(observer.series("dev/f1")) == [25, 50]
     first_epoch = np.mean([parts[0][step] for step in range(1, 26)])
     assert result.history[0]["train/total"] == pytest.approx(first_epoch)
     assert result.history[1]["score"] == observer.series("score")[50]
@@ -215,7 +216,7 @@ def test_order_of_the_stored_states_does_not_matter(tmp_path: Path) -> None:
 
 def test_best_epoch_is_kept_and_of_equals_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.5, 0.7, 0.7, 0.6])
-    monkeypatch.setattr("pkd_core.engine.training._score", lambda *_: next(scores))
+    monkeypatch.setattr("pkd_core.engine.training._scores", lambda *_: {"accuracy": next(scores), "f1": 0.0})
     saved: list[torch.Tensor] = []
     model = tiny_classifier(2)
     result = run(

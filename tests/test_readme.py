@@ -1,0 +1,79 @@
+"""Every command and snippet of the README runs, on a small GLUE and a tiny BERT that stands in the hub's cache."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+from tiny import write_tiny_glue, write_tiny_model, write_tiny_task
+
+from flows.cli import main
+from pkd_core.config import DEFAULT_MODEL
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# What needs a network, a make, or servers is run elsewhere, and named here so that nothing is forgotten.
+RUN_ELSEWHERE = {
+    "make demo": "tests/flows/test_demo.py",
+    "make test": ".ci/run",
+    "pkd fetch RTE": "tests/data/test_fetch.py",
+    "pkd up RTE MRPC": "tests/flows/test_up.py",
+    "prefect deployment run pkd/full-glue --watch": "tests/flows/test_up.py",
+    "prefect flow-run retry FLOW_RUN_ID": "tests/flows/test_up.py",
+}
+TAKES_LONG = ("--seeds 1,2,3",)
+
+
+def commands() -> Iterator[str]:
+    for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL):
+        for line in block.splitlines():
+            if command := line.partition("#")[0].strip():
+                yield command
+
+
+def commands_to_run() -> Iterator[object]:
+    for command in dict.fromkeys(commands()):
+        if command not in RUN_ELSEWHERE:
+            slow = [pytest.mark.slow] if any(words in command for words in TAKES_LONG) else []
+            yield pytest.param(command, marks=slow, id=command)
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with RTE, MRPC and one's own Reviews, and a 12-layer BERT where the hub's cache has the default one."""
+    root = tmp_path_factory.mktemp("readme")
+    write_tiny_glue(root / "data_raw")
+    write_tiny_task(root / "data_raw", "Reviews")
+    (task_file,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
+    labels = task_file.replace('"negative", "positive"', '"down", "up"')
+    (root / "data_raw" / "Reviews" / "task.toml").write_text(labels, encoding="utf-8")
+    cached = root / "hub" / f"models--{DEFAULT_MODEL.replace('/', '--')}"
+    write_tiny_model(cached / "snapshots" / ("0" * 40), num_layers=12)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0" * 40)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(constants, "HF_HUB_CACHE", str(root / "hub"))
+        patch.chdir(root)
+        yield root
+
+
+def test_what_runs_elsewhere_is_in_the_readme_and_there() -> None:
+    assert RUN_ELSEWHERE.keys() <= set(commands())
+    assert [place for place in RUN_ELSEWHERE.values() if not (ROOT / place).exists()] == []
+
+
+@pytest.mark.parametrize("command", commands_to_run())
+def test_a_command_of_the_readme_succeeds(command: str, workspace: Path) -> None:
+    program, *arguments = shlex.split(command)
+    assert program == "pkd"
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+
+
+def test_the_snippet_of_the_readme_runs(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (snippet,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    exec(compile(snippet, "README.md", "exec"), {})
+    assert "score" in capsys.readouterr().out

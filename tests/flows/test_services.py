@@ -1,0 +1,161 @@
+"""Services are started, waited for and stopped with all their children, whatever they make of signals."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from flows.services import Service, launch, require_free_port, stop, wait_until_ready
+from pkd_core.errors import PkdError
+
+WAITS = "import time; open('ready', 'w').close(); time.sleep(60)"
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + WAITS
+# The child's own child writes its id, and is deaf as well.
+PARENT = (
+    "import os, subprocess, sys, time\n"
+    "child = subprocess.Popen([sys.executable, '-c', '''import os, signal, time\n"
+    "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    'open("grandchild.new", "w").write(str(os.getpid()))\n'
+    'os.rename("grandchild.new", "grandchild")\n'
+    "time.sleep(60)'''])\n"
+    "time.sleep(60)"
+)
+
+Launch = Callable[[str, str], tuple[Service, subprocess.Popen[bytes]]]
+
+
+@pytest.fixture
+def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
+    """Launches a service that runs a piece of Python in tmp_path and is ready once it made a file there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("flows.services._SECONDS_TO_STOP", 2.0)
+    processes = []
+
+    def do(code: str, ready: str) -> tuple[Service, subprocess.Popen[bytes]]:
+        service = Service(
+            "Test Service", [sys.executable, "-c", code], (tmp_path / ready).exists, {"GIVEN": "yes"}
+        )
+        processes.append(launch(service, tmp_path / "logs"))
+        return service, processes[-1]
+
+    yield do
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; one that has ended and that nobody waited for does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_service_runs_in_a_group_of_its_own_with_its_output_in_a_log(
+    launched: Launch, tmp_path: Path
+) -> None:
+    code = (
+        "import os, sys; print(os.environ['GIVEN'], flush=True); print('oh', file=sys.stderr, flush=True)\n"
+        + WAITS
+    )
+    service, process = launched(code, "ready")
+    wait_until_ready(service, process, tmp_path / "logs")
+    assert os.getpgid(process.pid) == process.pid != os.getpgid(0)
+    assert (tmp_path / "logs" / "test-service.log").read_text(encoding="utf-8") == "yes\noh\n"
+
+
+def test_a_log_is_added_to_and_never_emptied(launched: Launch, tmp_path: Path) -> None:
+    for _ in range(2):
+        _, process = launched("print('begun')", "ready")
+        assert process.wait() == 0
+    assert (tmp_path / "logs" / "test-service.log").read_text(encoding="utf-8") == "begun\nbegun\n"
+
+
+def test_a_service_that_ends_at_once_is_an_error_that_names_its_status_and_log(
+    launched: Launch, tmp_path: Path
+) -> None:
+    service, process = launched("raise SystemExit(3)", "ready")
+    with pytest.raises(
+        PkdError, match=r"the Test Service ended with status 3; its log is .*/test-service\.log\.$"
+    ):
+        wait_until_ready(service, process, tmp_path / "logs")
+
+
+def test_a_service_that_never_answers_is_an_error_that_says_how_long_was_waited(
+    launched: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.services.SECONDS_TO_START", 1.0)
+    service, process = launched(WAITS, "never")
+    with pytest.raises(PkdError, match=r"the Test Service did not answer within 1 s; its log is "):
+        wait_until_ready(service, process, tmp_path / "logs")
+
+
+def test_stop_ends_all_services_at_once_the_deaf_and_their_children_too(
+    launched: Launch, tmp_path: Path
+) -> None:
+    log = tmp_path / "logs"
+    parent = launched(PARENT, "grandchild")
+    wait_until_ready(*parent, log)
+    grandchild = int((tmp_path / "grandchild").read_text(encoding="utf-8"))
+    deaf = launched(DEAF, "ready")
+    wait_until_ready(*deaf, log)
+    (tmp_path / "ready").unlink()
+    willing = launched(WAITS, "ready")
+    wait_until_ready(*willing, log)
+    assert is_alive(grandchild)
+
+    begun = time.monotonic()
+    stop(parent[1], deaf[1], willing[1])
+
+    # The two seconds are waited once, not once for each that is deaf.
+    assert 2.0 <= time.monotonic() - begun < 4.0
+    assert (deaf[1].returncode, willing[1].returncode) == (-signal.SIGKILL, -signal.SIGTERM)
+    assert parent[1].returncode == -signal.SIGTERM
+    assert not is_alive(grandchild)
+
+
+def test_stop_does_not_wait_for_what_has_ended(launched: Launch) -> None:
+    _, process = launched("", "ready")
+    process.wait()
+    begun = time.monotonic()
+    stop(process)
+    stop()
+    assert time.monotonic() - begun < 1.0
+
+
+def test_a_free_port_is_let_pass_and_a_taken_one_names_the_option() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(
+            PkdError, match=rf"MLflow UI needs port {port}, which is taken; .* --mlflow-port\.$"
+        ):
+            require_free_port("MLflow UI", port)
+        with pytest.raises(PkdError, match=r"--prefect-port\.$"):
+            require_free_port("Prefect server", port)
+    require_free_port("MLflow UI", port)
+
+
+def test_a_port_with_connections_of_an_ended_server_is_free() -> None:
+    """A server that was just stopped leaves connections in TIME_WAIT; the next may listen all the same."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            served, _ = listener.accept()
+            served.close()
+            assert client.recv(1) == b""
+    require_free_port("Prefect server", port)

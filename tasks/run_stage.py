@@ -2,8 +2,9 @@
 
 import functools
 import logging
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from tasks.watching import tell, watch
 logger = logging.getLogger(__name__)
 
 DEVICE_LIMIT = "pkd-device"
+_one_on_device = threading.Lock()
 _ON_DEVICE = (StageKind.TEACHER, StageKind.STATES, StageKind.STUDENT, StageKind.EVALUATION)
 
 
@@ -71,14 +73,19 @@ def task_for(stage: Stage, workspace: Path, refresh: bool) -> Task[..., Any]:
     )
 
 
-def _device_slot(stage: Stage) -> AbstractContextManager[None]:
-    """Hold the device while computing on it.
+@contextmanager
+def _device_slot(stage: Stage) -> Iterator[None]:
+    """Hold the device while computing on it, first within this process and then before all others.
 
-    torch's random state belongs to the process, so two trainings that ran at once would also spoil each other's seeds.
+    torch's random state belongs to the process: two trainings at once would also spoil each other's seeds. And Prefect
+    lets whoever finds the slot taken sleep for as long as it was lately held, so only one stage of a process asks.
     A training of hours outlives a lost lease: better two holders for a while than the work thrown away.
     """
     if stage.kind not in _ON_DEVICE:
-        return nullcontext()
-    return concurrency(
+        yield
+        return
+    limit = concurrency(
         DEVICE_LIMIT, occupy=1, strict=True, lease_duration=60, raise_on_lease_renewal_failure=False
     )
+    with _one_on_device, limit:
+        yield

@@ -1,0 +1,119 @@
+"""A stage that has to be made although one of its name is there says what has changed since."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pkd_core.explain import explain_missing
+from pkd_core.stage import CODE_VERSIONS, Stage, StageKind, make_stage
+from pkd_core.store.manifest import Manifest, read_manifest, write_manifest
+from pkd_core.store.stage_store import StageStore
+
+Publish = Callable[..., Manifest]
+
+TOKENS = make_stage(StageKind.TOKENS, "Tiny", "tokens", {"max_length": 16}, {}, {"raw/train": "a" * 64})
+CONFIG = {
+    "method": "teacher",
+    "training": {"learning_rate": 1e-5, "num_epochs": 4, "seed": 42, "batch_size": 32},
+}
+SOURCES = {"pretrained": "b" * 64}
+
+
+def teacher(sources: dict[str, str] = SOURCES, tokens: Stage = TOKENS, **training: Any) -> Stage:
+    config = CONFIG | {"training": CONFIG["training"] | training}  # type: ignore[operator]
+    return make_stage(StageKind.TEACHER, "Tiny", "teacher", config, {"tokens": tokens}, sources)
+
+
+@pytest.fixture
+def publish(tmp_path: Path) -> Publish:
+    """Publishes a stage with one file, as if at a day of 2026."""
+
+    def do(stage: Stage, day: int = 1, **changes: Any) -> Manifest:
+        store = StageStore(tmp_path)
+        inputs = dict.fromkeys(stage.inputs, "c" * 32) | dict(stage.sources)
+        with store.writing(stage.address, inputs) as work:
+            (work / "model.safetensors").write_bytes(b"weights")
+            version = CODE_VERSIONS[stage.kind]
+            store.publish(stage.address, code_version=version, config=stage.config, inputs=inputs, facts={})
+        folder = tmp_path / stage.address.folder
+        created = f"2026-01-{day:02}T00:00:00+00:00"
+        manifest = replace(read_manifest(folder), created=created, **changes)
+        (folder / "manifest.json").unlink()
+        write_manifest(folder, manifest)
+        return manifest
+
+    return do
+
+
+def test_a_stage_that_was_never_made_says_only_that(tmp_path: Path) -> None:
+    assert explain_missing(teacher(), tmp_path) == "not made yet"
+
+
+def test_a_changed_setting_is_named_with_both_values(tmp_path: Path, publish: Publish) -> None:
+    publish(teacher())
+    assert explain_missing(teacher(batch_size=16), tmp_path) == (
+        "not made yet: training.batch_size is 16, was 32"
+    )
+
+
+def test_a_changed_source_is_named(tmp_path: Path, publish: Publish) -> None:
+    publish(teacher())
+    assert explain_missing(teacher({"pretrained": "d" * 64}), tmp_path) == (
+        "not made yet: pretrained has changed"
+    )
+
+
+def test_a_source_that_is_no_longer_read_is_named(tmp_path: Path, publish: Publish) -> None:
+    publish(teacher(SOURCES | {"raw/test": "e" * 64}))
+    assert explain_missing(teacher(), tmp_path) == "not made yet: raw/test is gone"
+
+
+def test_a_raised_code_version_is_named(
+    tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(teacher())
+    monkeypatch.setattr("pkd_core.explain.CODE_VERSIONS", {StageKind.TEACHER: 7})
+    reason = explain_missing(teacher(batch_size=16), tmp_path)
+    assert reason == "not made yet: training.batch_size is 16, was 32, its code is version 7, was 1"
+
+
+def test_another_input_is_named_where_nothing_else_has_changed(tmp_path: Path, publish: Publish) -> None:
+    publish(teacher())
+    longer = make_stage(StageKind.TOKENS, "Tiny", "tokens", {"max_length": 32}, {}, TOKENS.sources)
+    assert explain_missing(teacher(tokens=longer), tmp_path) == "not made yet from another tokens"
+
+
+def test_three_changes_are_named_and_the_rest_only_hinted_at(tmp_path: Path, publish: Publish) -> None:
+    publish(teacher())
+    changed = teacher(batch_size=16, learning_rate=2e-5, num_epochs=3, seed=1)
+    assert explain_missing(changed, tmp_path) == (
+        "not made yet: training.batch_size is 16, was 32, training.learning_rate is 2e-05, was 1e-05, "
+        "training.num_epochs is 3, was 4 and more"
+    )
+
+
+def test_a_setting_that_is_new_or_gone_is_named(tmp_path: Path, publish: Publish) -> None:
+    publish(teacher(warmup_fraction=0.1))
+    reason = explain_missing(teacher(precision="auto"), tmp_path)
+    assert "training.precision is auto, was None" in reason
+    assert "training.warmup_fraction is None, was 0.1" in reason
+
+
+def test_the_comparison_is_with_the_newest(tmp_path: Path, publish: Publish) -> None:
+    publish(teacher(batch_size=8), day=3)
+    publish(teacher(batch_size=64), day=9)
+    publish(teacher(batch_size=128), day=5)
+    assert explain_missing(teacher(), tmp_path) == "not made yet: training.batch_size is 32, was 64"
+
+
+def test_stages_with_a_longer_name_and_unreadable_ones_are_passed_over(
+    tmp_path: Path, publish: Publish
+) -> None:
+    publish(replace(teacher(batch_size=8), name="teacher-states"))
+    folder = tmp_path / teacher(batch_size=16).address.folder
+    publish(teacher(batch_size=16))
+    (folder / "manifest.json").write_text("{", encoding="utf-8")
+    assert explain_missing(teacher(), tmp_path) == "not made yet"

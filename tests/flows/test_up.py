@@ -1,0 +1,326 @@
+"""`pkd up` as README tells it: start it, run the deployment, mend a failure, retry only what failed, stop it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from tiny import write_tiny_task
+
+pytestmark = pytest.mark.slow
+
+BIN = Path(sys.executable).parent
+QUICK = ["teacher.num_epochs=1", "student.num_epochs=1", "tokens.max_length=16", "evaluation.speed_repeats=1"]
+STAGES = (
+    "tokens",
+    "teacher",
+    "evaluation-teacher",
+    "teacher-states",
+    "kd-2l-s42",
+    "evaluation-kd-2l-s42",
+)
+CHAIN_A = {f"TinyA/{stage}" for stage in STAGES}
+CHAIN_B = {f"TinyB/{stage}" for stage in STAGES}
+REPORT = {"reports/report"}
+BAD_LINE = "a film\tsideways\n"
+# Every process that `pkd up` starts inherits this variable, however far from it, and is found by it in /proc.
+MARK = "PKD_TEST_UP"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(what: Callable[[], Any], seconds: float, name: str) -> Any:
+    """Return what the call returns once that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, f"{name} did not come within {seconds:.0f} s"
+        time.sleep(0.5)
+    return found
+
+
+@dataclass(frozen=True)
+class Up:
+    """A running `pkd up`, and the questions that tests have to what it runs."""
+
+    process: subprocess.Popen[str]
+    root: Path
+    prefect_port: int
+    mlflow_port: int
+    mark: str
+
+    @property
+    def said(self) -> str:
+        return (self.root / "up.txt").read_text(encoding="utf-8")
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.prefect_port}/api"
+
+    def ask(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Ask Prefect's server."""
+        request = urllib.request.Request(
+            f"{self.api}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)
+
+    def prefect(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run Prefect's own command line against the server, as README does."""
+        environment = os.environ | {"PREFECT_API_URL": self.api}
+        command = [str(BIN / "prefect"), *words]
+        return subprocess.run(
+            command, env=environment, cwd=self.root, capture_output=True, text=True, timeout=500, check=False
+        )
+
+    def latest_flow_run(self) -> dict[str, Any]:
+        runs = self.ask("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})
+        run: dict[str, Any] = runs[0]
+        return run
+
+    def states(self, flow_run: str) -> dict[str, str]:
+        """Return the name of each task's state, once all have ended; of a stage's several tasks, the last one's."""
+
+        def ended() -> dict[str, str] | None:
+            runs = self.ask("task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run]}}, "limit": 200})
+            over = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+            if all(run["state_type"] in over or run["state_name"] == "NotReady" for run in runs):
+                runs.sort(key=lambda run: run["created"])
+                return {run["name"]: run["state_name"] for run in runs}
+            return None
+
+        states: dict[str, str] = wait_for(ended, 30, "the end of every task")
+        return states
+
+    def processes(self) -> dict[int, str]:
+        """Return the command of every living process of this `pkd up`, by its id."""
+        found = {}
+        for folder in Path("/proc").iterdir():
+            with suppress(OSError):
+                if (
+                    folder.name.isdigit()
+                    and f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes()
+                ):
+                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found[int(folder.name)] = command
+        return found
+
+
+def named(states: Mapping[str, str], name: str) -> set[str]:
+    return {stage for stage, state in states.items() if state == name}
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Up]:
+    """`pkd up` over two tasks, one of which has a bad line in its training file."""
+    root = tmp_path_factory.mktemp("up")
+    for task in ("TinyA", "TinyB"):
+        write_tiny_task(root / "data_raw", task)
+    with (root / "data_raw" / "TinyB" / "train.tsv").open("a", encoding="utf-8") as file:
+        file.write(BAD_LINE)
+    started = start(root, ["TinyA", "TinyB", "--methods", "kd", "--model", str(tiny_model), *QUICK])
+    yield started
+    for pid in started.processes():
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    started.process.wait()
+
+
+def start(root: Path, words: list[str]) -> Up:
+    prefect_port, mlflow_port, mark = free_port(), free_port(), uuid4().hex
+    ports = ["--prefect-port", str(prefect_port), "--mlflow-port", str(mlflow_port)]
+    # As in a user's shell: no server named, no other Prefect home, and the workspace as the current folder.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    with (root / "up.txt").open("w", encoding="utf-8") as said:
+        process = subprocess.Popen(
+            [str(BIN / "pkd"), "up", *words, *ports],
+            cwd=root,
+            env=environment | {MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    return Up(process, root, prefect_port, mlflow_port, mark)
+
+
+@pytest.fixture(scope="module")
+def first(up: Up) -> tuple[subprocess.CompletedProcess[str], str]:
+    """The deployment's first run as its command ended, and its id."""
+
+    def is_up() -> bool:
+        assert up.process.poll() is None, up.said
+        return "prefect deployment run pkd/full-glue --watch" in up.said
+
+    wait_for(is_up, 180, "`pkd up`'s welcome")
+    command = up.prefect("deployment", "run", "pkd/full-glue", "--watch")
+    return command, up.latest_flow_run()["id"]
+
+
+@pytest.fixture(scope="module")
+def retried(up: Up, first: tuple[subprocess.CompletedProcess[str], str]) -> str:
+    """The id of the first run, after the bad line was taken out and the run retried."""
+    _, flow_run = first
+    path = up.root / "data_raw" / "TinyB" / "train.tsv"
+    path.write_text(path.read_text(encoding="utf-8").replace(BAD_LINE, ""), encoding="utf-8")
+    command = up.prefect("flow-run", "retry", flow_run)
+    assert command.returncode == 0, command.stderr
+
+    def is_over() -> bool:
+        run = up.latest_flow_run()
+        return bool(run["run_count"] == 2 and run["state_type"] in ("COMPLETED", "FAILED", "CRASHED"))
+
+    wait_for(is_over, 180, "the retry's end")
+    return flow_run
+
+
+@pytest.fixture(scope="module")
+def repeated(up: Up, retried: str) -> tuple[subprocess.CompletedProcess[str], str]:
+    """A second run of the deployment as its command ended, and its id."""
+    command = up.prefect("deployment", "run", "pkd/full-glue", "--watch")
+    return command, up.latest_flow_run()["id"]
+
+
+def test_the_welcome_names_the_addresses_and_the_next_commands(
+    up: Up, first: tuple[subprocess.CompletedProcess[str], str]
+) -> None:
+    assert f"export PREFECT_API_URL={up.api}\n" in up.said
+    assert re.search(rf"^Prefect +http://127\.0\.0\.1:{up.prefect_port}$", up.said, re.MULTILINE)
+    (page,) = re.findall(rf"^MLflow +(http://127\.0\.0\.1:{up.mlflow_port}/\S+)$", up.said, re.MULTILINE)
+    with urllib.request.urlopen(page, timeout=30) as response:
+        assert response.status == 200
+
+
+def test_a_run_ends_failed_after_doing_all_that_the_failure_does_not_concern(
+    up: Up, first: tuple[subprocess.CompletedProcess[str], str]
+) -> None:
+    command, flow_run = first
+    assert command.returncode == 1
+    states = up.states(flow_run)
+    assert named(states, "Completed") == CHAIN_A | REPORT
+    assert named(states, "Failed") == {"TinyB/tokens"}
+    (report,) = up.root.glob("artifacts/reports/report-*/report.md")
+    assert "sideways" in report.read_text(encoding="utf-8")
+
+
+def test_retrying_the_run_computes_exactly_what_failed_and_what_waited_for_it(
+    up: Up, first: tuple[subprocess.CompletedProcess[str], str], retried: str
+) -> None:
+    run = up.latest_flow_run()
+    assert (run["id"], run["state_type"]) == (first[1], "COMPLETED")
+    begun = {
+        path: json.loads(path.read_text(encoding="utf-8"))["created"]
+        for path in up.root.glob("*/*/*/manifest.json")
+    }
+    in_b = {created for path, created in begun.items() if path.parts[-3] == "TinyB"}
+    in_a = {created for path, created in begun.items() if path.parts[-3] == "TinyA"}
+    assert len(begun) == len(CHAIN_A) + len(CHAIN_B) + 2
+    assert max(in_a) < min(in_b)
+    assert named(up.states(retried), "Completed") >= CHAIN_B | REPORT
+
+
+def test_running_the_deployment_again_runs_nothing(
+    up: Up, repeated: tuple[subprocess.CompletedProcess[str], str]
+) -> None:
+    command, flow_run = repeated
+    assert command.returncode == 0, command.stdout
+    assert named(up.states(flow_run), "Cached") == CHAIN_A | CHAIN_B | REPORT
+
+
+def test_mlflow_shows_a_run_for_each_model_and_report(
+    up: Up, repeated: tuple[subprocess.CompletedProcess[str], str]
+) -> None:
+    base = f"http://127.0.0.1:{up.mlflow_port}/api/2.0/mlflow"
+    with urllib.request.urlopen(
+        f"{base}/experiments/get-by-name?experiment_name=pkd", timeout=30
+    ) as response:
+        experiment = json.load(response)["experiment"]["experiment_id"]
+    request = urllib.request.Request(
+        f"{base}/runs/search",
+        json.dumps({"experiment_ids": [experiment]}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        runs = [run["info"] for run in json.load(response)["runs"]]
+    assert sorted((run["run_name"], run["status"]) for run in runs) == [
+        ("report/tinya", "FINISHED"),
+        ("report/tinya-tinyb", "FINISHED"),
+        ("tinya/kd-2l-s42", "FINISHED"),
+        ("tinya/teacher", "FINISHED"),
+        ("tinyb/kd-2l-s42", "FINISHED"),
+        ("tinyb/teacher", "FINISHED"),
+    ]
+
+
+def test_ctrl_c_in_the_middle_of_a_run_ends_every_process_and_frees_the_ports(
+    up: Up, repeated: tuple[subprocess.CompletedProcess[str], str]
+) -> None:
+    before = len(up.processes())
+    settings = json.dumps({"student.num_epochs": 5000, "teacher.num_epochs": 1, "tokens.max_length": 16})
+    command = up.prefect("deployment", "run", "pkd/full-glue", "--param", f"settings={settings}")
+    assert command.returncode == 0, command.stderr
+    wait_for(lambda: up.latest_flow_run()["state_name"] == "Running", 120, "a running flow")
+    wait_for(lambda: list(up.root.glob("artifacts/Tiny?/.work/kd-*.holder")), 120, "a training")
+    assert len(up.processes()) > before
+
+    begun = time.monotonic()
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(timeout=60) == 0, up.said
+    assert time.monotonic() - begun < 30
+    assert up.processes() == {}
+    assert "stopped" in up.said.splitlines()[-1]
+    assert "Traceback" not in up.said
+    for port in (up.prefect_port, up.mlflow_port):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+
+
+def test_ctrl_c_while_starting_does_not_wait_for_the_services(tmp_path: Path, tiny_model: Path) -> None:
+    write_tiny_task(tmp_path / "data_raw", "TinyA")
+    up = start(tmp_path, ["TinyA", "--model", str(tiny_model)])
+    try:
+        wait_for(lambda: "starting" in up.said, 60, "the first line")
+        wait_for(lambda: len(up.processes()) >= 4, 60, "the services")
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(timeout=60) == 0, up.said
+        assert "prefect deployment run" not in up.said
+        assert up.processes() == {}
+    finally:
+        for pid in up.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        up.process.wait()
+
+
+def test_a_service_that_dies_ends_the_others_and_is_named(tmp_path: Path, tiny_model: Path) -> None:
+    write_tiny_task(tmp_path / "data_raw", "TinyA")
+    up = start(tmp_path, ["TinyA", "--model", str(tiny_model)])
+    try:
+        wait_for(lambda: "Ctrl-C stops all three" in up.said, 180, "`pkd up`'s welcome")
+        (mlflow,) = (pid for pid, command in up.processes().items() if " -m mlflow server " in command)
+        os.kill(mlflow, signal.SIGKILL)
+        assert up.process.wait(timeout=60) == 2
+        assert re.search(r"^pkd: the MLflow UI ended with status -9; its log is .+$", up.said, re.MULTILINE)
+        assert up.processes() == {}
+    finally:
+        for pid in up.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        up.process.wait()

@@ -89,6 +89,8 @@ def verify(workspace: Workspace = Here) -> None:
     """Hash every published file and name what is damaged; exit status 1 if anything is."""
     from pkd_core.store.scan import verify_all
 
+    if not workspace.is_dir():
+        raise PkdError(f"there is no folder {workspace}; give the workspace whose stages are to be verified.")
     start = time.monotonic()
     checked = list(verify_all(workspace))
     if not terminal.show_verified(checked, time.monotonic() - start):
@@ -153,7 +155,7 @@ def _run(request: Request, next_steps: str = "") -> None:
     from flows.environment import prefect_server
     from flows.prepare import prepare
 
-    terminal.show_counts(prepare(request.run, request.workspace, request.deep))
+    terminal.show_counts(prepare(request.run, request.workspace, request.device, request.deep))
     with prefect_server() as server:
         from flows.pkd import pkd
 

@@ -73,7 +73,7 @@ def pkd(
             model=model,
             settings=settings or {},
         )
-        plan = prepare(run, root, deep)
+        plan = prepare(run, root, device, deep)
     except PkdError as error:
         return Failed(message=str(error))
     show_plan(plan)

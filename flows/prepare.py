@@ -5,17 +5,20 @@ from pathlib import Path
 from pkd_core.config import RunConfig
 from pkd_core.data.fetch import fetch
 from pkd_core.data.glue import GLUE_TASKS, load_task
+from pkd_core.engine.device import find_device
 from pkd_core.errors import DataError
 from pkd_core.plan import Plan, make_plan
 from pkd_core.sources import has_raw_files
 
 
-def prepare(run: RunConfig, workspace: Path, deep: bool = False) -> Plan:
-    """Fetch absent data, then plan the run.
+def prepare(run: RunConfig, workspace: Path, device: str = "auto", deep: bool = False) -> Plan:
+    """Check the device, fetch absent data, then plan the run.
 
     Raises:
-        PkdError: Some task's data is neither here nor to be had (names all such tasks), or the plan cannot be made.
+        PkdError: There is no such device, some task's data is neither here nor to be had (names all such tasks), or the
+            plan cannot be made.
     """
+    find_device(device)
     fetch_absent(run.tasks, workspace / "data_raw")
     return make_plan(run, workspace, deep)
 
@@ -33,12 +36,10 @@ def fetch_absent(names: tuple[str, ...], data_raw: Path) -> None:
                 fetch(name, data_raw)
             except DataError as error:
                 reasons[name] = str(error)
-    if len(reasons) == 1:
-        raise DataError(next(iter(reasons.values())))
     if reasons:
         here = [name for name in names if name not in reasons]
         advice = f", or run only {', '.join(here)}" if here else ""
         raise DataError(
-            f"{', '.join(reasons)} have no data in {data_raw} and could not be fetched "
-            f"(the first said: {next(iter(reasons.values()))}); put their TSV files there{advice}."
+            f"no data in {data_raw} for {', '.join(reasons)}, and none could be fetched "
+            f"({next(iter(reasons.values()))}){advice}."
         )

@@ -3,15 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from pkd_core.plan import Plan
 from pkd_core.presets import ListedPreset
 from pkd_core.store.scan import Verified
 from pkd_core.store.stage_store import StageStatus
+
+if TYPE_CHECKING:
+    from pkd_core.plan import Plan  # needs torch, which `pkd --help` should not wait for
 
 _STYLES = {
     StageStatus.DONE: "green",
@@ -21,7 +24,7 @@ _STYLES = {
 }
 
 
-def show_plan(plan: Plan) -> None:
+def show_plan(plan: "Plan") -> None:
     """Show each stage's status and why."""
     table = Table("stage", "status", "why", "fingerprint", box=None, pad_edge=False)
     for one in plan.stages:
@@ -31,7 +34,7 @@ def show_plan(plan: Plan) -> None:
     show_counts(plan)
 
 
-def show_counts(plan: Plan) -> None:
+def show_counts(plan: "Plan") -> None:
     """Show how many stages are done and how many are not."""
     counts = Counter(one.status.value for one in plan.stages)
     parts = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))

@@ -7,7 +7,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from pkd_core.data.glue import Task
-from pkd_core.engine.models import model_config
+from pkd_core.engine.models import check_weights, model_config
 from pkd_core.errors import DataError, ModelError
 from pkd_core.store.fingerprint import sha256_file, sha256_folder
 
@@ -45,6 +45,7 @@ def find_model(name: str) -> PretrainedModel:
     if not folder.is_dir():
         folder = _download(name)
     config = model_config(folder)
+    check_weights(folder)
     if not (folder / "tokenizer.json").is_file():
         raise ModelError(
             f"{name} needs a tokenizer.json (a fast tokenizer) beside its weights, and has none; "

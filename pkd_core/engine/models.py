@@ -84,6 +84,22 @@ def model_config(folder: Path) -> BertConfig:
     return BertConfig.from_dict(values)
 
 
+def check_weights(folder: Path) -> None:
+    """Check that a folder has weights of the one kind that runs no code when read.
+
+    Raises:
+        ModelError: If it has no safetensors.
+    """
+    if any((folder / name).is_file() for name in _WEIGHT_FILES):
+        return
+    if (folder / "pytorch_model.bin").is_file():
+        raise ModelError(
+            f"{folder}: expected model.safetensors, found pickled weights; load them once with transformers and save "
+            "them with save_pretrained"
+        )
+    raise ModelError(f"{folder}: expected model.safetensors, found no weights; fetch the model again")
+
+
 def load_teacher(folder: Path, task: Task, seed: int) -> BertForSequenceClassification:
     """Load a pretrained model and give it a new random classifier for the task.
 
@@ -157,13 +173,7 @@ def _set_task(config: BertConfig, task: Task) -> None:
 
 def _load(folder: Path, config: BertConfig) -> tuple[BertForSequenceClassification, set[str]]:
     """Load what the folder has, in float32 and evaluation mode; also name the weights that it lacks."""
-    if not any((folder / name).is_file() for name in _WEIGHT_FILES):
-        if (folder / "pytorch_model.bin").is_file():
-            raise ModelError(
-                f"{folder}: expected model.safetensors, found pickled weights; load them once with "
-                "transformers and save them with save_pretrained"
-            )
-        raise ModelError(f"{folder}: expected model.safetensors, found no weights; fetch the model again")
+    check_weights(folder)
     try:
         with _quiet_transformers():
             loaded: Any = BertForSequenceClassification.from_pretrained(

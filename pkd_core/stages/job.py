@@ -8,6 +8,7 @@ import torch
 
 from pkd_core.data.glue import load_task
 from pkd_core.data.task import Task
+from pkd_core.engine.device import find_device
 from pkd_core.observer import Observer
 from pkd_core.stage import Stage
 
@@ -35,10 +36,8 @@ class Context:
 
     @property
     def torch_device(self) -> torch.device:
-        """The device to compute on: the first GPU, if any, when `device` is "auto"."""
-        if self.device != "auto":
-            return torch.device(self.device)
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        """The device to compute on."""
+        return find_device(self.device)
 
 
 @dataclass(frozen=True)

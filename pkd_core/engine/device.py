@@ -1,0 +1,26 @@
+"""The device to compute on."""
+
+import torch
+
+from pkd_core.errors import ConfigError
+
+
+def find_device(name: str) -> torch.device:
+    """Return a device by its name, which must be there.
+
+    Args:
+        name: "auto" for the first GPU if there is one, else the CPU; or a torch device such as "cpu" or "cuda:1".
+
+    Raises:
+        ConfigError: torch knows no such device, or this machine has none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"there is no device {name!r} on this machine; give --device auto, cpu or cuda."
+        ) from error
+    return device

@@ -1,0 +1,31 @@
+"""`pkd demo`, as a process, in an empty folder."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.latest import latest_report
+
+
+def demo(folder: Path) -> str:
+    command = [str(Path(sys.executable).with_name("pkd")), "demo"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_the_demo_trains_by_all_methods_and_a_second_one_trains_nothing(tmp_path: Path) -> None:
+    said = demo(tmp_path)
+    assert all(method in said for method in ("teacher", "finetune", "kd", "pkd-skip", "pkd-last"))
+    assert "13 missing" in said
+    report = latest_report(tmp_path / "demo")
+    assert report is not None
+    told = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    teacher, *students = told["groups"]
+    assert teacher["score"] > 0.9
+    assert all(0.6 < student["score"] <= 1.0 for student in students)
+    assert "13 done" in demo(tmp_path)

@@ -1,8 +1,10 @@
 """The download of GLUE: the hub's tables become TSV files of the very shape that GLUE distributes."""
 
 import logging
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ Load = Callable[[str, str], Mapping[str, Any]]
 
 _HUB_NAME = "nyu-mll/glue"
 _BLOCK_ROWS = 1000
+_SECONDS_TO_ANSWER = 10
 _SPACES = str.maketrans("\t\n\r\0", "    ")
 
 
@@ -74,6 +77,7 @@ def _load_from_hub(name: str, config: str) -> Mapping[str, Any]:
     import datasets
 
     try:
+        _ask_hub()
         tables: Mapping[str, Any] = datasets.load_dataset(name, config)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
@@ -81,6 +85,19 @@ def _load_from_hub(name: str, config: str) -> Mapping[str, Any]:
             " connect to the network without HF_HUB_OFFLINE, or put GLUE's own TSV files into data_raw"
         ) from error
     return tables
+
+
+def _ask_hub() -> None:
+    """Raise OSError at once where nobody answers: `datasets` itself asks six times in half a minute, and says so.
+
+    Not if HF_HUB_OFFLINE is set: then it looks into its cache alone.
+    """
+    from huggingface_hub import constants
+
+    if not constants.HF_HUB_OFFLINE:
+        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+        with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER):
+            pass  # any answer will do
 
 
 def _load_all(task: str, load: Load) -> dict[str, Any]:

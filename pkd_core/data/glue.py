@@ -103,6 +103,10 @@ def load_task(name: str, data_raw: Path) -> Task:
         )
     if name in GLUE_TASKS:
         return GLUE_TASKS[name]
+    if name == "AX":
+        raise DataError(
+            "AX has nothing to train on: MNLI's models predict it; put AX.tsv into data_raw/AX and run MNLI."
+        )
     task_file = data_raw / name / TASK_FILE
     if task_file.is_file():
         return read_own_task(name, task_file)

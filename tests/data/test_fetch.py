@@ -239,3 +239,14 @@ def test_without_a_hub_one_sentence_says_what_to_do(tmp_path: Path) -> None:
         " connect to the network without HF_HUB_OFFLINE, or put GLUE's own TSV files into data_raw"
     )
     assert not (tmp_path / "data_raw").exists()
+
+
+def test_a_hub_that_nobody_reaches_is_said_at_once(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
+    environment |= {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "cache")}
+    command = [str(Path(sys.executable).with_name("pkd")), "fetch", "RTE", "--workspace", str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "expected an answer from the Hugging Face hub" in done.stderr
+    assert not (tmp_path / "data_raw").exists()

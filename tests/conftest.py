@@ -15,6 +15,8 @@ os.environ.update(
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_HUB_OFFLINE": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # Tiny models gain nothing from a second thread, and lose much on a busy machine.
+        "OMP_NUM_THREADS": "1",
         # Nothing listens there: pyproject.toml names the server of `pkd up`, which no test may talk to.
         "PREFECT_API_URL": "http://127.0.0.1:9/api",
         "PREFECT_HOME": _prefect_home.name,

@@ -28,7 +28,7 @@ def explain_missing(stage: Stage, workspace: Path) -> str:
     gone = newest.inputs.keys() - stage.sources.keys() - stage.inputs.keys()
     changes += [f"{part} is gone" for part in sorted(gone)]
     if not changes:
-        return f"not made yet from another {' and '.join(stage.inputs)}"
+        return f"made before, but from another {' and '.join(stage.inputs)} stage"
     return f"not made yet: {', '.join(changes[:3])}" + (" and more" if len(changes) > 3 else "")
 
 

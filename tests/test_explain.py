@@ -83,7 +83,7 @@ def test_a_raised_code_version_is_named(
 def test_another_input_is_named_where_nothing_else_has_changed(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
     longer = make_stage(StageKind.TOKENS, "Tiny", "tokens", {"max_length": 32}, {}, TOKENS.sources)
-    assert explain_missing(teacher(tokens=longer), tmp_path) == "not made yet from another tokens"
+    assert explain_missing(teacher(tokens=longer), tmp_path) == "made before, but from another tokens stage"
 
 
 def test_three_changes_are_named_and_the_rest_only_hinted_at(tmp_path: Path, publish: Publish) -> None:

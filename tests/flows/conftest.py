@@ -31,3 +31,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_tiny_task(tmp_path / "data_raw")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are cut to the terminal's width, which is 80 columns where there is no terminal."""
+    monkeypatch.setenv("COLUMNS", "250")

@@ -1,45 +1,16 @@
-"""The command line as a user meets it: what it says, where, with which exit status, and what it leaves behind."""
+"""The command line as a user meets it: mistakes are one sentence and leave no trace, and help explains all."""
 
 import re
-import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny import write_tiny_task
-
-from flows.cli import main
+from command import run_pkd, tree
 
 COMMANDS = ("demo", "run", "plan", "verify", "fetch", "presets", "report", "up")
 PKD = str(Path(sys.executable).with_name("pkd"))
-QUICK = ["teacher.num_epochs=1", "student.num_epochs=1", "tokens.max_length=16", "evaluation.speed_repeats=1"]
-
-
-@pytest.fixture(autouse=True)
-def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tables are cut to the terminal's width, which is 80 columns where there is no terminal."""
-    monkeypatch.setenv("COLUMNS", "250")
-
-
-def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Return time and content of everything below a folder."""
-    return {
-        path.relative_to(folder).as_posix(): (
-            path.stat().st_mtime_ns,
-            path.read_bytes() if path.is_file() else b"",
-        )
-        for path in folder.rglob("*")
-    }
-
-
-def run(*arguments: str) -> int:
-    """Run `pkd` in this process and return its exit status."""
-    with pytest.raises(SystemExit) as ended:
-        main(list(arguments))
-    return ended.value.code if isinstance(ended.value.code, int) else 0
 
 
 MISTAKES = {
@@ -81,7 +52,7 @@ def test_a_mistake_is_one_sentence_and_leaves_no_trace(
     (workspace / "notes.txt").write_text("not a folder", encoding="utf-8")
     before = tree(workspace)
 
-    assert run(command, *arguments) == 2
+    assert run_pkd(command, *arguments) == 2
 
     out, err = capfd.readouterr()
     assert out == ""
@@ -94,7 +65,7 @@ def test_a_missing_train_file_is_named_before_anything_runs(
     workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (workspace / "data_raw" / "Tiny" / "train.tsv").unlink()
-    assert run("run", "Tiny", "--model", str(tiny_model)) == 2
+    assert run_pkd("run", "Tiny", "--model", str(tiny_model)) == 2
     assert "data_raw/Tiny/train.tsv" in capfd.readouterr().err
     assert not (workspace / "artifacts").exists()
 
@@ -102,7 +73,7 @@ def test_a_missing_train_file_is_named_before_anything_runs(
 def test_a_device_that_is_not_there_is_named_before_anything_runs(
     workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("run", "Tiny", "--model", str(tiny_model), "--device", "abacus") == 2
+    assert run_pkd("run", "Tiny", "--model", str(tiny_model), "--device", "abacus") == 2
     err = capfd.readouterr().err
     assert re.fullmatch(r"pkd: .+\n", err)
     assert "abacus" in err
@@ -117,7 +88,7 @@ def test_a_taken_port_is_named_with_the_option_for_another(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert run("up", "Tiny", "--model", str(tiny_model), option, str(port)) == 2
+        assert run_pkd("up", "Tiny", "--model", str(tiny_model), option, str(port)) == 2
     err = capfd.readouterr().err
     assert re.fullmatch(r"pkd: .+\n", err)
     assert f"needs port {port}, which is taken" in err
@@ -129,7 +100,7 @@ def test_a_taken_port_is_named_with_the_option_for_another(
 def test_an_unknown_word_of_the_command_line_is_named_with_where_to_read_more(
     arguments: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(*arguments) == 2
+    assert run_pkd(*arguments) == 2
     out, err = capfd.readouterr()
     assert out == ""
     assert "Error: " in err
@@ -138,7 +109,7 @@ def test_an_unknown_word_of_the_command_line_is_named_with_where_to_read_more(
 
 
 def test_help_names_every_command(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run("--help") == 0
+    assert run_pkd("--help") == 0
     listed = re.findall(r"^  (\w+)  +\S", capfd.readouterr().out, re.MULTILINE)
     assert tuple(listed) == COMMANDS
 
@@ -147,7 +118,7 @@ def test_help_names_every_command(capfd: pytest.CaptureFixture[str]) -> None:
 def test_each_command_explains_itself_and_its_options(
     command: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(command, "--help") == 0
+    assert run_pkd(command, "--help") == 0
     out = capfd.readouterr().out
     assert f"Usage: pkd {command}" in out
     options = re.findall(r"^  (--[\w-]+)(.*(?:\n {20,}.*)*)", out, re.MULTILINE)
@@ -157,7 +128,7 @@ def test_each_command_explains_itself_and_its_options(
 
 
 def test_presets_lists_every_method_with_its_row(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run("presets") == 0
+    assert run_pkd("presets") == 0
     lines = capfd.readouterr().out.splitlines()
     assert lines[0].split() == ["task", "method", "layers", "lr", "T", "alpha", "beta", "normalize", "row"]
     (line,) = (line for line in lines if re.match(r"QNLI +pkd-skip +6 <- 12 ", line))
@@ -179,129 +150,3 @@ def test_the_installed_command_ends_with_status_2_and_one_line(tmp_path: Path) -
     assert (ended.returncode, ended.stdout) == (2, "")
     assert re.fullmatch(r"pkd: name at least one task.+\n", ended.stderr)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, server: None) -> tuple[Path, list[str]]:
-    """A workspace in which `pkd run` has run, and the words that it ran with."""
-    root = tmp_path_factory.mktemp("ran")
-    write_tiny_task(root / "data_raw")
-    words = ["Tiny", "--model", str(tiny_model), "--methods", "finetune", *QUICK, "--workspace", str(root)]
-    assert run("run", *words) == 0
-    return root, words
-
-
-@pytest.fixture
-def finished(
-    ran: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[list[str]]:
-    """The words of a finished run, in a copy of its workspace as the current folder."""
-    root, words = ran
-    shutil.copytree(root, tmp_path / "copy")
-    monkeypatch.chdir(tmp_path / "copy")
-    return words[:-2]
-
-
-def test_plan_says_what_is_to_do_and_leaves_no_trace(
-    workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    before = tree(workspace)
-    assert run("plan", "Tiny", "--model", str(tiny_model), "--methods", "finetune") == 0
-    lines = capfd.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[1:-1]] == [
-        ["Tiny/tokens", "missing"],
-        ["Tiny/teacher", "missing"],
-        ["Tiny/evaluation-teacher", "missing"],
-        ["Tiny/finetune-2l-s42", "missing"],
-        ["Tiny/evaluation-finetune-2l-s42", "missing"],
-        ["reports/report", "missing"],
-    ]
-    assert lines[-1] == "6 stages: 6 missing"
-    assert tree(workspace) == before
-
-
-def test_plan_after_a_run_finds_all_done(finished: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    assert run("plan", *finished) == 0
-    assert capfd.readouterr().out.splitlines()[-1] == "6 stages: 6 done"
-
-
-def test_plan_says_why_a_changed_setting_makes_a_stage_again(
-    finished: list[str], capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert run("plan", *finished, "student.batch_size=8") == 0
-    lines = capfd.readouterr().out.splitlines()
-    (student,) = (line for line in lines if line.startswith("Tiny/finetune-2l-s42 "))
-    assert re.search(r"missing +not made yet: training.batch_size is 8, was 32 ", student)
-    assert lines[-1] == "6 stages: 3 done, 3 missing"
-
-
-def test_verify_hashes_what_was_published(finished: list[str], capfd: pytest.CaptureFixture[str]) -> None:
-    assert run("verify") == 0
-    assert capfd.readouterr().out.startswith("6 published stages, 0 damaged")
-
-
-def test_verify_ends_with_status_1_and_names_a_file_with_one_flipped_bit(
-    finished: list[str], capfd: pytest.CaptureFixture[str]
-) -> None:
-    (weights,) = Path().glob("artifacts/Tiny/finetune-*/model.safetensors")
-    content = bytearray(weights.read_bytes())
-    content[-1] ^= 1
-    weights.write_bytes(content)
-    assert run("verify") == 1
-    damage, summary = capfd.readouterr().out.splitlines()
-    assert damage == f"{weights.parent}: model.safetensors has other bytes than were published"
-    assert summary.startswith("6 published stages, 1 damaged")
-
-
-@pytest.mark.parametrize("command", ["verify", "report"])
-def test_a_workspace_that_is_not_there_is_a_mistake(
-    command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert run(command, "--workspace", str(tmp_path / "absent")) == 2
-    assert re.fullmatch(r"pkd: .*absent.*\n", capfd.readouterr().err)
-
-
-def test_report_shows_the_table_of_the_latest_run(
-    finished: list[str], capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert run("report") == 0
-    out = capfd.readouterr().out
-    assert "finetune" in out
-    (path,) = re.findall(r"^report: (\S+)", out, re.MULTILINE)
-    assert Path(path).is_file()
-
-
-def test_report_without_a_run_says_how_to_make_one(
-    workspace: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert run("report") == 2
-    assert re.fullmatch(
-        r"pkd: there is no report in .+`pkd run TASK` or `pkd demo`\.\n", capfd.readouterr().err
-    )
-
-
-def test_run_again_runs_nothing_and_shows_the_report(
-    ran: tuple[Path, list[str]], capfd: pytest.CaptureFixture[str]
-) -> None:
-    root, words = ran
-    published = {path: path.stat().st_mtime_ns for path in root.glob("*/*/*/manifest.json")}
-    assert run("run", *words) == 0
-    out = capfd.readouterr().out
-    assert "6 stages: 6 done" in out
-    assert re.search(r"^report: ", out, re.MULTILINE)
-    assert {path: path.stat().st_mtime_ns for path in root.glob("*/*/*/manifest.json")} == published
-    assert len(published) == 6
-
-
-def test_a_run_that_fails_names_the_root_cause_and_still_reports_the_rest(
-    ran: tuple[Path, list[str]], capfd: pytest.CaptureFixture[str]
-) -> None:
-    root, words = ran
-    write_tiny_task(root / "data_raw", "Broken")
-    with (root / "data_raw" / "Broken" / "dev.tsv").open("a", encoding="utf-8") as file:
-        file.write("a film\tsideways\n")
-    assert run("run", "Broken", *words) == 2
-    out, err = capfd.readouterr()
-    last = err.splitlines()[-1]
-    assert re.match(r"pkd: 1 of 2 chains failed: Broken tokens: .*dev\.tsv:26: .*'sideways'", last)
-    assert "finetune" in out

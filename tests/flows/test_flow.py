@@ -1,111 +1,32 @@
 """The real flow on a real Prefect server: what runs, what is cached, what a failure stops and what it does not."""
 
-import json
 import shutil
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
-from prefect import flow, get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State
+from flow_runs import (
+    CHAIN_A,
+    CHAIN_B,
+    REPORT,
+    STAGES,
+    TRAININGS,
+    Run,
+    finished,
+    manifests,
+    mlflow_runs,
+    run,
+    run_config,
+    start,
+)
 from tiny import write_tiny_model, write_tiny_task
 
-import tasks.progress
-from flows.latest import latest_report
 from flows.pkd import pkd
-from pkd_core.stage import StageKind, make_stage
+from pkd_core.direct import log_progress
+from pkd_core.plan import make_plan
+from pkd_core.stages.build import build
+from pkd_core.stages.job import Context
 from tasks.mlflow_store import ensure_store
-from tasks.progress import ProgressObserver
-from tasks.run_stage import DEVICE_LIMIT
-
-SETTINGS = {
-    "teacher.num_epochs": 1,
-    "student.num_epochs": 1,
-    "evaluation.speed_repeats": 1,
-    "tokens.max_length": 16,
-}
-STAGES = (
-    "tokens",
-    "teacher",
-    "evaluation-teacher",
-    "teacher-states",
-    "finetune-2l-s42",
-    "evaluation-finetune-2l-s42",
-    "kd-2l-s42",
-    "evaluation-kd-2l-s42",
-)
-TRAININGS = ("finetune-2l-s42", "kd-2l-s42", "teacher")
-CHAIN_A = {f"TinyA/{stage}" for stage in STAGES}
-CHAIN_B = {f"TinyB/{stage}" for stage in STAGES}
-REPORT = {"reports/report"}
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a flow run left: its state, its tasks' states by stage, MLflow's runs (name, status), and the report."""
-
-    state: State[Any]
-    tasks: Mapping[str, State[Any]]
-    mlflow: list[tuple[str, str]]
-    report: dict[str, Any]
-
-    def named(self, state: str) -> set[str]:
-        """Return the stages that ended in a state of that name."""
-        return {stage for stage, ended in self.tasks.items() if ended.name == state}
-
-
-def run(root: Path, tasks: tuple[str, ...] = ("TinyA", "TinyB"), **settings: float) -> Run:
-    """Run the flow and ask Prefect and MLflow what became of it."""
-    changed = SETTINGS | {key.replace("__", "."): value for key, value in settings.items()}
-    state = pkd(
-        tasks=tasks,
-        methods=("finetune", "kd"),
-        model=str(root / "model"),
-        settings=changed,
-        workspace=str(root),
-        device="cpu",
-        return_state=True,
-    )
-    report = latest_report(root)
-    assert report is not None
-    return Run(
-        state,
-        task_states(state.state_details.flow_run_id, len(tasks) * len(STAGES) + 1),
-        mlflow_runs(root),
-        json.loads((report / "report.json").read_text(encoding="utf-8")),
-    )
-
-
-def task_states(flow_run: UUID | None, num_tasks: int) -> dict[str, State[Any]]:
-    """Return the last state of a flow run's tasks by their names, once Prefect has heard of all of them."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with get_client(sync_client=True) as client:
-            found = client.read_task_runs(
-                flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run])), limit=200
-            )
-        states = {run.name: run.state for run in found if run.state}
-        ended = [state for state in states.values() if state.is_final() or state.name == "NotReady"]
-        if len(ended) == num_tasks:
-            return states
-        time.sleep(0.2)
-    pytest.fail(f"{num_tasks} tasks should have ended by now, but these have: {states}")
-
-
-def mlflow_runs(root: Path) -> list[tuple[str, str]]:
-    store = ensure_store(root)
-    return sorted(
-        (run.info.run_name, run.info.status) for run in store.client.search_runs([store.experiment_id])
-    )
-
-
-def finished(*names: str) -> list[tuple[str, str]]:
-    return sorted((name, "FINISHED") for name in names)
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +150,56 @@ def test_a_crash_inside_a_training_fails_its_runs_in_prefect_and_mlflow(repeated
     assert errors == {crashed.tasks[stage].message for stage in failed}
 
 
+def test_without_prefects_records_stages_are_looked_up_and_not_computed(repeated: tuple[Path, Run]) -> None:
+    root, _ = repeated
+    published, before = manifests(root), mlflow_runs(root)
+    (lost,) = root.glob("artifacts/TinyA/kd-2l-s42-*")
+    fingerprint = lost.name.rpartition("-")[2]
+    for record in (root / "artifacts" / "prefect" / "records").iterdir():
+        if fingerprint in record.name or not record.name.startswith(("teacher-", "student-")):
+            record.unlink()
+    again = run(root)
+    assert again.named("Cached") == {
+        f"{task}/{name}" for task in ("TinyA", "TinyB") for name in (*TRAININGS, "teacher-states")
+    } - {"TinyA/kd-2l-s42"}
+    assert again.named("Completed") == (CHAIN_A | CHAIN_B | REPORT) - again.named("Cached")
+    assert (manifests(root), again.mlflow) == (published, before)
+
+
+def test_a_stage_that_was_made_again_outside_of_prefect_leaves_nothing_stale(
+    repeated: tuple[Path, Run],
+) -> None:
+    root, _ = repeated
+    for folder in (*root.glob("artifacts/TinyA/evaluation-kd-*"), *root.glob("artifacts/reports/report-*")):
+        shutil.rmtree(folder)
+    plan = make_plan(run_config(root), root)
+    # A measured speed ratio gives the evaluation other bytes than those that Prefect's record tells of.
+    (evaluation,) = (one.stage for one in plan.stages if one.stage.key == "TinyA/evaluation-kd-2l-s42")
+    records = {}
+    for one in plan.stages[:-1]:
+        inputs = {part: records[key] for part, key in one.stage.inputs.items()}
+        records[one.stage.key] = build(
+            one.stage, inputs, Context(root, plan.model.folder, "cpu"), log_progress
+        )
+    assert [one.stage.key for one in make_plan(run_config(root), root).todo] == ["reports/report"]
+    assert evaluation.key in run(root).named("Cached")
+    assert make_plan(run_config(root), root).todo == ()
+
+
+def test_a_report_that_cannot_be_written_is_named(repeated: tuple[Path, Run]) -> None:
+    root, _ = repeated
+    reports = root / "artifacts" / "reports"
+    reports.rename(reports.with_name("reports-before"))
+    reports.write_text("in the way", encoding="utf-8")
+    state = start(root)
+    reports.unlink()
+    reports.with_name("reports-before").rename(reports)
+    assert state.is_failed()
+    assert state.message is not None
+    assert state.message.startswith("2 of 2 chains done, but not the report: ")
+    assert str(reports) in state.message
+
+
 def test_a_mistake_in_the_parameters_is_the_flows_message(broken: tuple[Path, Run]) -> None:
     root, _ = broken
     state = pkd(tasks=["TinyC"], model=str(root / "model"), workspace=str(root), return_state=True)
@@ -237,28 +208,13 @@ def test_a_mistake_in_the_parameters_is_the_flows_message(broken: tuple[Path, Ru
     assert "got 'TinyC'; choose a near one (Tiny" in state.message
 
 
-def test_the_device_has_one_slot(broken: tuple[Path, Run]) -> None:
-    with get_client(sync_client=True) as client:
-        limit = client.read_global_concurrency_limit_by_name(DEVICE_LIMIT)
-    assert limit.limit == 1
-    assert limit.active_slots == 0
-
-
-def test_progress_is_one_artifact_that_is_kept_up_to_date(
-    server: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tasks.progress, "_SECONDS_BETWEEN_UPDATES", 0.0)
-    stage = make_stage(StageKind.STUDENT, "Tiny_C", "kd-2l-s1", {}, {}, {})
-
-    @flow
-    def work() -> None:
-        observer = ProgressObserver(stage)
-        for done in (1, 2, 4):
-            observer.progress(done, 4, "steps")
-
-    work()
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["tiny-c-kd-2l-s1"]))
-        )
-    assert [(artifact.type, artifact.data) for artifact in found] == [("progress", 100.0)]
+def test_trainings_never_overlap(mended: tuple[Path, Run]) -> None:
+    root, _ = mended
+    store = ensure_store(root)
+    runs = store.client.search_runs([store.experiment_id], "attributes.status = 'FINISHED'")
+    spans = sorted(
+        (run.info.start_time, run.info.end_time) for run in runs if run.info.run_name.startswith("tiny")
+    )
+    assert len(spans) == 2 * len(TRAININGS)
+    for (_, end), (begun, _) in pairwise(spans):
+        assert end <= begun

@@ -1,0 +1,120 @@
+"""A running `pkd up`, and the questions that tests have to what it runs."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+BIN = Path(sys.executable).parent
+# Every process that `pkd up` starts inherits this variable, however far from it, and is found by it in /proc.
+MARK = "PKD_TEST_UP"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(what: Callable[[], Any], seconds: float, name: str) -> Any:
+    """Return what the call returns once that is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, f"{name} did not come within {seconds:.0f} s"
+        time.sleep(0.5)
+    return found
+
+
+@dataclass(frozen=True)
+class Up:
+    """A running `pkd up`, and the questions that tests have to what it runs."""
+
+    process: subprocess.Popen[str]
+    root: Path
+    prefect_port: int
+    mlflow_port: int
+    mark: str
+
+    @property
+    def said(self) -> str:
+        return (self.root / "up.txt").read_text(encoding="utf-8")
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.prefect_port}/api"
+
+    def ask(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Ask Prefect's server."""
+        request = urllib.request.Request(
+            f"{self.api}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)
+
+    def prefect(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run Prefect's own command line against the server, as README does."""
+        environment = os.environ | {"PREFECT_API_URL": self.api}
+        command = [str(BIN / "prefect"), *words]
+        return subprocess.run(
+            command, env=environment, cwd=self.root, capture_output=True, text=True, timeout=500, check=False
+        )
+
+    def latest_flow_run(self) -> dict[str, Any]:
+        runs = self.ask("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})
+        run: dict[str, Any] = runs[0]
+        return run
+
+    def states(self, flow_run: str) -> dict[str, str]:
+        """Return the name of each task's state, once all have ended; of a stage's several tasks, the last one's."""
+
+        def ended() -> dict[str, str] | None:
+            runs = self.ask("task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run]}}, "limit": 200})
+            over = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+            if all(run["state_type"] in over or run["state_name"] == "NotReady" for run in runs):
+                runs.sort(key=lambda run: run["created"])
+                return {run["name"]: run["state_name"] for run in runs}
+            return None
+
+        states: dict[str, str] = wait_for(ended, 30, "the end of every task")
+        return states
+
+    def processes(self) -> dict[int, str]:
+        """Return the command of every living process of this `pkd up`, by its id."""
+        found = {}
+        for folder in Path("/proc").iterdir():
+            with suppress(OSError):
+                if (
+                    folder.name.isdigit()
+                    and f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes()
+                ):
+                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                    found[int(folder.name)] = command
+        return found
+
+
+def start(root: Path, words: list[str]) -> Up:
+    prefect_port, mlflow_port, mark = free_port(), free_port(), uuid4().hex
+    ports = ["--prefect-port", str(prefect_port), "--mlflow-port", str(mlflow_port)]
+    # As in a user's shell: no server named, no other Prefect home, and the workspace as the current folder.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    with (root / "up.txt").open("w", encoding="utf-8") as said:
+        process = subprocess.Popen(
+            [str(BIN / "pkd"), "up", *words, *ports],
+            cwd=root,
+            env=environment | {MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    return Up(process, root, prefect_port, mlflow_port, mark)

@@ -1,0 +1,117 @@
+"""Whatever can change a result is part of its address: every setting, and every line of the user's task.toml."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny import TASK_FILE, write_tiny_model, write_tiny_task
+
+from pkd_core.config import Settings
+from pkd_core.overrides import build_run_config, flatten, setting_keys
+from pkd_core.plan import make_plan
+
+Addresses = Callable[..., dict[str, str]]
+
+STUDENTS = ("finetune", "kd", "pkd-skip")
+DISTILLED = ("kd", "pkd-skip")
+OTHER = {
+    "auto": "float32",
+    "pretrained-first": "teacher-first",
+    "element_mean": "batch_mean",
+    "float16": "float32",
+}
+SCORE_FILE = """\
+texts = ["sentence"]
+label = "label"
+label_range = [0.0, 5.0]
+metrics = ["pearson", "spearman"]
+"""
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("addresses") / "model"
+    write_tiny_model(folder)
+    return folder
+
+
+@pytest.fixture
+def addresses(tmp_path: Path, model: Path) -> Addresses:
+    """Plans a run with some settings, and returns each stage's fingerprint by its name, the report's too."""
+    write_tiny_task(tmp_path / "data_raw")
+
+    def plan(task_file: str = TASK_FILE, **settings: object) -> dict[str, str]:
+        (tmp_path / "data_raw" / "Tiny" / "task.toml").write_text(task_file, encoding="utf-8")
+        run = build_run_config(tasks=["Tiny"], methods=STUDENTS, model=str(model), settings=settings)
+        planned = make_plan(run, tmp_path).stages
+        return {one.stage.name.replace("-2l-s42", ""): one.stage.fingerprint for one in planned}
+
+    return plan
+
+
+def evaluations(*models: str) -> set[str]:
+    return {f"evaluation-{model}" for model in models}
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {name for name in before if before[name] != after[name]}
+
+
+EVERYTHING = {
+    "tokens", "teacher", "teacher-states", *STUDENTS, *evaluations("teacher", *STUDENTS), "report"
+}  # fmt: skip
+READERS = {
+    "tokens": EVERYTHING,
+    "teacher": EVERYTHING - {"tokens", "finetune"},
+    "student": {*STUDENTS, *evaluations(*STUDENTS), "report"},
+    "distill": {*DISTILLED, *evaluations(*DISTILLED), "report"},
+    "states": {"teacher-states", *DISTILLED, *evaluations(*DISTILLED), "report"},
+    "evaluation": {*evaluations("teacher", *STUDENTS), "report"},
+}
+OF_PATIENCE = ("distill.beta", "distill.normalize", "distill.patience_reduction")
+
+
+@pytest.mark.parametrize("key", setting_keys())
+def test_a_setting_changes_the_addresses_of_what_reads_it_and_of_its_followers(
+    key: str, addresses: Addresses
+) -> None:
+    default = flatten(Settings())[key]
+    presets = addresses()
+    one, other = (False, True) if isinstance(default, bool) else (default, _another(default))
+    apart = changed(addresses(**{key: one}), addresses(**{key: other}))
+    expected = READERS[key.partition(".")[0]]
+    if key in OF_PATIENCE:
+        expected = {"pkd-skip", *evaluations("pkd-skip"), "report"}
+    assert apart == expected
+    assert presets == addresses()
+
+
+def _another(default: object) -> object:
+    if isinstance(default, str):
+        return OTHER[default]
+    assert isinstance(default, int | float)
+    return default + 1 if isinstance(default, int) else default / 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('["down", "up"]', '["up", "down"]', EVERYTHING),
+        ('index = "index"\n', "", EVERYTHING),
+        ('["accuracy", "f1"]', '["f1", "accuracy"]', EVERYTHING - {"tokens"}),
+        ('["accuracy", "f1"]', '["accuracy"]', {*evaluations("teacher", *STUDENTS), "report"}),
+        ('label = "label"\n', 'label = "label"  # 0 or 1\n', set()),
+    ],
+    ids=["labels in another order", "no index", "another first metric", "one metric less", "a comment"],
+)
+def test_a_line_of_the_task_file_changes_the_addresses_of_what_it_decides(
+    old: str, new: str, expected: set[str], addresses: Addresses
+) -> None:
+    assert old in TASK_FILE
+    assert changed(addresses(), addresses(TASK_FILE.replace(old, new))) == expected
+
+
+def test_a_score_task_is_read_again_when_its_range_changes(addresses: Addresses) -> None:
+    before, after = addresses(SCORE_FILE), addresses(SCORE_FILE.replace("5.0", "1.0"))
+    assert changed(before, after) == EVERYTHING

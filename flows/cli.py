@@ -12,6 +12,7 @@ from flows import terminal
 from flows.environment import prepare_environment
 from flows.latest import latest_report
 from flows.request import Request
+from flows.stopping import ending_at_ctrl_c
 from pkd_core.errors import PkdError
 
 app = typer.Typer(
@@ -156,7 +157,7 @@ def _run(request: Request, next_steps: str = "") -> None:
     from flows.prepare import prepare
 
     terminal.show_counts(prepare(request.run, request.workspace, request.device, request.deep))
-    with prefect_server() as server:
+    with prefect_server() as server, ending_at_ctrl_c():
         from flows.pkd import pkd
 
         terminal.show_server(server)

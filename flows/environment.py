@@ -12,6 +12,7 @@ _DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "pkd_core,tasks,flows",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 SERVER_URL = "http://127.0.0.1:4200/api"
@@ -34,6 +35,8 @@ def prefect_server() -> Iterator[str | None]:
     Yields:
         The running server's API address, or None for one of our own.
     """
+    # Prefect looks for the folder when it is imported, and its database needs it.
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     url = os.environ.get("PREFECT_API_URL") or SERVER_URL
     if answers(f"{url}/health"):
         os.environ["PREFECT_API_URL"] = url
@@ -41,8 +44,6 @@ def prefect_server() -> Iterator[str | None]:
         return
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    # Prefect's database needs the folder to be there.
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     # With any address set, as pyproject.toml does, Prefect starts no server of its own.
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         yield None

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, get_client
+from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
@@ -24,7 +24,7 @@ from pkd_core.records import StageRecord
 from pkd_core.stage import Stage, StageKind
 from pkd_core.stages.job import Context
 from pkd_core.store.stage_store import StageStatus
-from tasks.run_stage import DEVICE_LIMIT, task_for
+from tasks.run_stage import task_for
 
 logger = logging.getLogger(__name__)
 
@@ -77,17 +77,19 @@ def pkd(
     except PkdError as error:
         return Failed(message=str(error))
     show_plan(plan)
-    _limit_device()
     context = Context(root, plan.model.folder, device, deep)
     futures = _submit(plan, context)
     for future in futures.values():
         future.wait()
     failures = name_failures(futures)
-    report = _report(run, plan, context, futures, failures)
+    report = _submit_report(run, plan, context, futures, failures)
     if report is not None:
-        show_report(root, report)
+        report.wait()
+        if report.state.is_completed():
+            show_report(root, StageRecord.from_json(report.result()))
+        failures |= name_failures({plan.stages[-1].stage.key: report})
     message = count_done(plan, failures)
-    return Failed(message=message) if failures or report is None else Completed(message=message)
+    return Failed(message=message) if failures else Completed(message=message)
 
 
 def _submit(plan: Plan, context: Context) -> dict[str, Future]:
@@ -109,10 +111,10 @@ def _submit_one(planned: PlannedStage, context: Context, futures: Mapping[str, F
     return future
 
 
-def _report(
+def _submit_report(
     run: RunConfig, plan: Plan, context: Context, futures: Mapping[str, Future], failures: Mapping[str, str]
-) -> StageRecord | None:
-    """Report over the evaluations that completed; None if there is none, or the report itself failed."""
+) -> Future | None:
+    """Submit the report over the evaluations that completed; None if there is none."""
     planned = plan.stages[-1]
     evaluations = [one.stage for one in plan.stages if one.stage.kind is StageKind.EVALUATION]
     completed = [stage for stage in evaluations if futures[stage.key].state.is_completed()]
@@ -121,11 +123,4 @@ def _report(
     if failures:
         partial: Stage = draw_report(run, completed, failures, plan.model.num_layers)
         planned = PlannedStage(partial, StageStatus.MISSING, "some chains failed")
-    future = _submit_one(planned, context, futures)
-    future.wait()
-    return StageRecord.from_json(future.result()) if future.state.is_completed() else None
-
-
-def _limit_device() -> None:
-    with get_client(sync_client=True) as client:
-        client.upsert_global_concurrency_limit_by_name(DEVICE_LIMIT, 1)
+    return _submit_one(planned, context, futures)

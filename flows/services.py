@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,22 +64,24 @@ def launch(service: Service, log_folder: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def wait_until_ready(service: Service, process: subprocess.Popen[bytes], log_folder: Path) -> None:
-    """Wait until a launched service answers.
+def wait_until_ready(
+    service: Service, process: subprocess.Popen[bytes], log_folder: Path, stopped: threading.Event
+) -> None:
+    """Wait until a launched service answers, or until `stopped` is set.
 
     Raises:
         PkdError: It ended, or did not answer in time; names the log.
     """
     deadline = time.monotonic() + SECONDS_TO_START
     log = _log_file(service, log_folder)
-    while not service.is_ready():
+    while not stopped.is_set() and not service.is_ready():
         if process.poll() is not None:
             raise PkdError(f"the {service.name} ended with status {process.returncode}; its log is {log}.")
         if time.monotonic() > deadline:
             raise PkdError(
                 f"the {service.name} did not answer within {SECONDS_TO_START:.0f} s; its log is {log}."
             )
-        time.sleep(0.25)
+        stopped.wait(0.25)
 
 
 def stop(*processes: subprocess.Popen[bytes]) -> None:

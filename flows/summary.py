@@ -21,8 +21,10 @@ def name_failures(futures: Mapping[str, PrefectFuture[Any]]) -> dict[str, str]:
 def count_done(plan: Plan, failures: Mapping[str, str]) -> str:
     """Return a line such as "2 of 9 chains failed: QQP teacher: the loss is not finite at step 12."."""
     chains = {planned.stage.task for planned in plan.stages[:-1]}
-    if not failures:
-        return f"{len(chains)} of {len(chains)} chains done, {len(plan.todo)} stages were to do."
-    failed = {key.partition("/")[0] for key in failures}
+    failed = chains & {key.partition("/")[0] for key in failures}
     causes = "; ".join(f"{key.replace('/', ' ')}: {reason}" for key, reason in failures.items())
-    return f"{len(failed)} of {len(chains)} chains failed: {causes}"
+    if failed:
+        return f"{len(failed)} of {len(chains)} chains failed: {causes}"
+    if failures:
+        return f"{len(chains)} of {len(chains)} chains done, but not the report: {causes}"
+    return f"{len(chains)} of {len(chains)} chains done, {len(plan.todo)} stages were to do."

@@ -43,9 +43,11 @@ def serve_until_stopped(request: Request, prefect_port: int, mlflow_port: int) -
         for service in services:
             running[service.name] = launch(service, logs)
         for service in services:
-            wait_until_ready(service, running[service.name], logs)
-            typer.echo(f"the {service.name} is up")
-        typer.echo(_welcome(request, api, mlflow_port))
+            wait_until_ready(service, running[service.name], logs, stopped)
+            if not stopped.is_set():
+                typer.echo(f"the {service.name} is up")
+        if not stopped.is_set():
+            typer.echo(_welcome(request, api, mlflow_port))
         while not stopped.wait(1.0):
             _require_all_alive(running)
     finally:

@@ -48,7 +48,12 @@ def _draw_chain(
         StageKind.TEACHER,
         task.name,
         "teacher",
-        {"method": "teacher", "num_layers": model.num_layers, "training": _dump(settings.teacher)},
+        {
+            "method": "teacher",
+            "num_layers": model.num_layers,
+            "metric": task.metrics[0],
+            "training": _dump(settings.teacher),
+        },
         {"tokens": tokens},
         {"pretrained": model.weights},
     )
@@ -60,7 +65,7 @@ def _draw_chain(
         {"tokens": tokens, "teacher": teacher},
         {},
     )
-    yield from (tokens, teacher, _draw_evaluation(teacher, teacher, tokens, settings))
+    yield from (tokens, teacher, _draw_evaluation(task, teacher, teacher, tokens, settings))
     if any(method != "finetune" for method in run.methods):
         yield states
     inputs = {"tokens": tokens, "teacher": teacher, "states": states}
@@ -68,8 +73,8 @@ def _draw_chain(
         for method in run.methods:
             settings = _settings_for(run, task, method, num_layers, model)
             for seed in run.seeds:
-                student = _draw_student(method, num_layers, seed, settings, inputs, model)
-                yield from (student, _draw_evaluation(student, teacher, tokens, settings))
+                student = _draw_student(task, method, num_layers, seed, settings, inputs, model)
+                yield from (student, _draw_evaluation(task, student, teacher, tokens, settings))
 
 
 def _draw_tokens(
@@ -77,6 +82,7 @@ def _draw_tokens(
 ) -> Stage:
     shape = {
         "labels": list(task.labels),
+        "label_range": task.label_range,
         "max_bad_lines": task.max_bad_lines,
         "splits": [asdict(split) for split in task.splits],
     }
@@ -88,6 +94,7 @@ def _draw_tokens(
 
 
 def _draw_student(
+    task: Task,
     method: Method,
     num_layers: int,
     seed: int,
@@ -100,6 +107,7 @@ def _draw_student(
         "method": method,
         "num_layers": num_layers,
         "seed": seed,
+        "metric": task.metrics[0],
         "training": _dump(settings.student),
         "initial_layers": _initial_layers(settings.student.init, num_layers, model.num_layers),
     }
@@ -117,18 +125,19 @@ def _draw_student(
     sources = {} if from_teacher else {"pretrained": model.weights}
     name = f"{method}-{num_layers}l-s{seed}"
     chosen = {part: inputs[part] for part in parts}
-    return make_stage(StageKind.STUDENT, inputs["tokens"].task, name, config, chosen, sources)
+    return make_stage(StageKind.STUDENT, task.name, name, config, chosen, sources)
 
 
-def _draw_evaluation(model: Stage, teacher: Stage, tokens: Stage, settings: Settings) -> Stage:
+def _draw_evaluation(task: Task, model: Stage, teacher: Stage, tokens: Stage, settings: Settings) -> Stage:
     inputs = {"tokens": tokens, "model": model} | ({} if model is teacher else {"teacher": teacher})
     config = {
         "method": model.config["method"],
         "num_layers": model.config["num_layers"],
         "seed": model.config.get("seed"),
+        "metrics": list(task.metrics),
         "evaluation": _dump(settings.evaluation),
     }
-    return make_stage(StageKind.EVALUATION, model.task, f"evaluation-{model.name}", config, inputs, {})
+    return make_stage(StageKind.EVALUATION, task.name, f"evaluation-{model.name}", config, inputs, {})
 
 
 def _layer_map(method: Method, num_layers: int, num_teacher_layers: int) -> tuple[tuple[int, int], ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from pkd_core.data.glue import Task
+from pkd_core.data.glue import GLUE_TASKS, Task
 from pkd_core.engine.models import check_weights, model_config
 from pkd_core.errors import DataError, ModelError
 from pkd_core.store.fingerprint import sha256_file, sha256_folder
@@ -73,9 +73,8 @@ def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
         if path.is_file():
             hashes[split.name] = sha256_file(path)
         elif split.required:
-            raise DataError(
-                f"{task.name} needs {path}, which does not exist; run `pkd fetch {task.name}`, or put the file there."
-            )
+            remedy = f"run `pkd fetch {task.name}`, or put" if task.name in GLUE_TASKS else "put"
+            raise DataError(f"{task.name} needs {path}, which does not exist; {remedy} the file there.")
     return hashes
 
 

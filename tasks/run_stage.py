@@ -11,7 +11,6 @@ from typing import Any
 from prefect import Task
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.client.schemas.objects import State
-from prefect.concurrency.sync import concurrency
 from prefect.context import TaskRunContext
 from prefect.states import Failed
 
@@ -20,12 +19,13 @@ from pkd_core.records import StageRecord
 from pkd_core.stage import Stage, StageKind
 from pkd_core.stages.build import build
 from pkd_core.stages.job import Context
+from pkd_core.store.faults import file_faults
 from pkd_core.store.fingerprint import fingerprint
+from pkd_core.store.lock import exclusive
 from tasks.watching import tell, watch
 
 logger = logging.getLogger(__name__)
 
-DEVICE_LIMIT = "pkd-device"
 _one_on_device = threading.Lock()
 _ON_DEVICE = (StageKind.TEACHER, StageKind.STATES, StageKind.STUDENT, StageKind.EVALUATION)
 
@@ -36,7 +36,7 @@ def run_stage(
     """Build one stage and return its record as JSON; a user's mistake becomes a failed state of one sentence."""
     records = {part: StageRecord.from_json(record) for part, record in inputs.items()}
     try:
-        with _device_slot(stage):
+        with _device(stage, context.workspace):
             record = build(
                 stage, records, context, functools.partial(watch, context=context, flow_run=flow_run)
             )
@@ -74,18 +74,18 @@ def task_for(stage: Stage, workspace: Path, refresh: bool) -> Task[..., Any]:
 
 
 @contextmanager
-def _device_slot(stage: Stage) -> Iterator[None]:
-    """Hold the device while computing on it, first within this process and then before all others.
+def _device(stage: Stage, workspace: Path) -> Iterator[None]:
+    """Hold the workspace's device while computing on it, first within this process and then before all others.
 
-    torch's random state belongs to the process: two trainings at once would also spoil each other's seeds. And Prefect
-    lets whoever finds the slot taken sleep for as long as it was lately held, so only one stage of a process asks.
-    A training of hours outlives a lost lease: better two holders for a while than the work thrown away.
+    torch's random state belongs to the process: two trainings at once would also spoil each other's seeds. The kernel
+    frees the lock at its holder's death; a slot of Prefect's own limits stays taken when the server inside the process
+    dies with it, and the next run would wait for ever.
     """
     if stage.kind not in _ON_DEVICE:
         yield
         return
-    limit = concurrency(
-        DEVICE_LIMIT, occupy=1, strict=True, lease_duration=60, raise_on_lease_renewal_failure=False
-    )
-    with _one_on_device, limit:
+    lock = workspace / "artifacts" / "device"
+    with file_faults("lock", lock):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+    with _one_on_device, exclusive(lock, stage.key):
         yield

@@ -120,7 +120,7 @@ def _tell_report(stage: Stage, folder: Path, context: Context, flow_run: str) ->
         name=f"report/{'-'.join(tasks).lower()}",
         tags=_tags(stage, flow_run) | {"task": ",".join(tasks)},
         rows=[_table_row(group) for group in told["groups"]],
-        scores={f"{_group_name(group)}/score": group["score"] for group in told["groups"]},
+        scores={f"report/{_group_name(group)}": group["score"] for group in told["groups"]},
     )
 
 
@@ -139,7 +139,7 @@ def _table_row(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _group_name(group: Mapping[str, Any]) -> str:
-    return f"{group['task']}/{group['method']}-{group['num_layers']}l"
+    return f"{group['task']}-{group['method']}-{group['num_layers']}l"
 
 
 def _read(path: Path) -> dict[str, Any]:

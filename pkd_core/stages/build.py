@@ -15,6 +15,7 @@ from pkd_core.stages.report import report
 from pkd_core.stages.student import train_student
 from pkd_core.stages.teacher import train_teacher
 from pkd_core.stages.tokens import tokenize
+from pkd_core.store.manifest import read_manifest
 from pkd_core.store.stage_store import StageStatus, StageStore
 
 Watch = Callable[[Stage, Mapping[str, StageRecord]], AbstractContextManager[Observer]]
@@ -42,19 +43,20 @@ def build(stage: Stage, inputs: Mapping[str, StageRecord], context: Context, wat
         PkdError: An input's files are not there, or the stage itself cannot be made.
     """
     store = StageStore(context.workspace)
-    digests = {part: record.digest for part, record in inputs.items()} | dict(stage.sources)
-    if record := _published(store, stage, digests, context.deep):
-        return record
     folders = {part: context.workspace / record.path for part, record in inputs.items()}
     for record in inputs.values():
         if not (context.workspace / record.path).is_dir():
             raise StoreError(
                 f"{stage.key} needs {record.path}, which is gone since it was planned; run again to rebuild it."
             )
+    # A record may be older than what it names: the folder was made again since, by another door than Prefect's.
+    digests = {part: read_manifest(folder).digest for part, folder in folders.items()} | dict(stage.sources)
+    if published := _published(store, stage, digests, context.deep):
+        return published
     with store.writing(stage.address, digests) as work:
         # Whoever held the lock before may have published just this.
-        if record := _published(store, stage, digests, context.deep):
-            return record
+        if published := _published(store, stage, digests, context.deep):
+            return published
         with watch(stage, inputs) as observer:
             facts = _FUNCTIONS[stage.kind](Job(stage, work, folders, context, observer))
             return store.publish(

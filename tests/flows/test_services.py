@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -69,7 +70,7 @@ def test_a_service_runs_in_a_group_of_its_own_with_its_output_in_a_log(
         + WAITS
     )
     service, process = launched(code, "ready")
-    wait_until_ready(service, process, tmp_path / "logs")
+    wait_until_ready(service, process, tmp_path / "logs", threading.Event())
     assert os.getpgid(process.pid) == process.pid != os.getpgid(0)
     assert (tmp_path / "logs" / "test-service.log").read_text(encoding="utf-8") == "yes\noh\n"
 
@@ -88,7 +89,7 @@ def test_a_service_that_ends_at_once_is_an_error_that_names_its_status_and_log(
     with pytest.raises(
         PkdError, match=r"the Test Service ended with status 3; its log is .*/test-service\.log\.$"
     ):
-        wait_until_ready(service, process, tmp_path / "logs")
+        wait_until_ready(service, process, tmp_path / "logs", threading.Event())
 
 
 def test_a_service_that_never_answers_is_an_error_that_says_how_long_was_waited(
@@ -97,7 +98,16 @@ def test_a_service_that_never_answers_is_an_error_that_says_how_long_was_waited(
     monkeypatch.setattr("flows.services.SECONDS_TO_START", 1.0)
     service, process = launched(WAITS, "never")
     with pytest.raises(PkdError, match=r"the Test Service did not answer within 1 s; its log is "):
-        wait_until_ready(service, process, tmp_path / "logs")
+        wait_until_ready(service, process, tmp_path / "logs", threading.Event())
+
+
+def test_waiting_ends_when_stopping_is_asked_for(launched: Launch, tmp_path: Path) -> None:
+    service, process = launched(WAITS, "never")
+    stopped = threading.Event()
+    threading.Timer(0.5, stopped.set).start()
+    begun = time.monotonic()
+    wait_until_ready(service, process, tmp_path / "logs", stopped)
+    assert time.monotonic() - begun < 5.0
 
 
 def test_stop_ends_all_services_at_once_the_deaf_and_their_children_too(
@@ -105,13 +115,13 @@ def test_stop_ends_all_services_at_once_the_deaf_and_their_children_too(
 ) -> None:
     log = tmp_path / "logs"
     parent = launched(PARENT, "grandchild")
-    wait_until_ready(*parent, log)
+    wait_until_ready(*parent, log, threading.Event())
     grandchild = int((tmp_path / "grandchild").read_text(encoding="utf-8"))
     deaf = launched(DEAF, "ready")
-    wait_until_ready(*deaf, log)
+    wait_until_ready(*deaf, log, threading.Event())
     (tmp_path / "ready").unlink()
     willing = launched(WAITS, "ready")
-    wait_until_ready(*willing, log)
+    wait_until_ready(*willing, log, threading.Event())
     assert is_alive(grandchild)
 
     begun = time.monotonic()

@@ -8,7 +8,7 @@ from pkd_core.data.synthetic import DEMO_TASK, write_demo_model, write_demo_task
 from pkd_core.overrides import build_run_config
 
 _SEED = 0
-_SIZES = {"num_train": 6000, "num_dev": 1000, "num_test": 200}
+_SIZES = {"num_train": 5000, "num_dev": 1000, "num_test": 200}
 # Found by a small search for a teacher that learns the task in seconds and students that do not quite.
 _SETTINGS = {
     "tokens.max_length": 64,
@@ -16,10 +16,10 @@ _SETTINGS = {
     "teacher.num_epochs": 10,
     "teacher.precision": "float32",
     "student.learning_rate": 1e-3,
-    "student.num_epochs": 4,
+    "student.num_epochs": 6,
     "student.precision": "float32",
-    "distill.alpha": 0.5,
-    "distill.temperature": 4,
+    "distill.alpha": 0.9,
+    "distill.temperature": 2,
     "distill.distillation_reduction": "batch_mean",
     "distill.beta": 10,
     "distill.normalize": True,

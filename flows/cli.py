@@ -143,11 +143,14 @@ def up(
 ) -> None:
     """Start what `prefect deployment run pkd/full-glue` needs; the arguments become the deployment's defaults."""
     from flows.up import serve_until_stopped
+    from pkd_core.data.glue import load_task
 
     prepare_environment(workspace)
     request = Request.parse(
         words, methods, student_layers, seeds, model, workspace, device, False, default_all=True
     )
+    for task in request.run.tasks:
+        load_task(task, workspace / "data_raw")
     serve_until_stopped(request, prefect_port, mlflow_port)
 
 
@@ -157,13 +160,15 @@ def _run(request: Request, next_steps: str = "") -> None:
     from flows.prepare import prepare
 
     terminal.show_counts(prepare(request.run, request.workspace, request.device, request.deep))
+    before = latest_report(request.workspace)
     with prefect_server() as server, ending_at_ctrl_c():
         from flows.pkd import pkd
 
         terminal.show_server(server)
         state = pkd(**request.parameters(), return_state=True)
     folder = latest_report(request.workspace)
-    if folder is not None:
+    # A run that failed before any evaluation has no report, and an older run's is not its own.
+    if folder is not None and (state.is_completed() or folder != before):
         terminal.show_report(folder)
     typer.echo(next_steps)
     if not state.is_completed():

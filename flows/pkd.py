@@ -1,6 +1,5 @@
 """The flow `pkd`: every stage of every task submitted at once, each waiting only for its own inputs."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,6 @@ from pkd_core.stage import Stage, StageKind
 from pkd_core.stages.job import Context
 from pkd_core.store.stage_store import StageStatus
 from tasks.run_stage import task_for
-
-logger = logging.getLogger(__name__)
 
 Future = PrefectFuture[Any]
 

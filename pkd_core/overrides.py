@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pkd_core.config import RunConfig, Section, Settings
+from pkd_core.config import RunConfig, Settings
 from pkd_core.errors import ConfigError
 
 
@@ -71,18 +71,6 @@ def build_run_config(**values: Any) -> RunConfig:
             )
     build_settings(config.settings)
     return config
-
-
-def flatten(settings: Section, prefix: str = "") -> dict[str, Any]:
-    """Return settings as dotted keys and plain values, for records and MLflow's parameters."""
-    flat: dict[str, Any] = {}
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if isinstance(value, Section):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:

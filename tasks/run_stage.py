@@ -1,7 +1,6 @@
 """One thin Prefect task a kind of stage: cached by its inputs, limited on the device, watched by MLflow."""
 
 import functools
-import logging
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,8 +22,6 @@ from pkd_core.store.faults import file_faults
 from pkd_core.store.fingerprint import fingerprint
 from pkd_core.store.lock import exclusive
 from tasks.watching import tell, watch
-
-logger = logging.getLogger(__name__)
 
 _one_on_device = threading.Lock()
 _ON_DEVICE = (StageKind.TEACHER, StageKind.STATES, StageKind.STUDENT, StageKind.EVALUATION)

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny import TASK_FILE, write_tiny_model, write_tiny_task
+from tiny import TASK_FILE, default_settings, write_tiny_model, write_tiny_task
 
-from pkd_core.config import Settings
-from pkd_core.overrides import build_run_config, flatten, setting_keys
+from pkd_core.overrides import build_run_config, setting_keys
 from pkd_core.plan import make_plan
 
 Addresses = Callable[..., dict[str, str]]
@@ -76,7 +75,7 @@ OF_PATIENCE = ("distill.beta", "distill.normalize", "distill.patience_reduction"
 def test_a_setting_changes_the_addresses_of_what_reads_it_and_of_its_followers(
     key: str, addresses: Addresses
 ) -> None:
-    default = flatten(Settings())[key]
+    default = default_settings()[key]
     presets = addresses()
     one, other = (False, True) if isinstance(default, bool) else (default, _another(default))
     apart = changed(addresses(**{key: one}), addresses(**{key: other}))

@@ -1,10 +1,11 @@
 """Settings by dotted keys: precedence, and the sentence that each mistake gets."""
 
 import pytest
+from tiny import default_settings
 
 from pkd_core.config import Settings
 from pkd_core.errors import ConfigError
-from pkd_core.overrides import build_run_config, build_settings, flatten, parse_assignments, setting_keys
+from pkd_core.overrides import build_run_config, build_settings, parse_assignments, setting_keys
 
 
 def test_later_layers_take_precedence_and_defaults_fill_the_rest() -> None:
@@ -16,7 +17,7 @@ def test_later_layers_take_precedence_and_defaults_fill_the_rest() -> None:
 
 
 def test_every_key_can_be_set_from_its_own_text() -> None:
-    defaults = flatten(Settings())
+    defaults = default_settings()
     assert set(defaults) == set(setting_keys())
     again = build_settings(parse_assignments(f"{key}={value}" for key, value in defaults.items()))
     assert again == Settings()

@@ -6,6 +6,8 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from pkd_core.config import Settings
+
 WORDS = (
     "good",
     "bad",
@@ -90,3 +92,9 @@ def write_tiny_model(folder: Path, num_layers: int = 4) -> None:
 
 def _sentence(dice: random.Random) -> str:
     return " ".join(dice.choice(WORDS[4:]) for _ in range(dice.randint(2, 6)))
+
+
+def default_settings() -> dict[str, object]:
+    """Return every setting's default by its dotted key."""
+    sections = Settings().model_dump().items()
+    return {f"{section}.{key}": value for section, values in sections for key, value in values.items()}

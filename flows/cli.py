@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flows import terminal
-from flows.environment import prepare_environment
+from flows.environment import compute_on_one_thread, prepare_environment
 from flows.latest import latest_report
 from flows.request import Request
 from flows.stopping import ending_at_ctrl_c
@@ -25,7 +25,7 @@ app = typer.Typer(
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[TASK]... [key=value]...", help="Tasks, and settings by dotted key."),
+    typer.Argument(metavar="TASK|key=value", help="Tasks, and settings by dotted key."),
 ]
 Workspace = Annotated[Path, typer.Option(help="Folder that holds data_raw, data_feat and artifacts.")]
 Methods = Annotated[
@@ -45,7 +45,8 @@ Here = Path()
 
 @app.command()
 def demo(workspace: Workspace = Path("demo")) -> None:
-    """Run the whole pipeline offline on a small task and model of its own; about three minutes on two cores."""
+    """Run the whole pipeline offline on a small task and model of its own; takes about two minutes."""
+    compute_on_one_thread()
     from flows.demo import demo_request
 
     prepare_environment(workspace)
@@ -184,5 +185,5 @@ def _exit_with_sentence(call: Callable[[], None]) -> None:
     try:
         call()
     except PkdError as error:
-        typer.echo(f"pkd: {error}", err=True)
+        typer.echo(f"pkd: {str(error).removesuffix('.')}.", err=True)
         sys.exit(2)

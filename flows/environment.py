@@ -28,6 +28,11 @@ def prepare_environment(workspace: Path) -> None:
         logging.getLogger(name).setLevel(logging.INFO)
 
 
+def compute_on_one_thread() -> None:
+    """Keep torch, not imported yet, from dividing work so small that the threads wait for each other longer."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @contextmanager
 def prefect_server() -> Iterator[str | None]:
     """Use a running Prefect server if there is one, else let Prefect start one for as long as the body runs.

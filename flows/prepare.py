@@ -9,15 +9,17 @@ from pkd_core.engine.device import find_device
 from pkd_core.errors import DataError
 from pkd_core.plan import Plan, make_plan
 from pkd_core.sources import has_raw_files
+from pkd_core.store.stage_store import StageStore
 
 
 def prepare(run: RunConfig, workspace: Path, device: str = "auto", deep: bool = False) -> Plan:
-    """Check the device, fetch absent data, then plan the run.
+    """Check the workspace and the device, fetch absent data, then plan the run.
 
     Raises:
         PkdError: There is no such device, some task's data is neither here nor to be had (names all such tasks), or the
             plan cannot be made.
     """
+    StageStore(workspace)
     find_device(device)
     fetch_absent(run.tasks, workspace / "data_raw")
     return make_plan(run, workspace, deep)

@@ -86,18 +86,19 @@ def wait_until_ready(
 
 def stop(*processes: subprocess.Popen[bytes]) -> None:
     """Ask the services' whole process groups to end, all at once; kill what has not after some seconds."""
-    groups = {process.pid: process for process in processes}
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        groups = {group: process for group, process in groups.items() if _signal(group, sign)}
-        deadline = time.monotonic() + _SECONDS_TO_STOP
-        while groups and time.monotonic() < deadline:
-            time.sleep(0.1)
-            # A leader that has ended counts as alive until it is waited for.
-            groups = {
-                group: process
-                for group, process in groups.items()
-                if process.poll() is None or _signal(group, 0)
-            }
+    groups = {process.pid: process for process in processes if _signal(process.pid, signal.SIGTERM)}
+    deadline = time.monotonic() + _SECONDS_TO_STOP
+    while groups and time.monotonic() < deadline:
+        time.sleep(0.1)
+        # A leader that has ended counts as alive until it is waited for.
+        groups = {
+            group: process for group, process in groups.items() if process.poll() is None or _signal(group, 0)
+        }
+    for group in groups:
+        _signal(group, signal.SIGKILL)
+    # A killed grandchild may stay listed until process 1 has collected it, which need not be soon.
+    for process in groups.values():
+        process.wait()
 
 
 def _signal(group: int, sign: int) -> bool:

@@ -44,18 +44,19 @@ def make_plan(run: RunConfig, workspace: Path, deep: bool = False) -> Plan:
         deep: Check the hash of every published file, not its size alone.
 
     Raises:
-        PkdError: A task is unknown or without data, the model cannot be found, or a depth does not fit.
+        PkdError: The workspace is a file, a task is unknown or without data, the model cannot be found, or a depth
+            does not fit.
     """
+    store = StageStore(workspace)
     data_raw = workspace / "data_raw"
     tasks = [load_task(name, data_raw) for name in run.tasks]
     hashes = {task.name: hash_raw_files(task, data_raw) for task in tasks}
     model = find_model(run.model)
     stages = draw_stages(run, tasks, hashes, model)
-    return Plan(tuple(_look_up(stages, workspace, deep)), model)
+    return Plan(tuple(_look_up(stages, store, deep)), model)
 
 
-def _look_up(stages: list[Stage], workspace: Path, deep: bool) -> Iterator[PlannedStage]:
-    store = StageStore(workspace)
+def _look_up(stages: list[Stage], store: StageStore, deep: bool) -> Iterator[PlannedStage]:
     digests: dict[str, str] = {}
     for stage in stages:
         known = {part: digests[key] for part, key in stage.inputs.items() if key in digests}
@@ -63,5 +64,5 @@ def _look_up(stages: list[Stage], workspace: Path, deep: bool) -> Iterator[Plann
         if inspection.manifest and inspection.status in (StageStatus.DONE, StageStatus.STALE):
             digests[stage.key] = inspection.manifest.digest
         missing = inspection.status is StageStatus.MISSING
-        reason = explain_missing(stage, workspace) if missing else inspection.reason
+        reason = explain_missing(stage, store.workspace) if missing else inspection.reason
         yield PlannedStage(stage, inspection.status, reason)

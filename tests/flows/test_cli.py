@@ -37,7 +37,7 @@ MISTAKES = {
     "no such model folder": (["Tiny", "--model", "./absent"], "there is no model folder ./absent"),
     "a hub name while offline": (["Tiny", "--model", "nobody/bert"], "the model nobody/bert is not on this machine"),
     "what is no hub name": (["Tiny", "--model", "no body"], "'no body' is neither a folder nor a valid name"),
-    "a workspace that is a file": (["Tiny", "--workspace", "notes.txt"], "notes.txt"),
+    "a workspace that is a file": (["Tiny", "--workspace", "notes.txt"], "must be a folder, got the file notes.txt"),
 }  # fmt: skip
 
 

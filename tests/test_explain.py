@@ -77,7 +77,10 @@ def test_a_raised_code_version_is_named(
     publish(teacher())
     monkeypatch.setattr("pkd_core.explain.CODE_VERSIONS", {StageKind.TEACHER: 7})
     reason = explain_missing(teacher(batch_size=16), tmp_path)
-    assert reason == "not made yet: training.batch_size is 16, was 32, its code is version 7, was 1"
+    version = CODE_VERSIONS[StageKind.TEACHER]
+    assert reason == (
+        f"not made yet: training.batch_size is 16, was 32, its code is version 7, was {version}"
+    )
 
 
 def test_another_input_is_named_where_nothing_else_has_changed(tmp_path: Path, publish: Publish) -> None:

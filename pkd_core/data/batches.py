@@ -1,4 +1,4 @@
-"""Batches: one split's tokens as flat arrays in memory, and padded tensors made from any of its rows."""
+"""One split's tokens as flat arrays in memory, and the orders in which its rows make batches."""
 
 import re
 from collections.abc import Iterator
@@ -71,53 +71,6 @@ class TokenTable:
         )
 
 
-@dataclass(frozen=True)
-class Batch:
-    """A few rows as padded tensors: B examples, L tokens of the longest; all integers are int64.
-
-    Attributes:
-        input_ids_BL: Token ids.
-        token_type_ids_BL: 1 on the second segment's tokens.
-        attention_mask_BL: 1 on tokens, 0 on padding.
-        labels_B: Class positions or, for a regression task, scores (float32); None without labels.
-        example_ids_B: Ids within the split, by which teacher states are joined.
-    """
-
-    input_ids_BL: torch.Tensor
-    token_type_ids_BL: torch.Tensor
-    attention_mask_BL: torch.Tensor
-    labels_B: torch.Tensor | None
-    example_ids_B: torch.Tensor
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """Return the batch on `device`."""
-        return Batch(
-            input_ids_BL=self.input_ids_BL.to(device),
-            token_type_ids_BL=self.token_type_ids_BL.to(device),
-            attention_mask_BL=self.attention_mask_BL.to(device),
-            labels_B=None if self.labels_B is None else self.labels_B.to(device),
-            example_ids_B=self.example_ids_B.to(device),
-        )
-
-
-def make_batch(table: TokenTable, rows: Rows, pad_id: int = 0) -> Batch:
-    """Return these rows of `table`, in the order given, padded with `pad_id` to the longest of them."""
-    starts_B1 = table.offsets[rows][:, None]
-    lengths_B1 = table.offsets[rows + 1][:, None] - starts_B1
-    positions_L = np.arange(lengths_B1.max())
-    is_token_BL = positions_L < lengths_B1
-    places_BL = np.minimum(starts_B1 + positions_L, len(table.input_ids) - 1)
-    input_ids_BL = np.where(is_token_BL, table.input_ids[places_BL], pad_id)
-    is_second_BL = is_token_BL & (positions_L >= table.second_starts_R[rows][:, None])
-    return Batch(
-        input_ids_BL=torch.from_numpy(input_ids_BL.astype(np.int64)),
-        token_type_ids_BL=torch.from_numpy(is_second_BL.astype(np.int64)),
-        attention_mask_BL=torch.from_numpy(is_token_BL.astype(np.int64)),
-        labels_B=None if table.labels_R is None else torch.from_numpy(table.labels_R[rows]),
-        example_ids_B=torch.from_numpy(table.example_ids_R[rows]),
-    )
-
-
 def shuffled_batches(table: TokenTable, batch_size: int, generator: torch.Generator) -> Iterator[Rows]:
     """Yield every row once, in an order drawn from `generator`; the last batch may be smaller."""
     order = torch.randperm(len(table), generator=generator).numpy()
@@ -126,7 +79,7 @@ def shuffled_batches(table: TokenTable, batch_size: int, generator: torch.Genera
 
 
 def length_sorted_batches(table: TokenTable, max_tokens: int, rows: Rows | None = None) -> Iterator[Rows]:
-    """Yield rows, longest first, in batches of at most `max_tokens` padded tokens or of one row.
+    """Yield rows, longest first, in batches of one row, or of at most `max_tokens` were all as long as the first.
 
     Args:
         table: The split.

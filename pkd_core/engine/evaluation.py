@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from transformers import BertForSequenceClassification
 
-from pkd_core.data.batches import TokenTable, length_sorted_batches, make_batch
-from pkd_core.engine.models import forward
+from pkd_core.data.batches import TokenTable, length_sorted_batches
+from pkd_core.data.packing import pack
+from pkd_core.engine.forward import forward
+from pkd_core.engine.prefetch import ahead
 
 Array = np.ndarray[Any, Any]
 
@@ -19,23 +21,19 @@ def predict(
     """Run a model over a whole split in float32, without dropout.
 
     Args:
-        model: On the device; its training mode is as before afterwards.
+        model: On the device.
         table: The split, R rows.
         device: Where to compute.
-        max_tokens: Most tokens of a batch, padding included.
+        max_tokens: Most tokens of a batch.
 
     Returns:
         Example ids (R,) and logits (R, C), float32, in the table's order.
     """
-    was_training = model.training
-    model.train(False)
-    rows, logits = [], []
-    for rows_B in length_sorted_batches(table, max_tokens):
-        rows.append(rows_B)
-        logits.append(forward(model, make_batch(table, rows_B).to(device)).logits_BC)
-    model.train(was_training)
-    logits_RC = torch.cat(logits).float().cpu().numpy()
-    return table.example_ids_R, logits_RC[np.argsort(np.concatenate(rows))]
+    order = list(length_sorted_batches(table, max_tokens))
+    batches = ahead(pack(table, rows).to(device) for rows in order)
+    logits = torch.cat([forward(model, batch).logits_BC for batch in batches])
+    logits_RC = logits.float().cpu().numpy()
+    return table.example_ids_R, logits_RC[np.argsort(np.concatenate(order))]
 
 
 def count_parameters(model: torch.nn.Module) -> int:

@@ -1,7 +1,9 @@
 """Runs a teacher once over its training examples and stores what it says."""
 
+import itertools
 import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ import numpy as np
 import torch
 from transformers import BertForSequenceClassification
 
-from pkd_core.data.batches import TokenTable, length_sorted_batches, make_batch
-from pkd_core.engine.models import Outputs, forward
+from pkd_core.data.batches import Rows, TokenTable, length_sorted_batches
+from pkd_core.data.packing import pack
+from pkd_core.engine.forward import Outputs, forward
+from pkd_core.engine.prefetch import ahead
 from pkd_core.engine.states_format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes
 from pkd_core.engine.states_writer import StatesWriter
 from pkd_core.errors import StoreError
@@ -33,7 +37,7 @@ def extract(
     """Write a teacher's logits and [CLS] states of all layers, computed in float32 without dropout.
 
     Rows are written in the table's order, 1,024 at a time; inside such a window the examples run sorted by length,
-    so that little padding is computed. Shards that an interrupted call finished are kept.
+    so that attention pads little. Shards that an interrupted call finished are kept.
 
     Args:
         model: The fine-tuned teacher.
@@ -42,7 +46,7 @@ def extract(
         dtype: "float16" or "float32", of the states; logits are float32.
         observer: Is told the examples done.
         device: Where to compute.
-        max_tokens: Most tokens of a batch, padding included.
+        max_tokens: Most tokens of a batch.
         shard_rows: Examples of a shard.
 
     Returns:
@@ -56,13 +60,9 @@ def extract(
     shape = StatesShape(config.num_hidden_layers, config.hidden_size, num_outputs, dtype)
     work.mkdir(parents=True, exist_ok=True)
     torch.nn.Module.to(model, device)
-    model.train(False)
     with StatesWriter(work, shape, len(table), shard_rows) as writer:
         _check_room(work, shape, len(table) - writer.rows_done)
-        while writer.rows_done < len(table):
-            stop = min(writer.rows_done + ROWS_PER_RECORD_BATCH, len(table))
-            rows = np.arange(writer.rows_done, stop)
-            outputs = _run_window(model, table, rows, max_tokens, device)
+        for rows, outputs in ahead(_windows(model, table, writer.rows_done, max_tokens, device)):
             writer.write(table.example_ids_R[rows], outputs.logits_BC.numpy(), outputs.cls_states_BND.numpy())
             observer.progress(writer.rows_done, len(table), "examples")
     return {
@@ -76,21 +76,28 @@ def extract(
 
 
 @torch.inference_mode()
-def _run_window(
+def _windows(
     model: BertForSequenceClassification,
     table: TokenTable,
-    rows: np.ndarray[Any, np.dtype[np.int64]],
+    first_row: int,
     max_tokens: int,
     device: torch.device,
-) -> Outputs:
-    """Run the window's rows, batched by length; return their outputs on the CPU in the rows' order."""
-    batches = list(length_sorted_batches(table, max_tokens, rows))
-    outputs = [forward(model, make_batch(table, batch).to(device)) for batch in batches]
-    back = torch.from_numpy(np.argsort(np.concatenate(batches)))
-    return Outputs(
-        torch.cat([output.logits_BC for output in outputs]).cpu()[back],
-        torch.cat([output.cls_states_BND for output in outputs]).cpu()[back],
-    )
+) -> Iterator[tuple[Rows, Outputs]]:
+    """Yield the table's rows from the first one on, a window at a time, with their outputs on the CPU."""
+    starts = range(first_row, len(table), ROWS_PER_RECORD_BATCH)
+    windows = [np.arange(start, min(start + ROWS_PER_RECORD_BATCH, len(table))) for start in starts]
+    orders = [list(length_sorted_batches(table, max_tokens, rows)) for rows in windows]
+    batches = ahead(pack(table, rows).to(device) for order in orders for rows in order)
+    for rows, order in zip(windows, orders, strict=True):
+        outputs = [forward(model, batch) for batch in itertools.islice(batches, len(order))]
+        back = torch.from_numpy(np.argsort(np.concatenate(order)))
+        yield (
+            rows,
+            Outputs(
+                torch.cat([output.logits_BC for output in outputs]).cpu()[back],
+                torch.cat([output.cls_states_BND for output in outputs]).cpu()[back],
+            ),
+        )
 
 
 def _check_room(work: Path, shape: StatesShape, num_rows: int) -> None:

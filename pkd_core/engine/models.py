@@ -1,20 +1,18 @@
-"""BERT classifiers from local folders, and the one place where a batch meets a model."""
+"""BERT classifiers from local folders, and into them."""
 
 import contextlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
-from pkd_core.data.batches import Batch
 from pkd_core.data.task import Task
 from pkd_core.errors import ModelError
 
@@ -26,43 +24,6 @@ _transformers_logging: Any = transformers_logging
 _WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 # Everything else of a checkpoint must be there; a bare body has no classifier, and some have no pooler.
 _REPLACEABLE = ("classifier.", "bert.pooler.")
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """What a batch comes out as: logits (B, C), and [CLS] states (B, N, D) where [:, k - 1] is layer k's."""
-
-    logits_BC: Tensor
-    cls_states_BND: Tensor
-
-
-def forward(model: BertForSequenceClassification, batch: Batch) -> Outputs:
-    """Run a batch through a model, keeping the [CLS] row of every layer's output.
-
-    Args:
-        model: On the batch's device; in training or evaluation mode as the caller set it.
-        batch: Padded examples.
-
-    Returns:
-        Logits, and the states that Hugging Face calls `hidden_states[k][:, 0]`, from k = 1.
-    """
-    cls_states_BD: list[Tensor] = []
-
-    def keep_cls(_module: nn.Module, _inputs: Any, hidden_BLD: Tensor) -> None:
-        # A view would keep the whole layer's output alive until the forward's end.
-        cls_states_BD.append(hidden_BLD[:, 0].clone())
-
-    handles = [layer.register_forward_hook(keep_cls) for layer in model.bert.encoder.layer]
-    try:
-        logits_BC = model(
-            input_ids=batch.input_ids_BL,
-            token_type_ids=batch.token_type_ids_BL,
-            attention_mask=batch.attention_mask_BL,
-        ).logits
-    finally:
-        for handle in handles:
-            handle.remove()
-    return Outputs(logits_BC, torch.stack(cls_states_BD, dim=1))
 
 
 def model_config(folder: Path) -> BertConfig:

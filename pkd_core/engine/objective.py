@@ -2,12 +2,10 @@
 
 from dataclasses import dataclass
 
-import torch
+from torch import Tensor
 from transformers import BertForSequenceClassification
 
-from pkd_core.data.batches import Batch
-from pkd_core.engine.models import Outputs, forward
-from pkd_core.engine.precision import Precision, autocast
+from pkd_core.engine.forward import Outputs
 from pkd_core.engine.teacher_states import TeacherPart, TeacherStates
 from pkd_core.errors import ModelError
 from pkd_core.method.layer_map import LayerMap
@@ -77,49 +75,35 @@ class Objective:
 
 
 def batch_losses(
-    model: BertForSequenceClassification,
-    batch: Batch,
+    outputs: Outputs,
+    labels_B: Tensor,
+    teacher: TeacherPart | None,
     objective: Objective | None,
     is_regression: bool,
-    precision: Precision,
 ) -> LossParts:
-    """Run a batch through the model and return its losses.
+    """Return a batch's losses, in float32.
 
     Args:
-        model: On the device to compute on.
-        batch: Labelled examples, on the CPU.
-        objective: The teacher's say; None for plain fine-tuning.
+        outputs: What the model says.
+        labels_B: Class positions or scores.
+        teacher: What the teacher says of the same examples, at the matched layers.
+        objective: How both count; None for plain fine-tuning.
         is_regression: Whether labels are scores.
-        precision: What the forward computes in; the losses are float32.
-
-    Raises:
-        StoreError: If the teacher said nothing of an example.
     """
-    matched = objective.matched_layers if objective else ()
-    part = None
-    if objective is not None:
-        part = objective.teacher_states.gather(batch.example_ids_B, [teacher for _, teacher in matched])
-        part = part.to(model.device)
-    batch = batch.to(model.device)
-    assert batch.labels_B is not None, "training needs labels"
-    with autocast(precision, model.device):
-        outputs = forward(model, batch)
     hard_loss = squared_error_loss if is_regression else cross_entropy_loss
-    cross_entropy = hard_loss(outputs.logits_BC, batch.labels_B)
-    if objective is None or part is None:
+    cross_entropy = hard_loss(outputs.logits_BC, labels_B)
+    if objective is None or teacher is None:
         return combine(cross_entropy)
     return combine(
         cross_entropy,
-        _distillation(outputs, part, objective, is_regression),
-        _patience(outputs, part, objective) if matched else None,
+        _distillation(outputs, teacher, objective, is_regression),
+        _patience(outputs, teacher, objective) if objective.matched_layers else None,
         alpha=objective.alpha,
         beta=objective.beta,
     )
 
 
-def _distillation(
-    outputs: Outputs, part: TeacherPart, objective: Objective, is_regression: bool
-) -> torch.Tensor:
+def _distillation(outputs: Outputs, part: TeacherPart, objective: Objective, is_regression: bool) -> Tensor:
     if is_regression:
         return squared_error_loss(outputs.logits_BC, part.logits_BC)
     return distillation_loss(
@@ -127,7 +111,7 @@ def _distillation(
     )
 
 
-def _patience(outputs: Outputs, part: TeacherPart, objective: Objective) -> torch.Tensor:
+def _patience(outputs: Outputs, part: TeacherPart, objective: Objective) -> Tensor:
     columns = [student - 1 for student, _ in objective.matched_layers]
     return patience_loss(
         outputs.cls_states_BND[:, columns],

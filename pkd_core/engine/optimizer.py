@@ -26,6 +26,35 @@ def make_optimizer(model: nn.Module, settings: TrainingConfig, device: torch.dev
     )
 
 
+def clipped_step(optimizer: torch.optim.AdamW, max_norm: float) -> torch.Tensor:
+    """Make a step with the gradients' global L2 norm clipped, then forget them.
+
+    The fused step divides the gradients by `grad_scale` as it reads them, which saves a pass over all of them.
+
+    Args:
+        optimizer: As `make_optimizer` returned it, with gradients on all weights that are to move.
+        max_norm: The norm that larger gradients are scaled down to.
+
+    Returns:
+        The norm before clipping, a scalar on the device.
+    """
+    gradients = [
+        weight.grad
+        for group in optimizer.param_groups
+        for weight in group["params"]
+        if weight.grad is not None
+    ]
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if optimizer.defaults["fused"]:
+        optimizer.grad_scale = (norm / max_norm).clamp(min=1.0)  # type: ignore[attr-defined]
+    else:
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        torch.nn.utils.clip_grads_with_norm_(weights, max_norm, norm)
+    optimizer.step()
+    optimizer.zero_grad()
+    return norm
+
+
 def learning_rate_at(step: int, num_steps: int, settings: TrainingConfig) -> float:
     """Return the learning rate of an optimizer step: a linear climb from 0, then a linear fall towards 0.
 

@@ -1,12 +1,13 @@
 """In which number format a model computes while it is trained; its weights are always float32."""
 
-import contextlib
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 
 Precision = Literal["float32", "bfloat16"]
+
+DTYPES: Mapping[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def resolve_precision(wanted: Literal["auto", "float32", "bfloat16"], device: torch.device) -> Precision:
@@ -14,13 +15,6 @@ def resolve_precision(wanted: Literal["auto", "float32", "bfloat16"], device: to
     if wanted != "auto":
         return wanted
     return "bfloat16" if _has_bfloat16(device) else "float32"
-
-
-def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which a forward computes in that format."""
-    if precision == "float32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
 
 
 def _has_bfloat16(device: torch.device) -> bool:

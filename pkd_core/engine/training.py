@@ -1,28 +1,29 @@
 """The one training loop, for teacher and student alike."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
-from torch.nn.utils import clip_grad_norm_
+from torch import Tensor
 from transformers import BertForSequenceClassification
 
 from pkd_core.config import TrainingConfig
-from pkd_core.data.batches import Batch, TokenTable, make_batch, shuffled_batches
+from pkd_core.data.batches import TokenTable
 from pkd_core.engine.evaluation import predict
+from pkd_core.engine.feed import MicroBatch, feed_epoch, step_masks
+from pkd_core.engine.forward import forward
 from pkd_core.engine.loss_buffer import LossBuffer, StepLosses
+from pkd_core.engine.memory import keep_freed_memory
 from pkd_core.engine.metrics import compute_metrics
 from pkd_core.engine.objective import Objective, batch_losses
-from pkd_core.engine.optimizer import learning_rate_at, make_optimizer, set_learning_rate
-from pkd_core.engine.precision import Precision, resolve_precision
-from pkd_core.method.losses import LossParts
+from pkd_core.engine.optimizer import clipped_step, learning_rate_at, make_optimizer, set_learning_rate
+from pkd_core.engine.precision import DTYPES, Precision, resolve_precision
+from pkd_core.engine.vocabulary import UsedVocabulary
 from pkd_core.observer import Observer
 
-__all__ = ["Objective", "TrainingResult", "train"]
+__all__ = ["Objective", "Training", "TrainingResult", "train"]
 
 
 @dataclass(frozen=True)
@@ -55,39 +56,10 @@ class _State:
 
 
 @dataclass(frozen=True)
-class _Run:
-    """What every epoch of a training uses."""
+class Training:
+    """What is to be trained, and how.
 
-    model: BertForSequenceClassification
-    table: TokenTable
-    settings: TrainingConfig
-    seed: int
-    num_steps: int
-    optimizer: torch.optim.Optimizer
-    losses_of: Callable[[Batch], LossParts]
-    observer: Observer
-
-
-def train(
-    model: BertForSequenceClassification,
-    train_table: TokenTable,
-    dev_table: TokenTable,
-    settings: TrainingConfig,
-    *,
-    seed: int,
-    metrics: Sequence[str],
-    is_regression: bool,
-    objective: Objective | None,
-    save_best: Callable[[BertForSequenceClassification], None],
-    observer: Observer,
-    device: torch.device,
-) -> TrainingResult:
-    """Train a model, and hand it to `save_best` after each epoch that scores better on dev than all before.
-
-    The same arguments give the same weights bit for bit on one CPU with one number of threads. The observer is told
-    each step's "train/total", its parts and "train/learning_rate", and each epoch's "dev/<metric>" and "score".
-
-    Args:
+    Attributes:
         model: Changed in place; at the end it holds the last epoch's weights, which may not be the best.
         train_table: Labelled examples to learn from, reshuffled every epoch.
         dev_table: Labelled examples to score on.
@@ -99,91 +71,123 @@ def train(
         save_best: Keeps the weights, which the next epoch changes.
         observer: Is told metrics, and the progress in steps.
         device: Where to compute.
+    """
+
+    model: BertForSequenceClassification
+    train_table: TokenTable
+    dev_table: TokenTable
+    settings: TrainingConfig
+    seed: int
+    metrics: Sequence[str]
+    is_regression: bool
+    objective: Objective | None
+    save_best: Callable[[BertForSequenceClassification], None]
+    observer: Observer
+    device: torch.device
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps of the whole training."""
+        return self.settings.num_epochs * math.ceil(len(self.train_table) / self.settings.batch_size)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A training under way; its tables hold the small vocabulary's ids."""
+
+    training: Training
+    vocabulary: UsedVocabulary
+    train_table: TokenTable
+    dev_table: TokenTable
+    optimizer: torch.optim.AdamW
+    precision: Precision
+
+
+def train(training: Training) -> TrainingResult:
+    """Train a model, and hand it to `save_best` after each epoch that scores better on dev than all before.
+
+    The same training gives the same weights bit for bit on one CPU with one number of threads. The observer is told
+    each step's "train/total", its parts and "train/learning_rate", and each epoch's "dev/<metric>" and "score".
 
     Raises:
         TrainingError: If a loss or a gradient is not finite.
         ModelError: If model and teacher states do not fit together.
         StoreError: If the teacher states lack an example.
     """
-    precision = resolve_precision(settings.precision, device)
-    if objective is not None:
-        objective.check(model)
-    torch.manual_seed(seed)
+    model, device = training.model, training.device
+    if training.objective is not None:
+        training.objective.check(model)
+    keep_freed_memory()
+    torch.manual_seed(training.seed)
     torch.nn.Module.to(model, device)
-    optimizer = make_optimizer(model, settings, device)
-    num_steps = settings.num_epochs * math.ceil(len(train_table) / settings.batch_size)
-    losses_of = partial(
-        batch_losses, model, objective=objective, is_regression=is_regression, precision=precision
+    vocabulary = UsedVocabulary(model, [training.train_table, training.dev_table])
+    run = _Run(
+        training,
+        vocabulary,
+        vocabulary.translate(training.train_table),
+        vocabulary.translate(training.dev_table),
+        make_optimizer(model, training.settings, device),
+        resolve_precision(training.settings.precision, device),
     )
-    run = _Run(model, train_table, settings, seed, num_steps, optimizer, losses_of, observer)
     state = _State()
-    for epoch in range(1, settings.num_epochs + 1):
-        mean_loss = _train_epoch(run, state, epoch)
-        scores = _scores(model, dev_table, metrics, is_regression, device)
-        score = scores[metrics[0]]
-        told = {"score": score} | {f"dev/{name}": value for name, value in scores.items()}
-        observer.metrics(state.step, told)
-        state.history.append({"epoch": epoch, "step": state.step, "train/total": mean_loss} | told)
-        if score > state.best_score:
-            state.best_epoch, state.best_score = epoch, score
-            save_best(model)
-    return TrainingResult(state.best_epoch, state.best_score, state.history, state.step, precision)
+    for epoch in range(1, training.settings.num_epochs + 1):
+        _end_epoch(run, state, epoch, _train_epoch(run, state, epoch))
+    vocabulary.release()
+    return TrainingResult(state.best_epoch, state.best_score, state.history, state.step, run.precision)
 
 
 def _train_epoch(run: _Run, state: _State, epoch: int) -> float:
     """Make an optimizer step for each batch of an epoch; return the mean loss."""
-    loss_buffer = LossBuffer(run.observer)
-    run.model.train()
-    for rows in shuffled_batches(run.table, run.settings.batch_size, _shuffling(run.seed, epoch)):
+    training, settings = run.training, run.training.settings
+    losses = LossBuffer(training.observer)
+    steps = feed_epoch(run.train_table, settings, training.objective, training.seed, epoch, training.device)
+    for feed in steps:
         state.step += 1
-        learning_rate = learning_rate_at(state.step, run.num_steps, run.settings)
+        learning_rate = learning_rate_at(state.step, training.num_steps, settings)
         set_learning_rate(run.optimizer, learning_rate)
-        values = _backward(run.losses_of, _micro_batches(run.table, rows, run.settings.accumulation_steps))
-        gradient_norm = clip_grad_norm_(run.model.parameters(), run.settings.max_grad_norm)
-        run.optimizer.step()
-        run.optimizer.zero_grad()
-        example_ids = run.table.example_ids_R[rows].tolist()
-        loss_buffer.add(StepLosses(state.step, learning_rate, example_ids, values, gradient_norm))
-        run.observer.progress(state.step, run.num_steps, "steps")
-    return loss_buffer.end_epoch()
+        values = _backward(run, feed.parts, state.step)
+        gradient_norm = clipped_step(run.optimizer, settings.max_grad_norm)
+        run.vocabulary.decay(1.0 - learning_rate * settings.weight_decay)
+        example_ids = run.train_table.example_ids_R[feed.rows].tolist()
+        losses.add(StepLosses(state.step, learning_rate, example_ids, values, gradient_norm))
+        training.observer.progress(state.step, training.num_steps, "steps")
+    return losses.end_epoch()
 
 
-def _shuffling(seed: int, epoch: int) -> torch.Generator:
-    """Return an epoch's own generator, so that its order can be had without the epochs before it."""
-    mixed = np.random.SeedSequence([seed, epoch]).generate_state(1)
-    return torch.Generator().manual_seed(int(mixed[0]))
-
-
-def _micro_batches(
-    table: TokenTable, rows: np.ndarray[Any, Any], num_parts: int
-) -> Iterator[tuple[Batch, float]]:
-    """Yield a batch in parts, each with its share of the examples: unequal parts then weigh as in the whole."""
-    for part in np.array_split(rows, num_parts):
-        if len(part):
-            yield make_batch(table, part), len(part) / len(rows)
-
-
-def _backward(
-    losses_of: Callable[[Batch], LossParts], micro_batches: Iterator[tuple[Batch, float]]
-) -> dict[str, torch.Tensor]:
+def _backward(run: _Run, parts: Sequence[MicroBatch], step: int) -> dict[str, Tensor]:
     """Add up the gradients of a batch's parts; return the whole batch's losses by metric name."""
-    values: dict[str, torch.Tensor] = {}
-    for batch, share in micro_batches:
-        parts = losses_of(batch)
-        torch.autograd.backward(parts.total * share)
-        for name, value in parts.named().items():
+    training = run.training
+    values: dict[str, Tensor] = {}
+    for number, part in enumerate(parts):
+        masks = step_masks(training.seed, step, number, training.device)
+        outputs = forward(training.model, part.batch, DTYPES[run.precision], masks)
+        assert part.batch.labels_B is not None, "training needs labels"
+        losses = batch_losses(
+            outputs, part.batch.labels_B, part.teacher, training.objective, training.is_regression
+        )
+        torch.autograd.backward(losses.total * part.share)
+        for name, value in losses.named().items():
             metric = f"train/{name}"
-            values[metric] = values.get(metric, 0.0) + value.detach() * share
+            values[metric] = values.get(metric, 0.0) + value.detach() * part.share
     return values
 
 
-def _scores(
-    model: BertForSequenceClassification,
-    table: TokenTable,
-    metrics: Sequence[str],
-    is_regression: bool,
-    device: torch.device,
-) -> dict[str, float]:
-    assert table.labels_R is not None, "the dev split has labels"
-    _, logits = predict(model, table, device)
-    return compute_metrics(metrics, table.labels_R, logits, is_regression)
+def _end_epoch(run: _Run, state: _State, epoch: int, mean_loss: float) -> None:
+    """Score the model on dev, tell how it does, and save it if no epoch before did better."""
+    training = run.training
+    scores = _dev_scores(run)
+    score = scores[training.metrics[0]]
+    told = {"score": score} | {f"dev/{name}": value for name, value in scores.items()}
+    training.observer.metrics(state.step, told)
+    state.history.append({"epoch": epoch, "step": state.step, "train/total": mean_loss} | told)
+    if score > state.best_score:
+        state.best_epoch, state.best_score = epoch, score
+        with run.vocabulary.whole():
+            training.save_best(training.model)
+
+
+def _dev_scores(run: _Run) -> dict[str, float]:
+    training, labels_R = run.training, run.dev_table.labels_R
+    assert labels_R is not None, "the dev split has labels"
+    _, logits = predict(training.model, run.dev_table, training.device)
+    return compute_metrics(training.metrics, labels_R, logits, training.is_regression)

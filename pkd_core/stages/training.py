@@ -10,7 +10,7 @@ from transformers import BertForSequenceClassification
 from pkd_core.config import TrainingConfig
 from pkd_core.data.batches import TokenTable
 from pkd_core.engine.models import save_model
-from pkd_core.engine.training import Objective, train
+from pkd_core.engine.training import Objective, Training, train
 from pkd_core.sources import TOKENIZER_FILES
 from pkd_core.stages.job import Job
 
@@ -26,17 +26,19 @@ def train_and_save(
     task = job.task
 
     result = train(
-        model,
-        TokenTable.load(job.inputs["tokens"], "train"),
-        TokenTable.load(job.inputs["tokens"], task.dev_splits[0].name),
-        settings,
-        seed=seed,
-        metrics=task.metrics,
-        is_regression=task.is_regression,
-        objective=objective,
-        save_best=functools.partial(save_model, folder=job.work),
-        observer=job.observer,
-        device=job.context.torch_device,
+        Training(
+            model,
+            TokenTable.load(job.inputs["tokens"], "train"),
+            TokenTable.load(job.inputs["tokens"], task.dev_splits[0].name),
+            settings,
+            seed=seed,
+            metrics=task.metrics,
+            is_regression=task.is_regression,
+            objective=objective,
+            save_best=functools.partial(save_model, folder=job.work),
+            observer=job.observer,
+            device=job.context.torch_device,
+        )
     )
     for name in TOKENIZER_FILES:
         if (job.context.model_folder / name).is_file():

@@ -5,12 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_bert import SCORE_TASK, TASK, make_table, tiny_classifier
+from tiny_bert import SCORE_TASK, TASK, make_table, padded, tiny_classifier
 
-from pkd_core.data.batches import make_batch
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.engine.evaluation import count_parameters, predict, size_bytes
-from pkd_core.engine.models import forward
 from pkd_core.engine.speed import speed_ratio
 from pkd_core.engine.submission import write_submission
 
@@ -26,7 +24,7 @@ def test_predictions_come_in_the_tables_order_whatever_the_batches(max_tokens: i
     assert logits.dtype == np.float32
     model.eval()
     with torch.inference_mode():
-        alone = [forward(model, make_batch(table, np.array([row]))).logits_BC[0].numpy() for row in range(40)]
+        alone = [model(**padded(table, [row])).logits[0].numpy() for row in range(40)]
     np.testing.assert_allclose(logits, alone, atol=1e-5)
 
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from tiny_bert import Recorder, make_table, tiny_classifier
 
-from pkd_core.data.batches import make_batch
+from pkd_core.data.packing import pack
 from pkd_core.engine.extraction import extract
-from pkd_core.engine.models import forward
+from pkd_core.engine.forward import forward
 from pkd_core.engine.states_format import forecast_bytes, shard_path
 from pkd_core.engine.teacher_states import TeacherStates
 from pkd_core.errors import StoreError
@@ -19,16 +19,16 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 2e-3), ("float32", 1e-5)])
-def test_gathered_states_equal_a_fresh_forward_in_evaluation_mode(
+def test_gathered_states_equal_a_fresh_forward_without_dropout(
     tmp_path: Path, dtype: str, tolerance: float
 ) -> None:
     teacher, table = tiny_classifier(num_outputs=3).train(), make_table(2500, first_id=70)
     facts = extract(teacher, table, tmp_path, dtype, Recorder(), device=CPU, max_tokens=512)
     rows = np.random.default_rng(0).permutation(2500)[:64]
-    batch = make_batch(table, rows)
+    batch = pack(table, rows)
     part = TeacherStates.open(tmp_path).gather(batch.example_ids_B, [1, 3])
     with torch.inference_mode():
-        fresh = forward(teacher.eval(), batch)
+        fresh = forward(teacher, batch)
     torch.testing.assert_close(part.logits_BC, fresh.logits_BC, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
         part.cls_states_BMD.float(), fresh.cls_states_BND[:, [0, 2]], atol=tolerance, rtol=tolerance

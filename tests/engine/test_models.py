@@ -1,4 +1,4 @@
-"""Models come whole from any BERT folder, and their states are Hugging Face's own."""
+"""Models come whole from any BERT folder, and go back as whole."""
 
 import json
 from pathlib import Path
@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from tiny_bert import SCORE_TASK, TASK, make_table, save_tiny_bert, tiny_classifier, tiny_config
 from transformers import BertForMaskedLM, BertForSequenceClassification
 
-from pkd_core.data.batches import make_batch
+from pkd_core.data.packing import pack
+from pkd_core.engine.forward import forward
 from pkd_core.engine.models import (
-    forward,
     load_finetuned,
     load_student,
     load_teacher,
@@ -39,39 +39,6 @@ def change_weights(folder: Path, *, drop: str = "", rename: tuple[str, str] = ("
 def same_weights(left: torch.nn.Module, right: torch.nn.Module) -> bool:
     mine, other = left.state_dict(), right.state_dict()
     return mine.keys() == other.keys() and all(torch.equal(mine[name], other[name]) for name in mine)
-
-
-def test_forward_equals_hugging_face_with_padding_and_two_segments() -> None:
-    model = tiny_classifier()
-    batch = make_batch(make_table(7), np.arange(7))
-    assert batch.attention_mask_BL.min() == 0
-    with torch.no_grad():
-        ours = forward(model, batch)
-        theirs = model(
-            input_ids=batch.input_ids_BL,
-            token_type_ids=batch.token_type_ids_BL,
-            attention_mask=batch.attention_mask_BL,
-            output_hidden_states=True,
-        )
-    torch.testing.assert_close(ours.logits_BC, theirs.logits)
-    cls_states_BND = torch.stack([hidden[:, 0] for hidden in theirs.hidden_states[1:]], dim=1)
-    torch.testing.assert_close(ours.cls_states_BND, cls_states_BND)
-
-
-def test_forward_leaves_no_hooks_even_when_it_fails() -> None:
-    model = tiny_classifier()
-    batch = make_batch(make_table(2), np.arange(2))
-    batch.input_ids_BL[0, 0] = 5000
-    with pytest.raises(IndexError):
-        forward(model, batch)
-    assert not any(layer._forward_hooks for layer in model.bert.encoder.layer)
-
-
-def test_cls_states_carry_gradients_to_their_layer_and_below() -> None:
-    model = tiny_classifier(num_layers=3)
-    forward(model, make_batch(make_table(2), np.arange(2))).cls_states_BND[:, 1].square().sum().backward()
-    gradients = [layer.output.dense.weight.grad for layer in model.bert.encoder.layer]
-    assert [gradient.any().item() for gradient in gradients] == [True, True, False]
 
 
 def test_teacher_has_the_pretrained_body_and_a_seeded_classifier(bare: Path) -> None:
@@ -117,7 +84,7 @@ def test_finetuned_student_comes_back_as_it_was_saved(bare: Path, tmp_path: Path
     student = load_student(bare, TASK, [2, 4], 1).eval()
     save_model(student, tmp_path / "student")
     loaded = load_finetuned(tmp_path / "student")
-    batch = make_batch(make_table(3), np.arange(3))
+    batch = pack(make_table(3), np.arange(3))
     assert same_weights(loaded, student)
     assert torch.equal(forward(loaded, batch).logits_BC, forward(student, batch).logits_BC)
 

@@ -8,7 +8,7 @@ from tiny_bert import tiny_classifier
 from transformers import get_linear_schedule_with_warmup
 
 from pkd_core.config import TrainingConfig
-from pkd_core.engine.optimizer import learning_rate_at, make_optimizer, set_learning_rate
+from pkd_core.engine.optimizer import clipped_step, learning_rate_at, make_optimizer, set_learning_rate
 
 
 @given(st.integers(1, 60), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
@@ -40,3 +40,20 @@ def test_learning_rate_reaches_every_group() -> None:
     optimizer = make_optimizer(tiny_classifier(), TrainingConfig(), torch.device("cpu"))
     set_learning_rate(optimizer, 0.5)
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("max_norm", [0.01, 1e6])
+def test_a_clipped_step_equals_clipping_first_and_then_stepping(max_norm: float) -> None:
+    settings = TrainingConfig(learning_rate=0.01)
+    models = [tiny_classifier(2), tiny_classifier(2)]
+    optimizers = [make_optimizer(model, settings, torch.device("cpu")) for model in models]
+    for _ in range(3):
+        for model in models:
+            model(torch.arange(20).view(2, 10)).logits.square().sum().backward()
+        expected = torch.nn.utils.clip_grad_norm_(models[0].parameters(), max_norm)
+        optimizers[0].step()
+        optimizers[0].zero_grad()
+        torch.testing.assert_close(clipped_step(optimizers[1], max_norm), expected)
+    for mine, other in zip(*(model.parameters() for model in models), strict=True):
+        assert mine.grad is None
+        torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pkd_core.engine.precision import autocast, resolve_precision
+from pkd_core.engine.precision import resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -23,11 +23,3 @@ def test_auto_is_bfloat16_where_the_processor_has_it(
 
 def test_auto_is_float32_on_devices_that_we_know_nothing_of() -> None:
     assert resolve_precision("auto", torch.device("mps")) == "float32"
-
-
-def test_autocast_computes_in_the_format_it_names() -> None:
-    left = torch.ones(4, 4)
-    with autocast("bfloat16", CPU):
-        assert (left @ left).dtype == torch.bfloat16
-    with autocast("float32", CPU):
-        assert (left @ left).dtype == torch.float32

@@ -18,7 +18,7 @@ from pkd_core.engine.evaluation import predict
 from pkd_core.engine.extraction import extract
 from pkd_core.engine.objective import Objective
 from pkd_core.engine.teacher_states import TeacherStates
-from pkd_core.engine.training import TrainingResult, train
+from pkd_core.engine.training import Training, TrainingResult, train
 from pkd_core.errors import ModelError, StoreError, TrainingError
 
 CPU = torch.device("cpu")
@@ -38,17 +38,19 @@ def run(
     score: bool = False,
 ) -> TrainingResult:
     return train(
-        model,
-        table,
-        table if dev is None else dev,
-        settings,
-        seed=seed,
-        metrics=("pearson", "spearman") if score else ("accuracy", "f1"),
-        is_regression=score,
-        objective=objective,
-        save_best=save_best,
-        observer=observer or Recorder(),
-        device=CPU,
+        Training(
+            model,
+            table,
+            table if dev is None else dev,
+            settings,
+            seed=seed,
+            metrics=("pearson", "spearman") if score else ("accuracy", "f1"),
+            is_regression=score,
+            objective=objective,
+            save_best=save_best,
+            observer=observer or Recorder(),
+            device=CPU,
+        )
     )
 
 
@@ -216,7 +218,9 @@ def test_order_of_the_stored_states_does_not_matter(tmp_path: Path) -> None:
 
 def test_best_epoch_is_kept_and_of_equals_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.5, 0.7, 0.7, 0.6])
-    monkeypatch.setattr("pkd_core.engine.training._scores", lambda *_: {"accuracy": next(scores), "f1": 0.0})
+    monkeypatch.setattr(
+        "pkd_core.engine.training._dev_scores", lambda _: {"accuracy": next(scores), "f1": 0.0}
+    )
     saved: list[torch.Tensor] = []
     model = tiny_classifier(2)
     result = run(

@@ -1,6 +1,6 @@
 """Tiny random BERTs and learnable token tables for the engine's tests."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from pkd_core.data.batches import TokenTable
+from pkd_core.data.packing import PackedBatch
 from pkd_core.data.task import Split, Task
 
 SPLITS = (Split("train", "Tiny/train.tsv", ("sentence",), "label"),)
@@ -77,3 +78,23 @@ def make_table(num_rows: int, seed: int = 0, score: bool = False, first_id: int 
         second_starts_R=generator.integers(3, lengths + 1).astype(np.int32),
         labels_R=labels.astype(np.float32 if score else np.int64),
     )
+
+
+def padded(table: TokenTable, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Return rows as transformers wants them, padded to the longest."""
+    lengths = [int(table.lengths[row]) for row in rows]
+    inputs = {
+        name: torch.zeros(len(rows), max(lengths), dtype=torch.long)
+        for name in ("input_ids", "token_type_ids", "attention_mask")
+    }
+    for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+        start = int(table.offsets[row])
+        inputs["input_ids"][place, :length] = torch.from_numpy(table.input_ids[start : start + length])
+        inputs["token_type_ids"][place, int(table.second_starts_R[row]) : length] = 1
+        inputs["attention_mask"][place, :length] = 1
+    return inputs
+
+
+def by_example(batch: PackedBatch) -> torch.Tensor:
+    """Return the places that sort a packed batch's examples by their ids."""
+    return batch.example_ids_B.argsort()

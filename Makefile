@@ -2,10 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH_STAMP := .venv/.bench-installed
 CODE := pkd_core tasks flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check lock clean
+.PHONY: help setup demo test test-all check bench bench-gpu lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,12 @@ check: $(STAMP) ## Run linter, formatter (as a check), type checker and tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+bench: $(BENCH_STAMP) ## Measure the engine beside its limits and its rivals (half an hour)
+	$(BIN)/python -m benchmarks
+
+bench-gpu: $(STAMP) ## The same for BERT-base on a GPU, and the time of all GLUE tasks
+	$(BIN)/python -m benchmarks.gpu
+
 lock: $(STAMP) ## Write the versions that stand in .venv to requirements.lock
 	@{ sed -n '/^#/p' requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+[^+]*$$//'; } > .venv/lock
 	@if grep -n ' @ ' .venv/lock; then echo "Those packages were not installed by name and version: install them so first."; exit 1; fi
@@ -44,3 +51,7 @@ $(STAMP): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	@touch $@
 	@echo "Done: .venv is ready."
+
+$(BENCH_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[dev,bench]'
+	@touch $@

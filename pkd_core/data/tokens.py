@@ -2,7 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ from pkd_core.data.tsv import BadLine, Example, read_examples
 from pkd_core.errors import DataError, ModelError
 from pkd_core.observer import Observer
 
-_ROW_GROUP_ROWS = 8192
 _ENCODE_ROWS = 1024
+_ROW_GROUP_BATCHES = 8
 
 
 def tokens_schema(task: Task) -> pa.Schema:
@@ -76,15 +77,14 @@ def write_tokens(
     skipped: dict[str, list[str]] = {}
     for split in splits:
         bad_lines: list[BadLine] = []
-        examples = read_examples(data_raw / split.file, task, split, bad_lines)
+        parts = _parts(read_examples(data_raw / split.file, task, split, bad_lines), shard_rows)
         shards[split.name] = []
-        while chunk := list(itertools.islice(examples, shard_rows)):
-            path = work / f"{split.name}-{len(shards[split.name]):05d}.parquet"
-            if not _is_finished(path, len(chunk)):
-                _write_shard(path, chunk, tokenizer, tokens_schema(task))
+        for number, numbered_parts in itertools.groupby(parts, key=itemgetter(0)):
+            path = work / f"{split.name}-{number:05d}.parquet"
+            for num_rows in _write_shard(path, (part for _, part in numbered_parts), tokenizer, task):
+                num_done += num_rows
+                observer.progress(num_done, num_lines, "examples")
             shards[split.name].append(path)
-            num_done += len(chunk)
-            observer.progress(num_done, num_lines, "examples")
         if bad_lines:
             skipped[split.name] = [f"line {line.number}: {line.reason}" for line in bad_lines]
     rows = {name: sum(pq.read_metadata(path).num_rows for path in paths) for name, paths in shards.items()}
@@ -131,28 +131,46 @@ def _count_lines(path: Path) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
 
-def _is_finished(path: Path, num_rows: int) -> bool:
-    try:
-        return bool(pq.read_metadata(path).num_rows == num_rows)
-    except (OSError, pa.ArrowInvalid):
-        return False
+def _parts(examples: Iterator[Example], shard_rows: int) -> Iterator[tuple[int, list[Example]]]:
+    """Yield the examples in lists that are encoded at once, each with its shard's number."""
+    for number in itertools.count():
+        shard = itertools.islice(examples, shard_rows)
+        part = list(itertools.islice(shard, _ENCODE_ROWS))
+        if not part:
+            return
+        while part:
+            yield number, part
+            part = list(itertools.islice(shard, _ENCODE_ROWS))
 
 
-def _write_shard(path: Path, examples: Sequence[Example], tokenizer: Tokenizer, schema: pa.Schema) -> None:
-    """Write one shard beside its place and rename it, so that a shard which is there is whole."""
+def _write_shard(
+    path: Path, parts: Iterable[list[Example]], tokenizer: Tokenizer, task: Task
+) -> Iterator[int]:
+    """Write one shard beside its place and rename it, so that a shard which is there is whole; yield rows done."""
+    if path.exists():
+        parts = list(parts)
+        num_rows = sum(map(len, parts))
+        if _is_finished(path, num_rows):
+            yield num_rows
+            return
+    schema = tokens_schema(task)
     beside = path.with_name(f"{path.name}.part")
     with beside.open("wb") as file:
         with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer:
-            for group in _slices(examples, _ROW_GROUP_ROWS):
-                batches = [_encode(part, tokenizer, schema) for part in _slices(group, _ENCODE_ROWS)]
-                writer.write_table(pa.Table.from_batches(batches))
+            batches = (_encode(part, tokenizer, schema) for part in parts)
+            while group := list(itertools.islice(batches, _ROW_GROUP_BATCHES)):
+                writer.write_table(pa.Table.from_batches(group))
+                yield sum(map(len, group))
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
 
 
-def _slices(examples: Sequence[Example], size: int) -> Iterator[Sequence[Example]]:
-    return (examples[start : start + size] for start in range(0, len(examples), size))
+def _is_finished(path: Path, num_rows: int) -> bool:
+    try:
+        return bool(pq.read_metadata(path).num_rows == num_rows)
+    except (OSError, pa.ArrowInvalid):
+        return False
 
 
 def _encode(examples: Sequence[Example], tokenizer: Tokenizer, schema: pa.Schema) -> pa.RecordBatch:
@@ -161,11 +179,14 @@ def _encode(examples: Sequence[Example], tokenizer: Tokenizer, schema: pa.Schema
     lengths = np.array([len(encoding) for encoding in encodings], dtype=np.int32)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     input_ids = _flat([encoding.ids for encoding in encodings], offsets[-1])
-    type_ids = _flat([encoding.type_ids for encoding in encodings], offsets[-1])
+    second_starts = lengths
+    if len(examples[0].texts) == 2:
+        type_ids = _flat([encoding.type_ids for encoding in encodings], offsets[-1])
+        second_starts = lengths - np.add.reduceat(type_ids, offsets[:-1])
     columns = {
         "example_id": pa.array([example.example_id for example in examples], pa.int64()),
         "input_ids": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(input_ids)),
-        "second_start": pa.array(lengths - np.add.reduceat(type_ids, offsets[:-1]), pa.int32()),
+        "second_start": pa.array(second_starts, pa.int32()),
         "length": pa.array(lengths),
         "label": pa.array([example.label for example in examples], schema.field("label").type),
     }

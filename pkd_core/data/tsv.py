@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pkd_core.data.task import Column, Split, Task
 from pkd_core.errors import DataError
@@ -17,8 +18,7 @@ _INDEX = re.compile(r"\d{1,18}", re.ASCII)
 _ParseLabel = Callable[[str], float | int]
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(NamedTuple):
     """One line: its id within the split, its one or two texts, and its class position, score, or nothing."""
 
     example_id: int

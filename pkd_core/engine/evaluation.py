@@ -9,7 +9,7 @@ from transformers import BertForSequenceClassification
 from pkd_core.data.batches import TokenTable, length_sorted_batches
 from pkd_core.data.packing import pack
 from pkd_core.engine.forward import forward
-from pkd_core.engine.prefetch import ahead
+from pkd_core.prefetch import ahead
 
 Array = np.ndarray[Any, Any]
 

@@ -14,11 +14,11 @@ from transformers import BertForSequenceClassification
 from pkd_core.data.batches import Rows, TokenTable, length_sorted_batches
 from pkd_core.data.packing import pack
 from pkd_core.engine.forward import Outputs, forward
-from pkd_core.engine.prefetch import ahead
 from pkd_core.engine.states_format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes
 from pkd_core.engine.states_writer import StatesWriter
 from pkd_core.errors import StoreError
 from pkd_core.observer import Observer
+from pkd_core.prefetch import ahead
 
 logger = logging.getLogger(__name__)
 

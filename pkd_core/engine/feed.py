@@ -11,8 +11,8 @@ from pkd_core.data.batches import Rows, TokenTable, shuffled_batches
 from pkd_core.data.packing import PackedBatch, pack
 from pkd_core.engine.dropout import DeviceMasks, HostMasks, KeepMasks
 from pkd_core.engine.objective import Objective
-from pkd_core.engine.prefetch import ahead
 from pkd_core.engine.teacher_states import TeacherPart
+from pkd_core.prefetch import ahead
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,13 @@ class MicroBatch:
     Attributes:
         batch: The examples.
         teacher: What the teacher says of them; None for plain fine-tuning.
+        masks: Where their dropout comes from.
         share: Their share of the whole batch, by which their mean loss counts.
     """
 
     batch: PackedBatch
     teacher: TeacherPart | None
+    masks: KeepMasks
     share: float
 
 
@@ -38,48 +40,62 @@ class StepFeed:
     parts: tuple[MicroBatch, ...]
 
 
-def feed_epoch(
-    table: TokenTable,
-    settings: TrainingConfig,
-    objective: Objective | None,
-    seed: int,
-    epoch: int,
-    device: torch.device,
-) -> Iterator[StepFeed]:
-    """Yield an epoch's steps, the next ones made while the last is computed.
+@dataclass(frozen=True)
+class Feed:
+    """Makes an epoch's steps ready, the next ones while the last is computed.
 
-    The order is drawn for this epoch alone, so that it can be had without the epochs before it.
-
-    Raises:
-        StoreError: If the teacher said nothing of an example.
+    Attributes:
+        table: The examples.
+        settings: Say how many make a batch, and in how many parts.
+        objective: Whose teacher is asked; None for plain fine-tuning.
+        seed: Of the order and the dropout.
+        device: Where the steps are computed.
     """
-    mixed = np.random.SeedSequence([seed, epoch]).generate_state(1)
-    generator = torch.Generator().manual_seed(int(mixed[0]))
 
-    def make(rows: Rows) -> StepFeed:
-        parts = (part for part in np.array_split(rows, settings.accumulation_steps) if len(part))
+    table: TokenTable
+    settings: TrainingConfig
+    objective: Objective | None
+    seed: int
+    device: torch.device
+
+    def epoch(self, epoch: int, first_step: int) -> Iterator[StepFeed]:
+        """Yield an epoch's steps, in an order drawn for this epoch: it can be had without the epochs before it.
+
+        Args:
+            epoch: The epoch, from 1.
+            first_step: Number of the epoch's first optimizer step; each step draws its own dropout.
+
+        Raises:
+            StoreError: If the teacher said nothing of an example.
+        """
+        generator = torch.Generator().manual_seed(_mix(self.seed, epoch))
+        batches = shuffled_batches(self.table, self.settings.batch_size, generator)
+        return ahead(self._step(step, rows) for step, rows in enumerate(batches, first_step))
+
+    def _step(self, step: int, rows: Rows) -> StepFeed:
+        parts = [part for part in np.array_split(rows, self.settings.accumulation_steps) if len(part)]
         return StepFeed(
             rows,
-            tuple(_micro_batch(table, part, objective, len(part) / len(rows), device) for part in parts),
+            tuple(
+                self._micro_batch(part, len(part) / len(rows), step, number)
+                for number, part in enumerate(parts)
+            ),
         )
 
-    return ahead(map(make, shuffled_batches(table, settings.batch_size, generator)))
+    def _micro_batch(self, rows: Rows, share: float, step: int, number: int) -> MicroBatch:
+        batch = pack(self.table, rows)
+        teacher = None
+        if self.objective is not None:
+            layers = [teacher for _, teacher in self.objective.matched_layers]
+            teacher = self.objective.teacher_states.gather(batch.example_ids_B, layers).to(self.device)
+        return MicroBatch(batch.to(self.device), teacher, self._masks(step, number), share)
+
+    def _masks(self, step: int, number: int) -> KeepMasks:
+        """Return a source of dropout of its own, so that a step's masks do not depend on what ran before it."""
+        if self.device.type == "cpu":
+            return HostMasks(self.seed, step, number)
+        return DeviceMasks(torch.Generator(self.device).manual_seed(_mix(self.seed, step, number)))
 
 
-def step_masks(seed: int, step: int, part: int, device: torch.device) -> KeepMasks:
-    """Return where a step's part takes its dropout from: the same seeds, the same masks, whatever came before."""
-    if device.type == "cpu":
-        return HostMasks(seed, step, part)
-    mixed = np.random.SeedSequence([seed, step, part]).generate_state(1)
-    return DeviceMasks(torch.Generator(device).manual_seed(int(mixed[0])))
-
-
-def _micro_batch(
-    table: TokenTable, rows: Rows, objective: Objective | None, share: float, device: torch.device
-) -> MicroBatch:
-    batch = pack(table, rows)
-    teacher = None
-    if objective is not None:
-        layers = [teacher for _, teacher in objective.matched_layers]
-        teacher = objective.teacher_states.gather(batch.example_ids_B, layers).to(device)
-    return MicroBatch(batch.to(device), teacher, share)
+def _mix(*seeds: int) -> int:
+    return int(np.random.SeedSequence(seeds).generate_state(1)[0])

@@ -12,7 +12,7 @@ from transformers import BertForSequenceClassification
 from pkd_core.config import TrainingConfig
 from pkd_core.data.batches import TokenTable
 from pkd_core.engine.evaluation import predict
-from pkd_core.engine.feed import MicroBatch, feed_epoch, step_masks
+from pkd_core.engine.feed import Feed, MicroBatch
 from pkd_core.engine.forward import forward
 from pkd_core.engine.loss_buffer import LossBuffer, StepLosses
 from pkd_core.engine.memory import keep_freed_memory
@@ -97,7 +97,7 @@ class _Run:
 
     training: Training
     vocabulary: UsedVocabulary
-    train_table: TokenTable
+    feed: Feed
     dev_table: TokenTable
     optimizer: torch.optim.AdamW
     precision: Precision
@@ -121,10 +121,11 @@ def train(training: Training) -> TrainingResult:
     torch.manual_seed(training.seed)
     torch.nn.Module.to(model, device)
     vocabulary = UsedVocabulary(model, [training.train_table, training.dev_table])
+    table = vocabulary.translate(training.train_table)
     run = _Run(
         training,
         vocabulary,
-        vocabulary.translate(training.train_table),
+        Feed(table, training.settings, training.objective, training.seed, device),
         vocabulary.translate(training.dev_table),
         make_optimizer(model, training.settings, device),
         resolve_precision(training.settings.precision, device),
@@ -140,27 +141,25 @@ def _train_epoch(run: _Run, state: _State, epoch: int) -> float:
     """Make an optimizer step for each batch of an epoch; return the mean loss."""
     training, settings = run.training, run.training.settings
     losses = LossBuffer(training.observer)
-    steps = feed_epoch(run.train_table, settings, training.objective, training.seed, epoch, training.device)
-    for feed in steps:
+    for feed in run.feed.epoch(epoch, state.step + 1):
         state.step += 1
         learning_rate = learning_rate_at(state.step, training.num_steps, settings)
         set_learning_rate(run.optimizer, learning_rate)
-        values = _backward(run, feed.parts, state.step)
+        values = _backward(run, feed.parts)
         gradient_norm = clipped_step(run.optimizer, settings.max_grad_norm)
         run.vocabulary.decay(1.0 - learning_rate * settings.weight_decay)
-        example_ids = run.train_table.example_ids_R[feed.rows].tolist()
+        example_ids = training.train_table.example_ids_R[feed.rows].tolist()
         losses.add(StepLosses(state.step, learning_rate, example_ids, values, gradient_norm))
         training.observer.progress(state.step, training.num_steps, "steps")
     return losses.end_epoch()
 
 
-def _backward(run: _Run, parts: Sequence[MicroBatch], step: int) -> dict[str, Tensor]:
+def _backward(run: _Run, parts: Sequence[MicroBatch]) -> dict[str, Tensor]:
     """Add up the gradients of a batch's parts; return the whole batch's losses by metric name."""
     training = run.training
     values: dict[str, Tensor] = {}
-    for number, part in enumerate(parts):
-        masks = step_masks(training.seed, step, number, training.device)
-        outputs = forward(training.model, part.batch, DTYPES[run.precision], masks)
+    for part in parts:
+        outputs = forward(training.model, part.batch, DTYPES[run.precision], part.masks)
         assert part.batch.labels_B is not None, "training needs labels"
         losses = batch_losses(
             outputs, part.batch.labels_B, part.teacher, training.objective, training.is_regression

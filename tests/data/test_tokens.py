@@ -138,8 +138,9 @@ def test_an_interrupted_call_is_resumed_to_the_same_bytes(
     put_rte(tmp_path, PAIRS)
     with pytest.raises(KeyboardInterrupt):
         write_tokens(work, tmp_path, RTE, tokenizer_folder, 16, StopAfter(num_shards), shard_rows=4)
-    kept = {path.name: path.stat().st_mtime_ns for path in work.iterdir()}
-    assert len(kept) == num_shards
+    # The shard under way when the call was interrupted does not stand under its name yet.
+    kept = {path.name: path.stat().st_mtime_ns for path in work.glob("*.parquet")}
+    assert len(kept) == num_shards - 1
     assert read_all(write_rte(tmp_path, "resumed", tokenizer_folder)) == read_all(
         write_rte(tmp_path, "at-once", tokenizer_folder)
     )

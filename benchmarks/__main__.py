@@ -1,0 +1,42 @@
+"""Runs benchmarks by name, or all of them, and prints one table."""
+
+import argparse
+import platform
+import sys
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+
+from benchmarks.extraction import measure_extraction
+from benchmarks.measure import Row, show
+from benchmarks.orchestration import measure_orchestration
+from benchmarks.scaling import measure_scaling
+from benchmarks.steps import measure_steps
+from benchmarks.tokenizing import measure_tokenizing
+
+BENCHMARKS: Mapping[str, Callable[[int], Iterator[Row]]] = {
+    "steps": measure_steps,
+    "extraction": measure_extraction,
+    "tokenizing": measure_tokenizing,
+    "scaling": measure_scaling,
+    "orchestration": measure_orchestration,
+}
+
+
+def main() -> None:
+    """Measure what the command line names, and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which; all by default")
+    parser.add_argument("--turns", type=int, default=5, help="ratios to take the median of")
+    arguments = parser.parse_args()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}", flush=True)
+    rows = []
+    for name in arguments.names or BENCHMARKS:
+        for row in BENCHMARKS[name](arguments.turns):
+            print(f"{row.name}: {row.median:.3g}", file=sys.stderr, flush=True)
+            rows.append(row)
+    print(show(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What Prefect and MLflow cost on top of the direct calls, and a rerun in which everything is cached."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.measure import Row
+from pkd_core.data.synthetic import DEMO_TASK, write_demo_model, write_demo_task
+
+_NUM_TASKS = 9
+_DIRECT = """
+import sys
+from pathlib import Path
+from flows.demo import demo_request
+from pkd_core.direct import run_plan
+from pkd_core.plan import make_plan
+from pkd_core.stages.job import Context
+request = demo_request(Path(sys.argv[1]))
+plan = make_plan(request.run, request.workspace)
+run_plan(plan, Context(request.workspace, plan.model.folder))
+"""
+_SERVER = """
+import sys
+from pathlib import Path
+from flows.environment import prefect_server, prepare_environment
+prepare_environment(Path(sys.argv[1]))
+with prefect_server():
+    from prefect import flow
+    from flows.pkd import pkd
+    flow(lambda: None, name="empty")()
+"""
+
+
+def measure_orchestration(turns: int) -> Iterator[Row]:
+    """Yield row (f). The demo takes minutes, so it is measured once for every three turns asked for."""
+    pkd = str(Path(sys.executable).with_name("pkd"))
+    beyond_direct, beyond_start = [], []
+    details = ("", "")
+    for _ in range(max(turns // 3, 1)):
+        with tempfile.TemporaryDirectory() as name:
+            root = Path(name)
+            server = _seconds([sys.executable, "-c", _SERVER, str(root / "empty")], root)
+            direct = _seconds([sys.executable, "-c", _DIRECT, str(root / "direct")], root)
+            whole = _seconds([pkd, "demo", "--workspace", str(root / "demo")], root)
+            cached = _seconds(_cached_command(pkd, root), root)
+        beyond_direct.append(whole - direct - server)
+        beyond_start.append(cached - server)
+        details = (
+            f"{whole:.1f} s - {direct:.1f} s - {server:.1f} s",
+            f"{cached:.1f} s - {server:.1f} s",
+        )
+    yield Row("demo: seconds beyond direct calls and server start", tuple(beyond_direct), "<= 5", details[0])
+    yield Row(
+        f"{_NUM_TASKS} cached tasks: seconds beyond server start", tuple(beyond_start), "<= 10", details[1]
+    )
+
+
+def _cached_command(pkd: str, root: Path) -> list[str]:
+    """Run nine small tasks once, and return the command that runs them again."""
+    workspace = root / "nine"
+    write_demo_task(workspace / "data_raw", 0, 64, 32, 8)
+    write_demo_model(workspace / "model", workspace / "data_raw", 0)
+    names = [f"{DEMO_TASK}{number}" for number in range(_NUM_TASKS)]
+    for name in names:
+        shutil.copytree(workspace / "data_raw" / DEMO_TASK, workspace / "data_raw" / name)
+    settings = ["teacher.num_epochs=1", "student.num_epochs=1", "tokens.max_length=64"]
+    command = [
+        *[pkd, "run", *names, *settings],
+        *["--model", str(workspace / "model"), "--workspace", str(workspace)],
+    ]
+    _seconds(command, root)
+    return command
+
+
+def _seconds(command: list[str], folder: Path) -> float:
+    # Products this small gain nothing from a second thread; the demo computes on one, so all do here.
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    begin = time.perf_counter()
+    subprocess.run(command, check=True, cwd=folder, env=environment, capture_output=True)
+    return time.perf_counter() - begin

@@ -1,0 +1,83 @@
+"""The engine's own steps, measured as a user runs them: through `train`, with batches made ahead."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import BertForSequenceClassification
+
+from benchmarks.workload import Size, first_rows, make_model
+from pkd_core.config import TrainingConfig
+from pkd_core.data.batches import TokenTable
+from pkd_core.engine.extraction import extract
+from pkd_core.engine.objective import Objective
+from pkd_core.engine.precision import Precision
+from pkd_core.engine.teacher_states import TeacherStates
+from pkd_core.engine.training import Training, train
+from pkd_core.method.layer_map import skip_layers
+
+_WARM_STEPS = 8
+
+
+class Stopwatch:
+    """An observer that notes when each step ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Take the losses, as MLflow would."""
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Note the time."""
+        self.ends.append(time.perf_counter())
+
+    def seconds(self, num_warm: int = _WARM_STEPS) -> float:
+        """Return the median step, those that warm up left out."""
+        return float(np.median(np.diff(self.ends)[num_warm:]))
+
+
+def step_seconds(
+    model: BertForSequenceClassification,
+    table: TokenTable,
+    objective: Objective | None,
+    precision: Precision,
+    device: torch.device,
+) -> float:
+    """Train an epoch over the table and return the median seconds of a step."""
+    stopwatch = Stopwatch()
+    train(
+        Training(
+            model=model,
+            train_table=table,
+            dev_table=first_rows(table, 32),
+            settings=TrainingConfig(learning_rate=1e-5, num_epochs=1, precision=precision),
+            seed=1,
+            metrics=("accuracy",),
+            is_regression=False,
+            objective=objective,
+            save_best=lambda _: None,
+            observer=stopwatch,
+            device=device,
+        )
+    )
+    return stopwatch.seconds()
+
+
+def make_objective(
+    folder: Path, size: Size, num_layers: int, table: TokenTable, device: torch.device
+) -> Objective:
+    """Extract a random teacher's states of the table, and return the full patient objective over them."""
+    extract(make_model(size, size.num_layers), table, folder, "float16", Stopwatch(), device=device)
+    return Objective(
+        alpha=0.5,
+        temperature=10.0,
+        beta=100.0,
+        normalize=True,
+        distillation_reduction="element_mean",
+        patience_reduction="element_mean",
+        layer_map=skip_layers(num_layers, size.num_layers),
+        teacher_states=TeacherStates.open(folder),
+    )

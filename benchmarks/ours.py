@@ -34,6 +34,9 @@ class Stopwatch:
         """Note the time."""
         self.ends.append(time.perf_counter())
 
+    def settle(self) -> None:
+        """Do nothing."""
+
     def seconds(self, num_warm: int = _WARM_STEPS) -> float:
         """Return the median step, those that warm up left out."""
         return float(np.median(np.diff(self.ends)[num_warm:]))
@@ -59,6 +62,7 @@ def step_seconds(
             is_regression=False,
             objective=objective,
             save_best=lambda _: None,
+            checkpoints=None,
             observer=stopwatch,
             device=device,
         )

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from flows import terminal
 from flows.environment import compute_on_one_thread, prepare_environment
 from flows.latest import latest_report
 from flows.request import Request
-from flows.stopping import ending_at_ctrl_c
+from flows.stopping import ending_at_signals, received_signal, say_stopped
 from pkd_core.errors import PkdError
 
 app = typer.Typer(
@@ -40,6 +41,9 @@ Model = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
 Deep = Annotated[bool, typer.Option("--deep", help="Hash every published file instead of comparing sizes.")]
+Minutes = Annotated[
+    float, typer.Option(min=0.0, help="A training's checkpoints, besides one at each epoch's end.")
+]
 Here = Path()
 
 
@@ -63,10 +67,12 @@ def run(
     workspace: Workspace = Here,
     device: Device = "auto",
     deep: Deep = False,
+    checkpoint_minutes: Minutes = 5.0,
 ) -> None:
     """Train and distil for the named tasks, computing only what is not done."""
     prepare_environment(workspace)
-    _run(Request.parse(words, methods, student_layers, seeds, model, workspace, device, deep))
+    request = Request.parse(words, methods, student_layers, seeds, model, workspace, device, deep)
+    _run(replace(request, checkpoint_minutes=checkpoint_minutes))
 
 
 @app.command()
@@ -162,11 +168,13 @@ def _run(request: Request, next_steps: str = "") -> None:
 
     terminal.show_counts(prepare(request.run, request.workspace, request.device, request.deep))
     before = latest_report(request.workspace)
-    with prefect_server() as server, ending_at_ctrl_c():
+    with prefect_server() as server, ending_at_signals():
         from flows.pkd import pkd
 
         terminal.show_server(server)
         state = pkd(**request.parameters(), return_state=True)
+    if stopped := received_signal():
+        raise typer.Exit(say_stopped(stopped))
     folder = latest_report(request.workspace)
     # A run that failed before any evaluation has no report, and an older run's is not its own.
     if folder is not None and (state.is_completed() or folder != before):

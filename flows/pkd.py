@@ -12,6 +12,7 @@ from prefect.states import Completed, Failed
 
 from flows.pages import show_plan, show_report
 from flows.prepare import prepare
+from flows.stopping import received_signal, redeliver, stopping_at_signals
 from flows.summary import count_done, name_failures
 from pkd_core.chain import draw_report
 from pkd_core.config import DEFAULT_MODEL, METHODS, RunConfig
@@ -43,6 +44,7 @@ def pkd(
     workspace: str = ".",
     device: str = "auto",
     deep: bool = False,
+    checkpoint_minutes: float = 5.0,
 ) -> State[Any]:
     """Distil students for every task, running only the stages that are not done.
 
@@ -56,6 +58,7 @@ def pkd(
         workspace: Folder that holds data_raw, data_feat and artifacts.
         device: "auto", or a torch device such as "cuda:0".
         deep: Hash every published file before taking it as whole.
+        checkpoint_minutes: How often a training leaves a checkpoint, besides at each epoch's end.
 
     Returns:
         A completed state, or a failed one that names each root cause.
@@ -74,16 +77,25 @@ def pkd(
     except PkdError as error:
         return Failed(message=str(error))
     show_plan(plan)
-    context = Context(root, plan.model.folder, device, deep)
+    context = Context(root, plan.model.folder, device, deep, 60.0 * checkpoint_minutes)
+    with stopping_at_signals():
+        state = _run_stages(run, plan, context)
+    if stopped := received_signal():
+        redeliver(stopped)
+        return Failed(message="Stopped; the same run goes on from there.")
+    return state
+
+
+def _run_stages(run: RunConfig, plan: Plan, context: Context) -> State[Any]:
     futures = _submit(plan, context)
     for future in futures.values():
         future.wait()
     failures = name_failures(futures)
-    report = _submit_report(run, plan, context, futures, failures)
+    report = None if received_signal() else _submit_report(run, plan, context, futures, failures)
     if report is not None:
         report.wait()
         if report.state.is_completed():
-            show_report(root, StageRecord.from_json(report.result()))
+            show_report(context.workspace, StageRecord.from_json(report.result()))
         failures |= name_failures({plan.stages[-1].stage.key: report})
     message = count_done(plan, failures)
     return Failed(message=message) if failures else Completed(message=message)

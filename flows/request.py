@@ -18,6 +18,7 @@ class Request:
     workspace: Path
     device: str
     deep: bool
+    checkpoint_minutes: float = 5.0
 
     @classmethod
     def parse(
@@ -58,4 +59,5 @@ class Request:
             "workspace": str(self.workspace.resolve()),
             "device": self.device,
             "deep": self.deep,
+            "checkpoint_minutes": self.checkpoint_minutes,
         }

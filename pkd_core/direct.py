@@ -12,7 +12,7 @@ from pkd_core.stages.job import Context
 
 
 @contextmanager
-def log_progress(stage: Stage, _inputs: Mapping[str, StageRecord]) -> Iterator[Observer]:
+def log_progress(stage: Stage, _inputs: Mapping[str, StageRecord], _resumes: bool) -> Iterator[Observer]:
     """Observe a stage by log lines alone."""
     yield LogObserver(stage.key)
 

@@ -21,6 +21,10 @@ class Observer(Protocol):
         """Take how much is done, such as (640, 2490, "examples")."""
         ...
 
+    def settle(self) -> None:
+        """Keep for good what was told so far: a checkpoint is about to be made, from which it is not told again."""
+        ...
+
 
 class LogObserver:
     """Writes progress to the log every few seconds, and drops the metrics.
@@ -44,3 +48,6 @@ class LogObserver:
             logger.info(
                 "%s: %d of %d %s (%.0f %%)", self._name, done, total, unit, 100 * done / max(total, 1)
             )
+
+    def settle(self) -> None:
+        """Do nothing: a line that is written is kept."""

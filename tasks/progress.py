@@ -42,3 +42,6 @@ class ProgressObserver:
             self._artifact = made
         else:
             update_progress_artifact(self._artifact, percent)
+
+    def settle(self) -> None:
+        """Do nothing: progress is told anew."""

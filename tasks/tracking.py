@@ -15,7 +15,7 @@ from pkd_core.observer import Observer
 from tasks.mlflow_store import Store, ensure_store, store_faults
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +38,15 @@ class TrackedRun:
         run_id: MLflow's id of the run.
     """
 
-    def __init__(self, store: Store, run_id: str, progress_to: Observer | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        run_id: str,
+        progress_to: Observer | None = None,
+        last_steps: Mapping[str, int] | None = None,
+    ) -> None:
         self.run_id = run_id
+        self._last_steps = last_steps or {}
         self._store = store
         self._progress_to = progress_to
         self._unsent: list[Metric] = []
@@ -47,19 +54,27 @@ class TrackedRun:
         self._last_sent = time.monotonic()
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Take metric values; they are sent by and by, and all of them when the run ends."""
-        self._unsent += _metrics(step, values)
+        """Take metric values; they are sent by and by, and all of them when the run ends.
+
+        What the run has of the step already, from before it was interrupted, is not sent again.
+        """
+        new = {name: value for name, value in values.items() if step > self._last_steps.get(name, -1)}
+        self._unsent += _metrics(step, new)
         self._num_steps += 1
         if self._num_steps >= _STEPS_PER_BATCH or time.monotonic() - self._last_sent >= _SECONDS_PER_BATCH:
-            try:
-                self.send()
-            except StoreError as error:
-                logger.warning("%s", error)
+            self.settle()
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Pass the progress on to whoever shows it."""
         if self._progress_to:
             self._progress_to.progress(done, total, unit)
+
+    def settle(self) -> None:
+        """Send what was not sent yet, as far as the store takes it."""
+        try:
+            self.send()
+        except StoreError as error:
+            logger.warning("%s", error)
 
     def send(self) -> None:
         """Send what was not sent yet.
@@ -84,6 +99,7 @@ def tracked_run(
     params: Mapping[str, Any],
     datasets: Mapping[str, str],
     progress_to: Observer | None = None,
+    resumes: bool = False,
 ) -> Iterator[TrackedRun]:
     """Open a run that ends FINISHED, or FAILED with the error as a tag.
 
@@ -97,6 +113,7 @@ def tracked_run(
         params: Settings by their dotted keys; values too long for MLflow are cut.
         datasets: Digest of each input, by its name.
         progress_to: Who is told of progress.
+        resumes: Go on with the newest run of the same fingerprint that did not finish, if there is one.
 
     Raises:
         StoreError: If the store cannot be opened, or did not take all that was logged.
@@ -104,15 +121,23 @@ def tracked_run(
     store = ensure_store(workspace)
     home = f"{socket.gethostname()}:{workspace.resolve()}"
     with store_faults(name):
-        _fail_abandoned_runs(store, tags.get("fingerprint", ""), home)
-        run_id = store.client.create_run(
-            store.experiment_id, run_name=name, tags={**_tags(tags), "workspace": home}
-        ).info.run_id
-    run = TrackedRun(store, run_id, progress_to)
+        unfinished = _unfinished_runs(store, tags.get("fingerprint", ""), home)
+        resumed = unfinished.pop(0) if resumes and unfinished else None
+        _fail_abandoned(store, unfinished)
+        run_id = (
+            _reopen(store, resumed)
+            if resumed
+            else store.client.create_run(
+                store.experiment_id, run_name=name, tags={**_tags(tags), "workspace": home}
+            ).info.run_id
+        )
+    with store_faults(name):
+        run = TrackedRun(store, run_id, progress_to, _last_steps(store, resumed))
     try:
         with store_faults(name):
-            _log_params(store, run_id, params)
-            _log_datasets(store, run_id, datasets)
+            if resumed is None:
+                _log_params(store, run_id, params)
+                _log_datasets(store, run_id, datasets)
         yield run
         run.send()
     except BaseException as error:
@@ -230,13 +255,36 @@ def _log_datasets(store: Store, run_id: str, datasets: Mapping[str, str]) -> Non
         store.client.log_inputs(run_id, datasets=inputs)
 
 
-def _fail_abandoned_runs(store: Store, fingerprint: str, home: str) -> None:
-    running = store.client.search_runs(
-        [store.experiment_id], f"tags.fingerprint = '{fingerprint}' and attributes.status = 'RUNNING'"
+def _unfinished_runs(store: Store, fingerprint: str, home: str) -> "list[Run]":
+    """Return a stage's runs in this workspace that have not finished, the newest first."""
+    runs = store.client.search_runs(
+        [store.experiment_id],
+        f"tags.fingerprint = '{fingerprint}' and attributes.status != 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
     )
-    for run in running:
-        if run.data.tags.get("workspace") == home:
+    return [run for run in runs if run.data.tags.get("workspace") == home]
+
+
+def _fail_abandoned(store: Store, runs: "list[Run]") -> None:
+    for run in runs:
+        if run.info.status == "RUNNING":
             _mark_failed(store, run.info.run_id, "The process ended without a word; a later run took over.")
+
+
+def _reopen(store: Store, run: "Run") -> str:
+    run_id: str = run.info.run_id
+    store.client.update_run(run_id, status="RUNNING")
+    if "error" in run.data.tags:
+        store.client.delete_tag(run_id, "error")
+    return run_id
+
+
+def _last_steps(store: Store, run: "Run | None") -> dict[str, int]:
+    """Return the last step of each metric that a run has."""
+    if run is None:
+        return {}
+    histories = {name: store.client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
+    return {name: max(metric.step for metric in history) for name, history in histories.items()}
 
 
 def _mark_failed(store: Store, run_id: str, sentence: str) -> None:

@@ -23,9 +23,12 @@ _NUM_EXAMPLES = 3
 
 @contextmanager
 def watch(
-    stage: Stage, inputs: Mapping[str, StageRecord], context: Context, flow_run: str
+    stage: Stage, inputs: Mapping[str, StageRecord], resumes: bool, context: Context, flow_run: str
 ) -> Iterator[Observer]:
-    """Observe a stage that is being computed: in an MLflow run of its own if it trains a model."""
+    """Observe a stage that is being computed: in an MLflow run of its own if it trains a model.
+
+    A training that goes on from a checkpoint goes on with its run, too.
+    """
     progress = ProgressObserver(stage)
     if stage.kind not in _TRAININGS:
         yield progress
@@ -38,6 +41,7 @@ def watch(
         params=dotted_settings(stage.config) | {"tokens.max_length": inputs["tokens"].facts["max_length"]},
         datasets={f"{stage.task}/{part}": digest for part, digest in digests.items()},
         progress_to=progress,
+        resumes=resumes,
     ) as run:
         yield run
 

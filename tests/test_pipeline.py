@@ -65,7 +65,7 @@ class Workspace:
         }
 
     @contextmanager
-    def _watch(self, stage: Stage, _inputs: Mapping[str, StageRecord]) -> Iterator[Observer]:
+    def _watch(self, stage: Stage, _inputs: Mapping[str, StageRecord], _resumes: bool) -> Iterator[Observer]:
         self.ran.append(stage.key)
         yield LogObserver(stage.key)
 

@@ -1,5 +1,6 @@
 """What a training step computes on, made ready ahead of it: packed batches, and what the teacher says of them."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -58,19 +59,21 @@ class Feed:
     seed: int
     device: torch.device
 
-    def epoch(self, epoch: int, first_step: int) -> Iterator[StepFeed]:
+    def epoch(self, epoch: int, num_done: int = 0) -> Iterator[StepFeed]:
         """Yield an epoch's steps, in an order drawn for this epoch: it can be had without the epochs before it.
 
         Args:
             epoch: The epoch, from 1.
-            first_step: Number of the epoch's first optimizer step; each step draws its own dropout.
+            num_done: How many of its steps to leave out; those that follow are as if none were.
 
         Raises:
             StoreError: If the teacher said nothing of an example.
         """
         generator = torch.Generator().manual_seed(_mix(self.seed, epoch))
-        batches = shuffled_batches(self.table, self.settings.batch_size, generator)
-        return ahead(self._step(step, rows) for step, rows in enumerate(batches, first_step))
+        batches = list(shuffled_batches(self.table, self.settings.batch_size, generator))
+        first_step = (epoch - 1) * len(batches) + 1
+        numbered = itertools.islice(enumerate(batches, first_step), num_done, None)
+        return ahead(self._step(step, rows) for step, rows in numbered)
 
     def _step(self, step: int, rows: Rows) -> StepFeed:
         parts = [part for part in np.array_split(rows, self.settings.accumulation_steps) if len(part)]

@@ -34,16 +34,21 @@ class StepLosses:
 
 
 class LossBuffer:
-    """Keeps an epoch's losses as tensors, and sends them to the observer every few steps.
+    """Keeps losses as tensors, and sends them to the observer every few steps.
 
     Args:
         observer: Who is told.
+
+    Attributes:
+        total: Sum of the epoch's total losses that were sent; may be set, to go on from there.
+        count: Their number; likewise.
     """
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
         self._waiting: list[StepLosses] = []
-        self._totals: list[float] = []
+        self.total = 0.0
+        self.count = 0
 
     def add(self, losses: StepLosses) -> None:
         """Keep a step's losses; now and then, send what is kept.
@@ -53,18 +58,25 @@ class LossBuffer:
         """
         self._waiting.append(losses)
         if len(self._waiting) == _STEPS_BETWEEN_READS:
-            self._send()
+            self.send()
 
     def end_epoch(self) -> float:
-        """Send what is kept, and return the epoch's mean total loss.
+        """Send what is kept, return the epoch's mean total loss, and begin another.
 
         Raises:
             TrainingError: If a loss or gradient of a recent step is not finite.
         """
-        self._send()
-        return sum(self._totals) / len(self._totals)
+        self.send()
+        mean = self.total / self.count
+        self.total, self.count = 0.0, 0
+        return mean
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send what is kept.
+
+        Raises:
+            TrainingError: If a loss or gradient of a recent step is not finite.
+        """
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
@@ -73,7 +85,8 @@ class LossBuffer:
             if not all(map(math.isfinite, row)):
                 raise _not_finite(step, row)
             values = dict(zip(step.values, row, strict=False))
-            self._totals.append(values["train/total"])
+            self.total += values["train/total"]
+            self.count += 1
             self._observer.metrics(step.step, values | {"train/learning_rate": step.learning_rate})
 
 

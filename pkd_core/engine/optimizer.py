@@ -1,9 +1,10 @@
 """The optimizer and its schedule, as BERT is fine-tuned by its authors."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pkd_core.config import TrainingConfig
 
@@ -74,3 +75,27 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
     """Use the learning rate for every weight from the next step on."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
+
+
+def pack_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return a model's weights and its optimizer's state as one flat dictionary, to be written to a file."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for number, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in values.items()}
+    return tensors
+
+
+def unpack_tensors(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put back what `pack_tensors` returned for a model and an optimizer made in the same way."""
+    weights: dict[str, Tensor] = {}
+    states: dict[int, dict[str, Tensor]] = {}
+    for path, value in tensors.items():
+        kind, rest = path.split(".", 1)
+        if kind == "model":
+            weights[rest] = value
+        else:
+            number, name = rest.split(".", 1)
+            states.setdefault(int(number), {})[name] = value
+    model.load_state_dict(weights)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": states, "param_groups": groups})

@@ -1,8 +1,10 @@
 """The one training loop, for teacher and student alike."""
 
+import logging
 import math
+import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.config import TrainingConfig
 from pkd_core.data.batches import TokenTable
+from pkd_core.engine.checkpoints import Checkpoint, Checkpoints
 from pkd_core.engine.evaluation import predict
 from pkd_core.engine.feed import Feed, MicroBatch
 from pkd_core.engine.forward import forward
@@ -18,10 +21,20 @@ from pkd_core.engine.loss_buffer import LossBuffer, StepLosses
 from pkd_core.engine.memory import keep_freed_memory
 from pkd_core.engine.metrics import compute_metrics
 from pkd_core.engine.objective import Objective, batch_losses
-from pkd_core.engine.optimizer import clipped_step, learning_rate_at, make_optimizer, set_learning_rate
+from pkd_core.engine.optimizer import (
+    clipped_step,
+    learning_rate_at,
+    make_optimizer,
+    pack_tensors,
+    set_learning_rate,
+    unpack_tensors,
+)
 from pkd_core.engine.precision import DTYPES, Precision, resolve_precision
 from pkd_core.engine.vocabulary import UsedVocabulary
+from pkd_core.interruption import StoppedError
 from pkd_core.observer import Observer
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Objective", "Training", "TrainingResult", "train"]
 
@@ -47,11 +60,16 @@ class TrainingResult:
 
 @dataclass
 class _State:
-    """How far a training is, and what it has found; with the weights' and the generators' states, all of it."""
+    """How far a training is, and what it has found; with the weights and the optimizer's state, all of it.
 
+    No random state is among it: order and dropout are drawn anew for each epoch and step.
+    """
+
+    epoch: int = 1
     step: int = 0
+    num_done: int = 0
     best_epoch: int = 0
-    best_score: float = -math.inf
+    best_score: float = -sys.float_info.max
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -69,6 +87,7 @@ class Training:
         is_regression: Whether labels are scores, trained by squared error.
         objective: What a teacher has to say; None for plain fine-tuning.
         save_best: Keeps the weights, which the next epoch changes.
+        checkpoints: Where to go on from, and where to leave what to go on from; None for neither.
         observer: Is told metrics, and the progress in steps.
         device: Where to compute.
     """
@@ -82,6 +101,7 @@ class Training:
     is_regression: bool
     objective: Objective | None
     save_best: Callable[[BertForSequenceClassification], None]
+    checkpoints: Checkpoints | None
     observer: Observer
     device: torch.device
 
@@ -100,19 +120,22 @@ class _Run:
     feed: Feed
     dev_table: TokenTable
     optimizer: torch.optim.AdamW
+    losses: LossBuffer
     precision: Precision
 
 
 def train(training: Training) -> TrainingResult:
     """Train a model, and hand it to `save_best` after each epoch that scores better on dev than all before.
 
-    The same training gives the same weights bit for bit on one CPU with one number of threads. The observer is told
-    each step's "train/total", its parts and "train/learning_rate", and each epoch's "dev/<metric>" and "score".
+    The same training gives the same weights bit for bit on one CPU with one number of threads, stopped and gone on
+    with or not. The observer is told each step's "train/total", its parts and "train/learning_rate", and each epoch's
+    "dev/<metric>" and "score".
 
     Raises:
         TrainingError: If a loss or a gradient is not finite.
         ModelError: If model and teacher states do not fit together.
-        StoreError: If the teacher states lack an example.
+        StoreError: If the teacher states lack an example, or checkpoints cannot be written.
+        StoppedError: If the observer says so; a checkpoint is made first.
     """
     model, device = training.model, training.device
     if training.objective is not None:
@@ -128,30 +151,38 @@ def train(training: Training) -> TrainingResult:
         Feed(table, training.settings, training.objective, training.seed, device),
         vocabulary.translate(training.dev_table),
         make_optimizer(model, training.settings, device),
+        LossBuffer(training.observer),
         resolve_precision(training.settings.precision, device),
     )
-    state = _State()
-    for epoch in range(1, training.settings.num_epochs + 1):
-        _end_epoch(run, state, epoch, _train_epoch(run, state, epoch))
+    state = _resume(run)
+    try:
+        while state.epoch <= training.settings.num_epochs:
+            _train_epoch(run, state)
+            _end_epoch(run, state)
+            _save_checkpoint(run, state)
+    except StoppedError:
+        _save_checkpoint(run, state)
+        raise
     vocabulary.release()
     return TrainingResult(state.best_epoch, state.best_score, state.history, state.step, run.precision)
 
 
-def _train_epoch(run: _Run, state: _State, epoch: int) -> float:
-    """Make an optimizer step for each batch of an epoch; return the mean loss."""
+def _train_epoch(run: _Run, state: _State) -> None:
+    """Make an optimizer step for each batch that is left of an epoch."""
     training, settings = run.training, run.training.settings
-    losses = LossBuffer(training.observer)
-    for feed in run.feed.epoch(epoch, state.step + 1):
+    for feed in run.feed.epoch(state.epoch, state.num_done):
         state.step += 1
+        state.num_done += 1
         learning_rate = learning_rate_at(state.step, training.num_steps, settings)
         set_learning_rate(run.optimizer, learning_rate)
         values = _backward(run, feed.parts)
         gradient_norm = clipped_step(run.optimizer, settings.max_grad_norm)
         run.vocabulary.decay(1.0 - learning_rate * settings.weight_decay)
         example_ids = training.train_table.example_ids_R[feed.rows].tolist()
-        losses.add(StepLosses(state.step, learning_rate, example_ids, values, gradient_norm))
+        run.losses.add(StepLosses(state.step, learning_rate, example_ids, values, gradient_norm))
         training.observer.progress(state.step, training.num_steps, "steps")
-    return losses.end_epoch()
+        if training.checkpoints is not None and training.checkpoints.is_due:
+            _save_checkpoint(run, state)
 
 
 def _backward(run: _Run, parts: Sequence[MicroBatch]) -> dict[str, Tensor]:
@@ -171,18 +202,21 @@ def _backward(run: _Run, parts: Sequence[MicroBatch]) -> dict[str, Tensor]:
     return values
 
 
-def _end_epoch(run: _Run, state: _State, epoch: int, mean_loss: float) -> None:
+def _end_epoch(run: _Run, state: _State) -> None:
     """Score the model on dev, tell how it does, and save it if no epoch before did better."""
     training = run.training
+    mean_loss = run.losses.end_epoch()
     scores = _dev_scores(run)
     score = scores[training.metrics[0]]
     told = {"score": score} | {f"dev/{name}": value for name, value in scores.items()}
     training.observer.metrics(state.step, told)
-    state.history.append({"epoch": epoch, "step": state.step, "train/total": mean_loss} | told)
+    state.history.append({"epoch": state.epoch, "step": state.step, "train/total": mean_loss} | told)
     if score > state.best_score:
-        state.best_epoch, state.best_score = epoch, score
+        state.best_epoch, state.best_score = state.epoch, score
         with run.vocabulary.whole():
             training.save_best(training.model)
+    state.epoch += 1
+    state.num_done = 0
 
 
 def _dev_scores(run: _Run) -> dict[str, float]:
@@ -190,3 +224,32 @@ def _dev_scores(run: _Run) -> dict[str, float]:
     assert labels_R is not None, "the dev split has labels"
     _, logits = predict(training.model, run.dev_table, training.device)
     return compute_metrics(training.metrics, labels_R, logits, training.is_regression)
+
+
+def _save_checkpoint(run: _Run, state: _State) -> None:
+    checkpoints = run.training.checkpoints
+    if checkpoints is None:
+        return
+    # What was told of the steps so far is not told again, so it must be in safe hands before.
+    run.losses.send()
+    run.training.observer.settle()
+    told = asdict(state) | {
+        "loss_total": run.losses.total,
+        "loss_count": run.losses.count,
+        "total_decay": run.vocabulary.total_decay,
+    }
+    checkpoints.save(Checkpoint(pack_tensors(run.training.model, run.optimizer), told))
+
+
+def _resume(run: _Run) -> _State:
+    """Put model and optimizer where the newest checkpoint has them; return the state, a new one if there is none."""
+    checkpoint = run.training.checkpoints.load() if run.training.checkpoints else None
+    if checkpoint is None:
+        return _State()
+    told = dict(checkpoint.state)
+    unpack_tensors(checkpoint.tensors, run.training.model, run.optimizer)
+    run.losses.total, run.losses.count = told.pop("loss_total"), told.pop("loss_count")
+    run.vocabulary.total_decay = told.pop("total_decay")
+    state = _State(**told)
+    logger.info("going on from step %d of %d", state.step, run.training.num_steps)
+    return state

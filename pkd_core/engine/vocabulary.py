@@ -23,6 +23,9 @@ class UsedVocabulary:
     Args:
         model: Changed in place.
         tables: All data that the model will see; the vocabulary's first id is always kept, as filler.
+
+    Attributes:
+        total_decay: What weight decay has left of the words that are not in use.
     """
 
     def __init__(self, model: BertForSequenceClassification, tables: Sequence[TokenTable]) -> None:
@@ -32,9 +35,10 @@ class UsedVocabulary:
         self._ids_U = torch.from_numpy(used).to(self._whole.weight.device)
         self._new_ids = np.zeros(used[-1] + 1, dtype=np.int32)
         self._new_ids[used] = np.arange(len(used), dtype=np.int32)
-        self._decay = 1.0
+        self.total_decay = 1.0
         rows = self._whole.weight.detach()[self._ids_U]
         padding = self._whole.padding_idx
+        self._initial = self._whole.weight.detach().clone()
         self._used = nn.Embedding(
             len(rows),
             rows.shape[1],
@@ -49,15 +53,14 @@ class UsedVocabulary:
 
     def decay(self, factor: float) -> None:
         """Note that a step multiplied every decayed weight by a factor before its update."""
-        self._decay *= factor
+        self.total_decay *= factor
 
     @contextmanager
     def whole(self) -> Iterator[None]:
         """Give the model its whole embeddings, up to date, for as long as the body runs."""
         with torch.no_grad():
-            self._whole.weight.mul_(self._decay)
+            torch.mul(self._initial, self.total_decay, out=self._whole.weight.data)
             self._whole.weight[self._ids_U] = self._used.weight
-        self._decay = 1.0
         self._embeddings.word_embeddings = self._whole
         try:
             yield

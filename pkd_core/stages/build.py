@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+from pkd_core.engine.checkpoints import checkpoint_folder
 from pkd_core.errors import StoreError
+from pkd_core.interruption import InterruptibleObserver, check_wish, computing
 from pkd_core.observer import Observer
 from pkd_core.records import StageRecord
 from pkd_core.stage import CODE_VERSIONS, Stage, StageKind
@@ -18,7 +20,8 @@ from pkd_core.stages.tokens import tokenize
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.stage_store import StageStatus, StageStore
 
-Watch = Callable[[Stage, Mapping[str, StageRecord]], AbstractContextManager[Observer]]
+# A stage, its inputs' records, and whether it goes on from a checkpoint.
+Watch = Callable[[Stage, Mapping[str, StageRecord], bool], AbstractContextManager[Observer]]
 
 _FUNCTIONS: Mapping[StageKind, Callable[[Job], dict[str, Any]]] = {
     StageKind.TOKENS: tokenize,
@@ -40,7 +43,7 @@ def build(stage: Stage, inputs: Mapping[str, StageRecord], context: Context, wat
         watch: Opens an observer for a stage with its inputs' records; entered only if the stage is really computed.
 
     Raises:
-        PkdError: An input's files are not there, or the stage itself cannot be made.
+        PkdError: An input's files are not there, the stage itself cannot be made, or someone asked to stop.
     """
     store = StageStore(context.workspace)
     folders = {part: context.workspace / record.path for part, record in inputs.items()}
@@ -53,11 +56,14 @@ def build(stage: Stage, inputs: Mapping[str, StageRecord], context: Context, wat
     digests = {part: read_manifest(folder).digest for part, folder in folders.items()} | dict(stage.sources)
     if published := _published(store, stage, digests, context.deep):
         return published
+    check_wish(stage.key)
     with store.writing(stage.address, digests) as work:
         # Whoever held the lock before may have published just this.
         if published := _published(store, stage, digests, context.deep):
             return published
-        with watch(stage, inputs) as observer:
+        check_wish(stage.key)
+        with computing(), watch(stage, inputs, checkpoint_folder(work).is_dir()) as watching:
+            observer = InterruptibleObserver(stage.key, watching)
             facts = _FUNCTIONS[stage.kind](Job(stage, work, folders, context, observer))
             return store.publish(
                 stage.address,

@@ -22,12 +22,14 @@ class Context:
         model_folder: Folder of the pretrained model.
         device: "auto", or a torch device such as "cpu" or "cuda:0".
         deep: Whether published files are hashed before they are taken as whole.
+        checkpoint_seconds: How often a training leaves a checkpoint, besides at each epoch's end.
     """
 
     workspace: Path
     model_folder: Path
     device: str = "auto"
     deep: bool = False
+    checkpoint_seconds: float = 300.0
 
     @property
     def data_raw(self) -> Path:

@@ -3,16 +3,23 @@
 import functools
 import json
 import shutil
+from pathlib import Path
 from typing import Any
 
 from transformers import BertForSequenceClassification
 
 from pkd_core.config import TrainingConfig
 from pkd_core.data.batches import TokenTable
+from pkd_core.engine.checkpoints import Checkpoints, check_room
+from pkd_core.engine.evaluation import count_parameters
 from pkd_core.engine.models import save_model
 from pkd_core.engine.training import Objective, Training, train
 from pkd_core.sources import TOKENIZER_FILES
 from pkd_core.stages.job import Job
+
+_WEIGHTS = "model.safetensors"
+# The weight itself and AdamW's two moments, in float32.
+_BYTES_A_WEIGHT = 12
 
 
 def train_and_save(
@@ -24,7 +31,8 @@ def train_and_save(
 ) -> dict[str, Any]:
     """Train, leaving in the work folder the best epoch's checkpoint, its tokenizer and `training.json`."""
     task = job.task
-
+    check_room(job.work, _BYTES_A_WEIGHT * count_parameters(model))
+    checkpoints = Checkpoints(job.work, job.context.checkpoint_seconds, companions=(_WEIGHTS,))
     result = train(
         Training(
             model,
@@ -35,7 +43,8 @@ def train_and_save(
             metrics=task.metrics,
             is_regression=task.is_regression,
             objective=objective,
-            save_best=functools.partial(save_model, folder=job.work),
+            save_best=functools.partial(_save_whole, folder=job.work),
+            checkpoints=checkpoints,
             observer=job.observer,
             device=job.context.torch_device,
         )
@@ -54,4 +63,15 @@ def train_and_save(
     }
     text = json.dumps(told, indent=2, sort_keys=True)
     (job.work / "training.json").write_text(text + "\n", encoding="utf-8")
+    checkpoints.discard()
     return {key: told[key] for key in ("best_epoch", "best_score", "metric", "num_steps", "precision")}
+
+
+def _save_whole(model: BertForSequenceClassification, folder: Path) -> None:
+    """Save a model beside its place first, so that the weights which are there are whole."""
+    beside = folder / "best.part"
+    shutil.rmtree(beside, ignore_errors=True)
+    save_model(model, beside)
+    for path in beside.iterdir():
+        path.replace(folder / path.name)
+    beside.rmdir()

@@ -1,4 +1,4 @@
-"""Ctrl-C ends `pkd run` at once, with all it started; after that, or after a crash, the next run goes on from there."""
+"""A signal ends `pkd run` with all it started; after that, or after a crash, the same command goes on from there."""
 
 import os
 import signal
@@ -10,9 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from mlflow.entities import Run
 from tiny import write_tiny_task
 
-from tasks.mlflow_store import ensure_store
+from tasks.mlflow_store import Store, ensure_store
 
 QUICK = ["teacher.num_epochs=1", "tokens.max_length=16", "evaluation.speed_repeats=1"]
 
@@ -74,21 +75,51 @@ def processes_of_group(group: int) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "send", [os.killpg, os.kill], ids=["to the terminal's group", "to the process alone"]
 )
-def test_ctrl_c_in_a_training_ends_all_and_the_next_run_goes_on(
-    send: Callable[[int, int], None], start: Start, tmp_path: Path
+def test_a_signal_in_a_training_ends_it_at_its_next_step_and_the_same_command_goes_on(
+    send: Callable[[int, int], None], number: int, start: Start, tmp_path: Path
 ) -> None:
-    process = start(5000)
+    process = start(300)
     wait_for_training(process, tmp_path)
-    send(process.pid, signal.SIGINT)
-    assert process.wait(timeout=20) == 128 + signal.SIGINT
+    time.sleep(1)
+    send(process.pid, number)
+    assert process.wait(timeout=30) == 128 + number
     assert processes_of_group(process.pid) == []
     said = (tmp_path / "run.txt").read_text(encoding="utf-8")
-    assert "pkd: stopped; " in said
+    assert "pkd: stopping at the next step" in said
+    assert "pkd: stopped; what is done stays done, and the same command goes on from there.\n" in said
     assert "Traceback" not in said
     assert "Warning" not in said
+    assert list(tmp_path.glob("artifacts/Tiny/.work/finetune-*/checkpoint/state.json"))
+    store = ensure_store(tmp_path)
+    assert student_runs(store)[0].info.status == "FAILED"
+
+    again = start(300)
+    assert again.wait(timeout=300) == 0
+    assert "going on from step" in (tmp_path / "run.txt").read_text(encoding="utf-8")
+    (run,) = student_runs(store)
+    assert run.info.status == "FINISHED"
+    steps = [metric.step for metric in store.client.get_metric_history(run.info.run_id, "train/total")]
+    assert steps == list(range(1, len(steps) + 1))
+    assert len(steps) % 300 == 0
+
+
+def student_runs(store: Store) -> list[Run]:
+    runs = store.client.search_runs([store.experiment_id])
+    return [run for run in runs if run.info.run_name == "tiny/finetune-2l-s42"]
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_at_once(start: Start, tmp_path: Path) -> None:
+    process = start(5000)
+    wait_for_training(process, tmp_path)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 128 + signal.SIGINT
+    assert processes_of_group(process.pid) == []
     assert_the_next_run_goes_on(start, tmp_path)
 
 

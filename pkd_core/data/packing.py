@@ -14,7 +14,7 @@ import torch
 
 from pkd_core.data.batches import Rows, TokenTable
 
-_ROWS_MULTIPLE = 64
+_LEAST_BITS = 6
 _LENGTH_MULTIPLE = 16
 _GROUP_SIZE = 8
 
@@ -110,7 +110,7 @@ def pack(table: TokenTable, rows: Rows) -> PackedBatch:
     lengths_B = lengths[rows]
     starts_B = np.cumsum(lengths_B) - lengths_B
     num_tokens = int(lengths_B.sum())
-    num_rows = _round_up(num_tokens + 1, _ROWS_MULTIPLE)
+    num_rows = _round_rows(num_tokens + 1)
     positions = np.arange(num_tokens) - np.repeat(starts_B, lengths_B)
     tokens = table.input_ids[np.repeat(table.offsets[rows], lengths_B) + positions]
     is_second = positions >= np.repeat(table.second_starts_R[rows], lengths_B)
@@ -162,6 +162,11 @@ def _filled(values: npt.NDArray[np.generic], num_rows: int) -> torch.Tensor:
     filled = np.zeros(num_rows, dtype=np.int64)
     filled[: len(values)] = values
     return torch.from_numpy(filled)
+
+
+def _round_rows(num_rows: int) -> int:
+    """Round up to a multiple of 64 or of a power of two of at most a sixteenth: few values, and little filler."""
+    return _round_up(num_rows, 1 << max(num_rows.bit_length() - 5, _LEAST_BITS))
 
 
 def _round_up(value: int, multiple: int) -> int:

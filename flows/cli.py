@@ -44,6 +44,9 @@ Deep = Annotated[bool, typer.Option("--deep", help="Hash every published file in
 Minutes = Annotated[
     float, typer.Option(min=0.0, help="A training's checkpoints, besides one at each epoch's end.")
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Stop before distilling a teacher that has learnt nothing.")
+]
 Here = Path()
 
 
@@ -67,12 +70,13 @@ def run(
     workspace: Workspace = Here,
     device: Device = "auto",
     deep: Deep = False,
+    strict: Strict = False,
     checkpoint_minutes: Minutes = 5.0,
 ) -> None:
     """Train and distil for the named tasks, computing only what is not done."""
     prepare_environment(workspace)
     request = Request.parse(words, methods, student_layers, seeds, model, workspace, device, deep)
-    _run(replace(request, checkpoint_minutes=checkpoint_minutes))
+    _run(replace(request, strict=strict, checkpoint_minutes=checkpoint_minutes))
 
 
 @app.command()

@@ -44,6 +44,7 @@ def pkd(
     workspace: str = ".",
     device: str = "auto",
     deep: bool = False,
+    strict: bool = False,
     checkpoint_minutes: float = 5.0,
 ) -> State[Any]:
     """Distil students for every task, running only the stages that are not done.
@@ -58,6 +59,7 @@ def pkd(
         workspace: Folder that holds data_raw, data_feat and artifacts.
         device: "auto", or a torch device such as "cuda:0".
         deep: Hash every published file before taking it as whole.
+        strict: Take a teacher that has learnt nothing for an error, instead of warning of it.
         checkpoint_minutes: How often a training leaves a checkpoint, besides at each epoch's end.
 
     Returns:
@@ -77,7 +79,7 @@ def pkd(
     except PkdError as error:
         return Failed(message=str(error))
     show_plan(plan)
-    context = Context(root, plan.model.folder, device, deep, 60.0 * checkpoint_minutes)
+    context = Context(root, plan.model.folder, device, deep, strict, 60.0 * checkpoint_minutes)
     with stopping_at_signals():
         state = _run_stages(run, plan, context)
     if stopped := received_signal():

@@ -18,6 +18,7 @@ class Request:
     workspace: Path
     device: str
     deep: bool
+    strict: bool = False
     checkpoint_minutes: float = 5.0
 
     @classmethod
@@ -59,5 +60,6 @@ class Request:
             "workspace": str(self.workspace.resolve()),
             "device": self.device,
             "deep": self.deep,
+            "strict": self.strict,
             "checkpoint_minutes": self.checkpoint_minutes,
         }

@@ -15,6 +15,8 @@ from tiny import write_tiny_model, write_tiny_task
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.direct import run_plan
+from pkd_core.errors import TrainingError
+from pkd_core.interruption import StoppedError, ask_to_stop, withdraw
 from pkd_core.observer import LogObserver, Observer
 from pkd_core.overrides import build_run_config
 from pkd_core.plan import Plan, make_plan
@@ -209,3 +211,57 @@ def test_a_teacher_with_other_bytes_makes_its_followers_stale_and_no_others(work
     assert ran == ["Tiny/evaluation-teacher", "Tiny/teacher-states"] + [
         f"Tiny/evaluation-{student}" for student in STUDENTS
     ] + ["reports/report"]
+
+
+class StopsAtStep(LogObserver):
+    """Asks the process to stop at the second step of everything that it observes."""
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        if unit == "steps" and done == 2:
+            ask_to_stop()
+
+
+def test_trainings_that_are_stopped_publish_the_same_files_when_they_go_on(
+    finished: Workspace, tmp_path: Path
+) -> None:
+    workspace = Workspace(tmp_path)
+    shutil.copytree(finished.root / "model", tmp_path / "model", dirs_exist_ok=True)
+
+    @contextmanager
+    def stopping(stage: Stage, _inputs: Mapping[str, StageRecord], resumes: bool) -> Iterator[Observer]:
+        yield LogObserver(stage.key) if resumes else StopsAtStep(stage.key)
+
+    plan = workspace.plan()
+    context = Context(workspace.root, plan.model.folder, "cpu")
+    stopped = []
+    while len(stopped) < 10:
+        try:
+            run_plan(plan, context, stopping)
+            break
+        except StoppedError as error:
+            stopped.append(str(error).split()[0])
+            withdraw()
+    assert stopped == ["Tiny/teacher", *(f"Tiny/{student}" for student in STUDENTS)]
+    for key in ("Tiny/teacher", *(f"Tiny/{student}" for student in STUDENTS)):
+        ours, theirs = (read_manifest(place.folder(key)) for place in (workspace, finished))
+        assert ours.files == theirs.files, key
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_teacher_that_has_learnt_nothing_is_told_of_before_it_is_distilled(
+    tmp_path: Path, strict: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace = Workspace(tmp_path)
+    settings = SETTINGS | {"teacher.learning_rate": 1e-12}
+    run = build_run_config(tasks=["Tiny"], seeds=[1], model=str(tmp_path / "model"), settings=settings)
+    plan = make_plan(run, workspace.root, False)
+    context = Context(workspace.root, plan.model.folder, "cpu", strict=strict)
+    sentence = (
+        "Tiny/teacher-states needs a teacher that is better than always giving the most frequent answer"
+    )
+    if strict:
+        with pytest.raises(TrainingError, match=sentence):
+            run_plan(plan, context)
+    else:
+        run_plan(plan, context)
+        assert sentence in caplog.text

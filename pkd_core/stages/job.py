@@ -22,6 +22,7 @@ class Context:
         model_folder: Folder of the pretrained model.
         device: "auto", or a torch device such as "cpu" or "cuda:0".
         deep: Whether published files are hashed before they are taken as whole.
+        strict: Whether a teacher that has learnt nothing is an error instead of a warning.
         checkpoint_seconds: How often a training leaves a checkpoint, besides at each epoch's end.
     """
 
@@ -29,6 +30,7 @@ class Context:
     model_folder: Path
     device: str = "auto"
     deep: bool = False
+    strict: bool = False
     checkpoint_seconds: float = 300.0
 
     @property

@@ -6,7 +6,7 @@ BENCH_STAMP := .venv/.bench-installed
 CODE := pkd_core tasks flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all check bench bench-gpu lock clean
+.PHONY: help setup demo test test-all faults check bench bench-gpu lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test: $(STAMP) ## Run the tests that take seconds each
 
 test-all: $(STAMP) ## Run all tests, the slow ones too
 	$(BIN)/python -m pytest -m ''
+
+faults: $(STAMP) ## Kill and damage real runs by the dozen, and count what is lost (half an hour)
+	PYTHONPATH=tests $(BIN)/python -m faults
 
 check: $(STAMP) ## Run linter, formatter (as a check), type checker and tests
 	$(BIN)/ruff check .

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from pkd_core.errors import PkdError, StoreError
 from pkd_core.observer import Observer
 from tasks.mlflow_store import Store, ensure_store, store_faults
+from tasks.unfinished import fail_abandoned, last_steps, mark_failed, reopen, unfinished_runs
 
 if TYPE_CHECKING:
-    from mlflow.entities import Metric, Run
+    from mlflow.entities import Metric
 
 logger = logging.getLogger(__name__)
 
@@ -121,18 +122,18 @@ def tracked_run(
     store = ensure_store(workspace)
     home = f"{socket.gethostname()}:{workspace.resolve()}"
     with store_faults(name):
-        unfinished = _unfinished_runs(store, tags.get("fingerprint", ""), home)
+        unfinished = unfinished_runs(store, tags.get("fingerprint", ""), home)
         resumed = unfinished.pop(0) if resumes and unfinished else None
-        _fail_abandoned(store, unfinished)
+        fail_abandoned(store, unfinished)
         run_id = (
-            _reopen(store, resumed)
+            reopen(store, resumed)
             if resumed
             else store.client.create_run(
                 store.experiment_id, run_name=name, tags={**_tags(tags), "workspace": home}
             ).info.run_id
         )
     with store_faults(name):
-        run = TrackedRun(store, run_id, progress_to, _last_steps(store, resumed))
+        run = TrackedRun(store, run_id, progress_to, last_steps(store, resumed))
     try:
         with store_faults(name):
             if resumed is None:
@@ -255,47 +256,9 @@ def _log_datasets(store: Store, run_id: str, datasets: Mapping[str, str]) -> Non
         store.client.log_inputs(run_id, datasets=inputs)
 
 
-def _unfinished_runs(store: Store, fingerprint: str, home: str) -> "list[Run]":
-    """Return a stage's runs in this workspace that have not finished, the newest first."""
-    runs = store.client.search_runs(
-        [store.experiment_id],
-        f"tags.fingerprint = '{fingerprint}' and attributes.status != 'FINISHED'",
-        order_by=["attributes.start_time DESC"],
-    )
-    return [run for run in runs if run.data.tags.get("workspace") == home]
-
-
-def _fail_abandoned(store: Store, runs: "list[Run]") -> None:
-    for run in runs:
-        if run.info.status == "RUNNING":
-            _mark_failed(store, run.info.run_id, "The process ended without a word; a later run took over.")
-
-
-def _reopen(store: Store, run: "Run") -> str:
-    run_id: str = run.info.run_id
-    store.client.update_run(run_id, status="RUNNING")
-    if "error" in run.data.tags:
-        store.client.delete_tag(run_id, "error")
-    return run_id
-
-
-def _last_steps(store: Store, run: "Run | None") -> dict[str, int]:
-    """Return the last step of each metric that a run has."""
-    if run is None:
-        return {}
-    histories = {name: store.client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
-    return {name: max(metric.step for metric in history) for name, history in histories.items()}
-
-
-def _mark_failed(store: Store, run_id: str, sentence: str) -> None:
-    with store_faults(run_id):
-        store.client.set_tag(run_id, "error", sentence[:_TAG_LENGTH])
-        store.client.set_terminated(run_id, "FAILED")
-
-
 def _end_failed(store: Store, run: TrackedRun, error: BaseException) -> None:
     sentence = str(error) if isinstance(error, PkdError) else f"{type(error).__name__}: {error}".rstrip(": ")
-    for tell in (run.send, partial(_mark_failed, store, run.run_id, sentence)):
+    for tell in (run.send, partial(mark_failed, store, run.run_id, sentence)):
         # The error on its way up is the one to see; that of a store which is away as well comes second.
         try:
             tell()

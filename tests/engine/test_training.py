@@ -2,60 +2,18 @@
 
 import copy
 import itertools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from tiny_bert import Recorder, make_table, tiny_classifier
-from transformers import BertForSequenceClassification
+from trainings import CPU, SETTINGS, objective, run
 
 from pkd_core.config import TrainingConfig
 from pkd_core.data.batches import TokenTable
-from pkd_core.engine.checkpoints import Checkpoints
 from pkd_core.engine.evaluation import predict
-from pkd_core.engine.extraction import extract
-from pkd_core.engine.objective import Objective
-from pkd_core.engine.teacher_states import TeacherStates
-from pkd_core.engine.training import Training, TrainingResult, train
 from pkd_core.errors import ModelError, StoreError, TrainingError
-from pkd_core.interruption import StoppedError
-
-CPU = torch.device("cpu")
-SETTINGS = TrainingConfig(learning_rate=2e-3, num_epochs=2, batch_size=16, precision="float32")
-
-
-def run(
-    model: BertForSequenceClassification,
-    table: TokenTable,
-    settings: TrainingConfig = SETTINGS,
-    *,
-    dev: TokenTable | None = None,
-    seed: int = 1,
-    objective: Objective | None = None,
-    observer: Recorder | None = None,
-    save_best: Callable[[BertForSequenceClassification], None] = lambda _: None,
-    checkpoints: Checkpoints | None = None,
-    score: bool = False,
-) -> TrainingResult:
-    return train(
-        Training(
-            model,
-            table,
-            table if dev is None else dev,
-            settings,
-            seed=seed,
-            metrics=("pearson", "spearman") if score else ("accuracy", "f1"),
-            is_regression=score,
-            objective=objective,
-            save_best=save_best,
-            checkpoints=checkpoints,
-            observer=observer or Recorder(),
-            device=CPU,
-        )
-    )
 
 
 def weights_after(
@@ -64,22 +22,6 @@ def weights_after(
     model = tiny_classifier(num_layers=2, dropout=dropout)
     run(model, table, settings, seed=seed)
     return torch.cat([weight.detach().flatten() for weight in model.parameters()])
-
-
-def objective(folder: Path, table: TokenTable, num_outputs: int = 2, **changes: Any) -> Objective:
-    teacher = tiny_classifier(seed=5, num_outputs=num_outputs)
-    extract(teacher, table, folder, "float16", Recorder(), device=CPU)
-    values: dict[str, Any] = {
-        "alpha": 0.5,
-        "temperature": 5.0,
-        "beta": 100.0,
-        "normalize": True,
-        "distillation_reduction": "element_mean",
-        "patience_reduction": "element_mean",
-        "layer_map": ((1, 2),),
-        "teacher_states": TeacherStates.open(folder),
-    }
-    return Objective(**values | changes)
 
 
 def test_training_overfits_a_small_set() -> None:
@@ -296,67 +238,3 @@ def test_states_of_other_examples_are_refused(tmp_path: Path) -> None:
     goal = objective(tmp_path, make_table(8))
     with pytest.raises(StoreError, match="found none"):
         run(tiny_classifier(2), make_table(8, first_id=100), objective=goal)
-
-
-class Stop(Recorder):
-    """Asks to stop after a step, or breaks off there as if the process were killed."""
-
-    def __init__(self, step: int, error: type[BaseException]) -> None:
-        super().__init__()
-        self._step = step
-        self._error = error
-
-    def progress(self, done: int, total: int, unit: str) -> None:
-        super().progress(done, total, unit)
-        if done == self._step:
-            raise self._error("stopped here")
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it."""
-
-
-def resumed_training(
-    folder: Path, table: TokenTable, goal: Objective | None, stops: list[tuple[int, type[BaseException]]]
-) -> tuple[TrainingResult, dict[str, torch.Tensor], dict[int, float]]:
-    """Train with interruptions, each attempt from a fresh model; return result, weights and the losses told."""
-    losses: dict[int, float] = {}
-    settings = SETTINGS.model_copy(update={"num_epochs": 3})
-    for step, error in [*stops, (0, Killed)]:
-        model, observer = tiny_classifier(num_layers=2), Stop(step, error)
-        checkpoints = Checkpoints(folder, 0.0 if error is Killed else 1e9)
-        try:
-            result = run(model, table, settings, objective=goal, observer=observer, checkpoints=checkpoints)
-        except error:
-            losses |= observer.series("train/total")
-        else:
-            losses |= observer.series("train/total")
-            return result, model.state_dict(), losses
-    raise AssertionError("the last attempt is not interrupted")
-
-
-@pytest.mark.parametrize("distils", [False, True])
-@pytest.mark.parametrize("error", [StoppedError, Killed])
-def test_an_interrupted_training_ends_with_the_same_bits(
-    tmp_path: Path, distils: bool, error: type[BaseException]
-) -> None:
-    table = make_table(70)
-    goal = objective(tmp_path / "states", table) if distils else None
-    whole = resumed_training(tmp_path / "whole", table, goal, [])
-    # In the first epoch, at the end of the second (5 steps each), and right after going on.
-    stopped = resumed_training(tmp_path / "stopped", table, goal, [(3, error), (10, error), (11, error)])
-    assert stopped[0] == whole[0]
-    assert stopped[2] == whole[2]
-    for name, value in whole[1].items():
-        assert torch.equal(stopped[1][name], value), name
-
-
-def test_going_on_tells_no_step_again_and_settles_before_each_checkpoint(tmp_path: Path) -> None:
-    table = make_table(70)
-    first, second = Stop(7, StoppedError), Recorder()
-    with pytest.raises(StoppedError):
-        run(tiny_classifier(2), table, observer=first, checkpoints=Checkpoints(tmp_path, 1e9))
-    assert list(first.series("train/total")) == list(range(1, 8))
-    assert first.num_settled == 2
-    run(tiny_classifier(2), table, observer=second, checkpoints=Checkpoints(tmp_path, 1e9))
-    assert list(second.series("train/total")) == list(range(8, 11))

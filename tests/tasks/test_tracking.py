@@ -2,59 +2,24 @@
 
 import json
 import math
-import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.entities import Run
+from runs import history, metrics_unavailable, run_of, settings
 
 from pkd_core.errors import DataError, StoreError
-from pkd_core.interruption import StoppedError
 from tasks import tracking
 from tasks.mlflow_store import Store
 from tasks.tracking import find_run, log_report, log_values, tracked_run
 
 
-def _settings(fingerprint: str, **more: Any) -> dict[str, Any]:
-    tags = {"task": "RTE", "method": "pkd-skip", "layers": "3", "seed": "42", "fingerprint": fingerprint}
-    return {"name": "rte/pkd-skip-3l", "tags": tags, "params": {}, "datasets": {}} | more
-
-
-def _history(store: Store, run_id: str, key: str) -> list[tuple[int, float]]:
-    return [(metric.step, metric.value) for metric in store.client.get_metric_history(run_id, key)]
-
-
-def _run_of(store: Store, fingerprint: str) -> Run:
-    (run,) = store.client.search_runs([store.experiment_id], f"tags.fingerprint = '{fingerprint}'")
-    return run
-
-
-@contextmanager
-def _metrics_unavailable(workspace: Path) -> Iterator[None]:
-    """Make the store refuse metrics for a while, as a database under repair does."""
-
-    def rename(old: str, new: str) -> None:
-        with closing(sqlite3.connect(workspace / "artifacts" / "mlflow.db")) as connection:
-            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
-
-    rename("metrics", "metrics_away")
-    try:
-        yield
-    finally:
-        rename("metrics_away", "metrics")
-
-
 def test_a_run_keeps_all_that_was_told_and_ends_finished(workspace: Path, store: Store) -> None:
     params = {"student.learning_rate": 5e-5, "distill.normalize": True, "tokens.max_length": 128}
-    with tracked_run(
-        workspace, **_settings("f-all", params=params, datasets={"RTE/tokens": "a" * 32})
-    ) as run:
+    with tracked_run(workspace, **settings("f-all", params=params, datasets={"RTE/tokens": "a" * 32})) as run:
         for step in range(1, 46):
             run.metrics(step, {"train/total": 1 / step, "train/patience": math.nan})
         run.metrics(45, {"dev/accuracy": 0.5, "score": 0.5})
@@ -70,29 +35,29 @@ def test_a_run_keeps_all_that_was_told_and_ends_finished(workspace: Path, store:
     }
     (dataset,) = found.inputs.dataset_inputs
     assert (dataset.dataset.name, dataset.dataset.digest) == ("RTE/tokens", "a" * 32)
-    assert _history(store, run.run_id, "train/total") == [(step, 1 / step) for step in range(1, 46)]
-    assert len(_history(store, run.run_id, "train/patience")) == 45
+    assert history(store, run.run_id, "train/total") == [(step, 1 / step) for step in range(1, 46)]
+    assert len(history(store, run.run_id, "train/patience")) == 45
     assert found.data.metrics["score"] == 0.5
     assert find_run(workspace, "f-all") == run.run_id
 
 
 def test_metrics_are_sent_every_twenty_steps(workspace: Path, store: Store) -> None:
-    with tracked_run(workspace, **_settings("f-twenty")) as run:
+    with tracked_run(workspace, **settings("f-twenty")) as run:
         for step in range(1, 20):
             run.metrics(step, {"train/total": 1.0})
-        assert _history(store, run.run_id, "train/total") == []
+        assert history(store, run.run_id, "train/total") == []
 
         run.metrics(20, {"train/total": 1.0})
-        assert len(_history(store, run.run_id, "train/total")) == 20
+        assert len(history(store, run.run_id, "train/total")) == 20
 
 
 def test_slow_steps_are_sent_when_seconds_have_passed(
     workspace: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking, "_SECONDS_PER_BATCH", 0.0)
-    with tracked_run(workspace, **_settings("f-slow")) as run:
+    with tracked_run(workspace, **settings("f-slow")) as run:
         run.metrics(1, {"train/total": 1.0})
-        assert _history(store, run.run_id, "train/total") == [(1, 1.0)]
+        assert history(store, run.run_id, "train/total") == [(1, 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -111,18 +76,18 @@ def test_slow_steps_are_sent_when_seconds_have_passed(
 def test_an_error_fails_the_run_and_is_told_with_the_metrics_until_then(
     workspace: Path, store: Store, fingerprint: str, error: BaseException, sentence: str
 ) -> None:
-    with pytest.raises(type(error)), tracked_run(workspace, **_settings(fingerprint)) as run:
+    with pytest.raises(type(error)), tracked_run(workspace, **settings(fingerprint)) as run:
         run.metrics(1, {"train/total": 2.0})
         raise error
 
     found = store.client.get_run(run.run_id)
     assert found.info.status == "FAILED"
     assert found.data.tags["error"] == sentence
-    assert _history(store, run.run_id, "train/total") == [(1, 2.0)]
+    assert history(store, run.run_id, "train/total") == [(1, 2.0)]
     assert find_run(workspace, fingerprint) is None
 
 
-def test_the_run_of_a_killed_process_is_failed_by_the_next_of_its_fingerprint(
+def test_therun_of_a_killed_process_is_failed_by_the_next_of_its_fingerprint(
     workspace: Path, store: Store
 ) -> None:
     code = (
@@ -137,10 +102,10 @@ def test_the_run_of_a_killed_process_is_failed_by_the_next_of_its_fingerprint(
     elsewhere = store.client.create_run(
         store.experiment_id, tags={"fingerprint": "f-killed", "workspace": "another-host:/data"}
     )
-    left = _run_of(store, "f-other")
+    left = run_of(store, "f-other")
     assert left.info.status == "RUNNING"
 
-    with tracked_run(workspace, **_settings("f-killed")) as run:
+    with tracked_run(workspace, **settings("f-killed")) as run:
         pass
 
     found = store.client.search_runs([store.experiment_id], "tags.fingerprint = 'f-killed'")
@@ -148,61 +113,15 @@ def test_the_run_of_a_killed_process_is_failed_by_the_next_of_its_fingerprint(
     assert statuses.pop(run.run_id) == "FINISHED"
     assert statuses.pop(elsewhere.info.run_id) == "RUNNING"
     assert list(statuses.values()) == ["FAILED"]
-    assert _run_of(store, "f-other").info.status == "RUNNING"
-
-
-def test_a_training_that_goes_on_goes_on_with_its_run_and_tells_no_step_twice(
-    workspace: Path, store: Store
-) -> None:
-    params = {"student.learning_rate": 5e-5}
-    with (
-        pytest.raises(StoppedError),
-        tracked_run(workspace, **_settings("f-resumed", params=params, datasets={"RTE/tokens": "a"})) as run,
-    ):
-        for step in range(1, 8):
-            run.metrics(step, {"train/total": 1 / step})
-        run.metrics(7, {"score": 0.5})
-        raise StoppedError("stopped here")
-    assert store.client.get_run(run.run_id).data.tags["error"] == "stopped here"
-
-    # The checkpoint was of step 5: the steps after it are made again.
-    with tracked_run(workspace, **_settings("f-resumed", params=params), resumes=True) as again:
-        assert store.client.get_run(run.run_id).info.status == "RUNNING"
-        for step in range(6, 11):
-            again.metrics(step, {"train/total": 1 / step})
-        again.metrics(7, {"score": 0.5})
-        again.metrics(10, {"score": 0.75})
-
-    found = _run_of(store, "f-resumed")
-    assert again.run_id == run.run_id == found.info.run_id
-    assert found.info.status == "FINISHED"
-    assert "error" not in found.data.tags
-    assert _history(store, run.run_id, "train/total") == [(step, 1 / step) for step in range(1, 11)]
-    assert _history(store, run.run_id, "score") == [(7, 0.5), (10, 0.75)]
-
-
-def test_going_on_without_a_run_to_go_on_with_begins_one(workspace: Path, store: Store) -> None:
-    with tracked_run(workspace, **_settings("f-no-run"), resumes=True) as run:
-        run.metrics(5, {"train/total": 1.0})
-    assert _history(store, run.run_id, "train/total") == [(5, 1.0)]
-
-
-def test_settling_sends_what_waits_and_outlives_a_store_that_is_away(workspace: Path, store: Store) -> None:
-    with tracked_run(workspace, **_settings("f-settled")) as run:
-        run.metrics(1, {"train/total": 1.0})
-        with _metrics_unavailable(workspace):
-            run.settle()
-        assert _history(store, run.run_id, "train/total") == []
-        run.settle()
-        assert _history(store, run.run_id, "train/total") == [(1, 1.0)]
+    assert run_of(store, "f-other").info.status == "RUNNING"
 
 
 def test_values_longer_than_mlflow_takes_are_cut(workspace: Path, store: Store) -> None:
     params = {f"key.{number}": "v" for number in range(150)} | {"presets": "x" * 100_000}
-    settings = _settings("f-cut", params=params)
-    settings["tags"]["layers"] = "y" * 100_000
+    wide = settings("f-cut", params=params)
+    wide["tags"]["layers"] = "y" * 100_000
 
-    with tracked_run(workspace, **settings) as run:
+    with tracked_run(workspace, **wide) as run:
         pass
 
     found = store.client.get_run(run.run_id)
@@ -213,7 +132,7 @@ def test_values_longer_than_mlflow_takes_are_cut(workspace: Path, store: Store) 
 
 def test_runs_in_several_threads_do_not_mix(workspace: Path, store: Store) -> None:
     def train(number: int) -> None:
-        with tracked_run(workspace, **_settings(f"f-thread-{number}")) as run:
+        with tracked_run(workspace, **settings(f"f-thread-{number}")) as run:
             for step in range(1, 41):
                 run.metrics(step, {"train/total": number})
 
@@ -224,29 +143,29 @@ def test_runs_in_several_threads_do_not_mix(workspace: Path, store: Store) -> No
         thread.join()
 
     for number in range(4):
-        run = _run_of(store, f"f-thread-{number}")
+        run = run_of(store, f"f-thread-{number}")
         assert run.info.status == "FINISHED"
-        assert _history(store, run.info.run_id, "train/total") == [(step, number) for step in range(1, 41)]
+        assert history(store, run.info.run_id, "train/total") == [(step, number) for step in range(1, 41)]
 
 
 def test_a_training_outlives_a_store_that_is_away_for_a_while(
     workspace: Path, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with tracked_run(workspace, **_settings("f-away")) as run:
-        with _metrics_unavailable(workspace):
+    with tracked_run(workspace, **settings("f-away")) as run:
+        with metrics_unavailable(workspace):
             for step in range(1, 31):
                 run.metrics(step, {"train/total": 1.0})
         run.metrics(31, {"train/total": 1.0})
 
     assert "its store answers" in caplog.text
-    assert [step for step, _ in _history(store, run.run_id, "train/total")] == list(range(1, 32))
+    assert [step for step, _ in history(store, run.run_id, "train/total")] == list(range(1, 32))
 
 
 def test_metrics_that_never_arrive_fail_the_run_and_are_told(workspace: Path, store: Store) -> None:
     with (
-        _metrics_unavailable(workspace),
+        metrics_unavailable(workspace),
         pytest.raises(StoreError, match="check the store and run again"),
-        tracked_run(workspace, **_settings("f-never")) as run,
+        tracked_run(workspace, **settings("f-never")) as run,
     ):
         run.metrics(1, {"train/total": 1.0})
 
@@ -255,9 +174,9 @@ def test_metrics_that_never_arrive_fail_the_run_and_are_told(workspace: Path, st
 
 def test_the_error_of_a_training_is_not_hidden_by_an_absent_store(workspace: Path, store: Store) -> None:
     with (
-        _metrics_unavailable(workspace),
+        metrics_unavailable(workspace),
         pytest.raises(DataError, match="a bad line"),
-        tracked_run(workspace, **_settings("f-both")) as run,
+        tracked_run(workspace, **settings("f-both")) as run,
     ):
         run.metrics(1, {"train/total": 1.0})
         raise DataError("a bad line")
@@ -274,7 +193,7 @@ def test_progress_is_passed_on(workspace: Path, store: Store) -> None:
             self.heard = (done, total, unit)
 
     listener = Listener()
-    with tracked_run(workspace, **_settings("f-progress"), progress_to=listener) as run:
+    with tracked_run(workspace, **settings("f-progress"), progress_to=listener) as run:
         run.metrics(1, {"train/total": 1.0})
         run.progress(64, 2490, "examples")
 
@@ -282,7 +201,7 @@ def test_progress_is_passed_on(workspace: Path, store: Store) -> None:
 
 
 def test_a_value_settled_later_is_what_tables_show_and_is_written_once(workspace: Path, store: Store) -> None:
-    with tracked_run(workspace, **_settings("f-best")) as run:
+    with tracked_run(workspace, **settings("f-best")) as run:
         for step, score in ((78, 0.61), (156, 0.67), (234, 0.64)):
             run.metrics(step, {"score": score})
 
@@ -291,8 +210,8 @@ def test_a_value_settled_later_is_what_tables_show_and_is_written_once(workspace
 
     metrics = store.client.get_run(run.run_id).data.metrics
     assert metrics == {"score": 0.67, "parameters": 45_700_000}
-    assert _history(store, run.run_id, "score") == [(78, 0.61), (156, 0.67), (234, 0.64), (234, 0.67)]
-    assert len(_history(store, run.run_id, "parameters")) == 1
+    assert history(store, run.run_id, "score") == [(78, 0.61), (156, 0.67), (234, 0.64), (234, 0.67)]
+    assert len(history(store, run.run_id, "parameters")) == 1
 
 
 def test_a_report_becomes_one_run_with_its_files_table_and_scores(

@@ -1,0 +1,55 @@
+"""SIGKILL at random moments, the same command again until it is done, and everything compared."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from faults.workspaces import finish, kill, make_workspace, result, start
+
+
+@dataclass
+class Tally:
+    """How many faults were done, and how many results were not as without them."""
+
+    name: str
+    injected: int = 0
+    lost: int = 0
+    details: str = ""
+
+
+def kill_at_random(root: Path, count: int, seed: int, say: Callable[[str], None] = lambda _: None) -> Tally:
+    """Kill a run `count` times, each time beginning again, and compare with a run that nobody disturbed.
+
+    Args:
+        root: An empty folder.
+        count: Kills in all; whenever the run gets done between them, another workspace is begun.
+        seed: Of the moments.
+        say: Is told of progress.
+    """
+    model = root / "model"
+    begin = time.monotonic()
+    undisturbed = make_workspace(root / "undisturbed", model)
+    finish(undisturbed, model)
+    seconds = time.monotonic() - begin
+    expected = result(undisturbed)
+    dice, tally = random.Random(seed), Tally("SIGKILL at a random moment")
+    number = 0
+    while tally.injected < count:
+        number += 1
+        workspace = make_workspace(root / f"killed-{number}", model)
+        while tally.injected < count:
+            process = start(workspace, model)
+            # Most of the first seconds go into imports and the server: some kills belong there, most of them later.
+            time.sleep(dice.triangular(0.0, seconds, 0.75 * seconds))
+            if not kill(process):
+                break
+            tally.injected += 1
+            say(f"kill {tally.injected} of {count}")
+        finish(workspace, model)
+        different = expected.differences(result(workspace))
+        if different:
+            tally.lost += 1
+            tally.details += f" {workspace.name}: {', '.join(different[:3])}"
+    return tally

@@ -1,0 +1,38 @@
+"""A few of the faults that `make faults` does by the dozen."""
+
+from pathlib import Path
+
+import pytest
+
+from faults.damage import damage_everything
+from faults.kills import kill_at_random
+from faults.together import run_together
+
+
+def test_a_killed_run_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    tally = kill_at_random(tmp_path, 1, seed=3)
+    assert (tally.injected, tally.lost) == (1, 0), tally.details
+
+
+@pytest.mark.slow
+def test_runs_that_are_killed_again_and_again_end_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    tally = kill_at_random(tmp_path, 8, seed=7)
+    assert (tally.injected, tally.lost) == (8, 0), tally.details
+
+
+def test_damage_to_a_published_file_is_found_and_mended(tmp_path: Path) -> None:
+    tally = damage_everything(tmp_path, every=25)
+    assert tally.injected > 4
+    assert tally.lost == 0, tally.details
+
+
+@pytest.mark.slow
+def test_damage_to_any_published_file_is_found_and_mended(tmp_path: Path) -> None:
+    tally = damage_everything(tmp_path, every=1)
+    assert tally.lost == 0, tally.details
+
+
+@pytest.mark.slow
+def test_three_runs_at_once_compute_each_stage_once_though_one_is_killed(tmp_path: Path) -> None:
+    tally = run_together(tmp_path, 3)
+    assert (tally.injected, tally.lost) == (1, 0), tally.details

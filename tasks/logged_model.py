@@ -8,24 +8,21 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from pkd_core.data.task import Task
+from pkd_core.engine.quiet import quiet_transformers
 from pkd_core.errors import ModelError
 from tasks.mlflow_store import Store, ensure_store, store_faults
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.models import ModelSignature
-
-# Its functions carry no types.
-_transformers_logging: Any = transformers_logging
 
 NEWEST = "newest"
 _SERVED_CODE = Path(__file__).with_name("served_model.py")
@@ -193,12 +190,6 @@ def _register(store: Store, run: "Run", model: "LoggedModel") -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep MLflow's advice and the progress bars of loading weights off the terminal."""
-    shows_bars = _transformers_logging.is_progress_bar_enabled()
-    _transformers_logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        if shows_bars:
-            _transformers_logging.enable_progress_bar()
+    with quiet_transformers(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,9 +1,8 @@
 """BERT classifiers from local folders, and into them."""
 
-import contextlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,12 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
-from transformers.utils import logging as transformers_logging
 
 from pkd_core.data.task import Task
+from pkd_core.engine.quiet import quiet_transformers
 from pkd_core.errors import ModelError
 
 logger = logging.getLogger(__name__)
-
-# Its functions carry no types.
-_transformers_logging: Any = transformers_logging
 
 _WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
 # Everything else of a checkpoint must be there; a bare body has no classifier, and some have no pooler.
@@ -122,7 +118,7 @@ def load_finetuned(folder: Path) -> BertForSequenceClassification:
 
 def save_model(model: BertForSequenceClassification, folder: Path) -> None:
     """Write a model's configuration and weights, as transformers does but without its progress bar."""
-    with _quiet_transformers():
+    with quiet_transformers():
         model.save_pretrained(folder)
 
 
@@ -136,7 +132,7 @@ def _load(folder: Path, config: BertConfig) -> tuple[BertForSequenceClassificati
     """Load what the folder has, in float32 and evaluation mode; also name the weights that it lacks."""
     check_weights(folder)
     try:
-        with _quiet_transformers():
+        with quiet_transformers():
             loaded: Any = BertForSequenceClassification.from_pretrained(
                 folder,
                 config=config,
@@ -167,18 +163,3 @@ def _reset(linear: nn.Linear, std: float, generator: torch.Generator) -> None:
     with torch.no_grad():
         linear.weight.normal_(0.0, std, generator=generator)
         linear.bias.zero_()
-
-
-@contextlib.contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """Keep transformers' progress bars, and its report of absent weights, off the terminal."""
-    verbosity = _transformers_logging.get_verbosity()
-    progress_bar = _transformers_logging.is_progress_bar_enabled()
-    _transformers_logging.set_verbosity_error()
-    _transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        _transformers_logging.set_verbosity(verbosity)
-        if progress_bar:
-            _transformers_logging.enable_progress_bar()

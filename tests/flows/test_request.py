@@ -65,6 +65,13 @@ def test_the_parameters_survive_json_and_build_the_same_run(
         "RTE", "distill.alpha=0.2", "distill.normalize=no", student_layers="3", seeds="1,2", device="cpu"
     )
     parameters = json.loads(json.dumps(request.parameters()))
-    work = {key: parameters.pop(key) for key in ("workspace", "device", "deep")}
+    keys = ("workspace", "device", "deep", "strict", "checkpoint_minutes")
+    work = {key: parameters.pop(key) for key in keys}
     assert build_run_config(**parameters) == request.run
-    assert work == {"workspace": str(tmp_path / "here"), "device": "cpu", "deep": False}
+    assert work == {
+        "workspace": str(tmp_path / "here"),
+        "device": "cpu",
+        "deep": False,
+        "strict": False,
+        "checkpoint_minutes": 5.0,
+    }

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import BertForSequenceClassification
 
 from pkd_core.data.batches import TokenTable
+from pkd_core.data.padding import pad
 from pkd_core.engine.objective import Objective
 from pkd_core.method.losses import combine, cross_entropy_loss, distillation_loss, patience_loss
 
@@ -33,7 +34,7 @@ def authors_seconds(
     states = objective.teacher_states.gather(torch.from_numpy(table.example_ids_R), layers)
 
     def step(rows: np.ndarray[Any, Any]) -> None:
-        inputs = _padded(table, rows, 128)
+        inputs = pad(table, rows.tolist(), 128)
         output = model(**inputs, output_hidden_states=True)
         states_BND = torch.stack([hidden[:, 0] for hidden in output.hidden_states], dim=1)
         assert table.labels_R is not None, "made with labels"
@@ -93,7 +94,7 @@ def textbrewer_seconds(
 
     def step(rows: np.ndarray[Any, Any]) -> None:
         assert table.labels_R is not None, "made with labels"
-        batch = _padded(table, rows, int(table.lengths[rows].max()))
+        batch = pad(table, rows.tolist())
         batch["labels"] = torch.from_numpy(table.labels_R[rows])
         loss, _ = distiller.train_on_batch(batch, {"output_hidden_states": True})
         torch.autograd.backward(loss)
@@ -114,14 +115,3 @@ def _median_step(step: Callable[[np.ndarray[Any, Any]], None], table: TokenTable
         step(rows)
         seconds.append(time.perf_counter() - begin)
     return statistics.median(seconds[_WARM_STEPS:])
-
-
-def _padded(table: TokenTable, rows: np.ndarray[Any, Any], length: int) -> dict[str, Tensor]:
-    inputs = np.zeros((3, len(rows), length), dtype=np.int64)
-    for place, row in enumerate(rows):
-        tokens = table.input_ids[table.offsets[row] : table.offsets[row + 1]]
-        inputs[0, place, : len(tokens)] = tokens
-        inputs[1, place, table.second_starts_R[row] : len(tokens)] = 1
-        inputs[2, place, : len(tokens)] = 1
-    names = ("input_ids", "token_type_ids", "attention_mask")
-    return {name: torch.from_numpy(values) for name, values in zip(names, inputs, strict=True)}

@@ -30,7 +30,7 @@ class TokensConfig(Section):
 class TrainingConfig(Section):
     """The training loop, for teacher and student alike; defaults are the paper's protocol (see docs/method.md).
 
-    `precision` "auto" is bfloat16 autocast where the device computes it natively, else float32.
+    `precision` "auto" is bfloat16 where the device computes it natively, else float32.
     `warmup_fraction` is of all optimizer steps; the rate then decays linearly to 0.
     `weight_decay` spares biases and LayerNorm; `max_grad_norm` clips the global L2 norm.
     `accumulation_steps` splits each batch into that many micro-batches, with the same result.

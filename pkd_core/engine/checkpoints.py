@@ -69,7 +69,7 @@ class Checkpoints:
             save_file(tensors, beside / _TENSORS)
             for name in self._companions:
                 if (self._work / name).is_file():
-                    os.link(self._work / name, beside / name)
+                    _link(self._work / name, beside / name)
             described = {"format": _FORMAT, "sha256": _digest(beside / _TENSORS), "state": checkpoint.state}
             (beside / _STATE).write_text(json.dumps(described), encoding="utf-8")
             for name in (_TENSORS, _STATE):
@@ -108,7 +108,7 @@ class Checkpoints:
     def _put_back(kept: Path, place: Path) -> None:
         place.unlink(missing_ok=True)
         if kept.is_file():
-            os.link(kept, place)
+            _link(kept, place)
 
 
 def checkpoint_folder(work: Path) -> Path:
@@ -145,6 +145,14 @@ def _read(folder: Path) -> Checkpoint | None:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         logger.warning("%s: this training checkpoint cannot be used (%s); going on without it", folder, error)
         return None
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name, or a copy where the file system knows no second names."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _digest(path: Path) -> str:

@@ -4,11 +4,11 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from transformers import BertForSequenceClassification
 
 from pkd_core.data.batches import TokenTable
+from pkd_core.data.padding import pad
 
 _BATCH_SIZE = 32
 _NUM_BATCHES = 8
@@ -35,24 +35,12 @@ def speed_ratio(
     """
     num_rows = min(len(table), _BATCH_SIZE * _NUM_BATCHES)
     starts = range(0, num_rows, _BATCH_SIZE)
-    batches = [_padded(table, range(start, min(start + _BATCH_SIZE, num_rows)), device) for start in starts]
+    padded = [pad(table, range(start, min(start + _BATCH_SIZE, num_rows))) for start in starts]
+    batches = [{name: values.to(device) for name, values in batch.items()} for batch in padded]
     ratios = [
         _seconds(teacher, batches, device) / _seconds(student, batches, device) for _ in range(repeats + 1)
     ]
     return statistics.median(ratios[1:])
-
-
-def _padded(table: TokenTable, rows: range, device: torch.device) -> dict[str, torch.Tensor]:
-    """Return the rows as transformers wants them, padded to the longest."""
-    length = int(table.lengths[rows.start : rows.stop].max())
-    inputs = np.zeros((3, len(rows), length), dtype=np.int64)
-    for place, row in enumerate(rows):
-        tokens = table.input_ids[table.offsets[row] : table.offsets[row + 1]]
-        inputs[0, place, : len(tokens)] = tokens
-        inputs[1, place, table.second_starts_R[row] : len(tokens)] = 1
-        inputs[2, place, : len(tokens)] = 1
-    names = ("input_ids", "token_type_ids", "attention_mask")
-    return {name: torch.from_numpy(values).to(device) for name, values in zip(names, inputs, strict=True)}
 
 
 @torch.inference_mode()

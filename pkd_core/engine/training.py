@@ -141,7 +141,6 @@ def train(training: Training) -> TrainingResult:
     if training.objective is not None:
         training.objective.check(model)
     keep_freed_memory()
-    torch.manual_seed(training.seed)
     torch.nn.Module.to(model, device)
     vocabulary = UsedVocabulary(model, [training.train_table, training.dev_table])
     table = vocabulary.translate(training.train_table)
@@ -155,6 +154,8 @@ def train(training: Training) -> TrainingResult:
         resolve_precision(training.settings.precision, device),
     )
     state = _resume(run)
+    # Only attention's kernels on a GPU draw from torch's generator; going on must not repeat the first steps' draws.
+    torch.manual_seed(training.seed + state.step)
     try:
         while state.epoch <= training.settings.num_epochs:
             _train_epoch(run, state)

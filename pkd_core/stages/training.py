@@ -18,6 +18,7 @@ from pkd_core.sources import TOKENIZER_FILES
 from pkd_core.stages.job import Job
 
 _WEIGHTS = "model.safetensors"
+_BESIDE = "best.part"
 # The weight itself and AdamW's two moments, in float32.
 _BYTES_A_WEIGHT = 12
 
@@ -64,12 +65,14 @@ def train_and_save(
     text = json.dumps(told, indent=2, sort_keys=True)
     (job.work / "training.json").write_text(text + "\n", encoding="utf-8")
     checkpoints.discard()
+    # A save that was killed may not be made again, when on a GPU the epoch comes out a little worse.
+    shutil.rmtree(job.work / _BESIDE, ignore_errors=True)
     return {key: told[key] for key in ("best_epoch", "best_score", "metric", "num_steps", "precision")}
 
 
 def _save_whole(model: BertForSequenceClassification, folder: Path) -> None:
     """Save a model beside its place first, so that the weights which are there are whole."""
-    beside = folder / "best.part"
+    beside = folder / _BESIDE
     shutil.rmtree(beside, ignore_errors=True)
     save_model(model, beside)
     for path in beside.iterdir():

@@ -1,5 +1,7 @@
 """A checkpoint comes back whole with its companions, or not at all; there is never more than one to keep."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -34,7 +36,15 @@ def test_the_newest_comes_back_and_no_other_is_kept(checkpoints: Checkpoints, tm
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
 
 
-def test_companions_are_put_back_as_they_were(checkpoints: Checkpoints, tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_links", [True, False])
+def test_companions_are_put_back_as_they_were(
+    checkpoints: Checkpoints, tmp_path: Path, has_links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted", source, target)
+
+    if not has_links:
+        monkeypatch.setattr(os, "link", refuse)
     checkpoints.save(made(1))
     (tmp_path / "new").write_text("second", encoding="utf-8")
     (tmp_path / "new").replace(tmp_path / "best")

@@ -42,11 +42,13 @@ def test_learning_rate_reaches_every_group() -> None:
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
 
 
+# torch's optimizer is fused on the CPU and on CUDA, and on no other device.
+@pytest.mark.parametrize("device", ["cpu", "meta"])
 @pytest.mark.parametrize("max_norm", [0.01, 1e6])
-def test_a_clipped_step_equals_clipping_first_and_then_stepping(max_norm: float) -> None:
+def test_a_clipped_step_equals_clipping_first_and_then_stepping(max_norm: float, device: str) -> None:
     settings = TrainingConfig(learning_rate=0.01)
     models = [tiny_classifier(2), tiny_classifier(2)]
-    optimizers = [make_optimizer(model, settings, torch.device("cpu")) for model in models]
+    optimizers = [make_optimizer(model, settings, torch.device(device)) for model in models]
     for _ in range(3):
         for model in models:
             model(torch.arange(20).view(2, 10)).logits.square().sum().backward()

@@ -90,10 +90,13 @@ def plan(
     deep: Deep = False,
 ) -> None:
     """Show what `run` would do with the same arguments, what is done, and why."""
+    from flows.prepare import check_data
     from pkd_core.plan import make_plan
 
     request = Request.parse(words, methods, student_layers, seeds, model, workspace, "auto", deep)
-    terminal.show_plan(make_plan(request.run, workspace, deep))
+    planned = make_plan(request.run, workspace, deep)
+    check_data(planned, workspace / "data_raw")
+    terminal.show_plan(planned)
 
 
 @app.command()
@@ -168,9 +171,11 @@ def up(
 def _run(request: Request, next_steps: str = "") -> None:
     """Check everything that can be checked, then run the flow here and show its report."""
     from flows.environment import prefect_server
-    from flows.prepare import prepare
+    from flows.prepare import check_data, prepare
 
-    terminal.show_counts(prepare(request.run, request.workspace, request.device, request.deep))
+    planned = prepare(request.run, request.workspace, request.device, request.deep)
+    check_data(planned, request.workspace / "data_raw")
+    terminal.show_counts(planned)
     before = latest_report(request.workspace)
     with prefect_server() as server, ending_at_signals():
         from flows.pkd import pkd

@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from pkd_core.config import RunConfig
+from pkd_core.data.checks import check_examples
 from pkd_core.data.fetch import fetch
 from pkd_core.data.glue import GLUE_TASKS, load_task
 from pkd_core.engine.device import find_device
 from pkd_core.errors import DataError
 from pkd_core.plan import Plan, make_plan
 from pkd_core.sources import has_raw_files
-from pkd_core.store.stage_store import StageStore
+from pkd_core.stage import StageKind
+from pkd_core.store.stage_store import StageStatus, StageStore
 
 
 def prepare(run: RunConfig, workspace: Path, device: str = "auto", deep: bool = False) -> Plan:
@@ -23,6 +25,17 @@ def prepare(run: RunConfig, workspace: Path, device: str = "auto", deep: bool = 
     find_device(device)
     fetch_absent(run.tasks, workspace / "data_raw")
     return make_plan(run, workspace, deep)
+
+
+def check_data(plan: Plan, data_raw: Path) -> None:
+    """Read the data of every task that is to be tokenised, to tell of mistakes in them while a person is there to mend.
+
+    Raises:
+        DataError: A file is not of the stated shape, or its labels leave nothing to learn or to score.
+    """
+    for planned in plan.stages:
+        if planned.stage.kind is StageKind.TOKENS and planned.status is not StageStatus.DONE:
+            check_examples(load_task(planned.stage.task, data_raw), data_raw)
 
 
 def fetch_absent(names: tuple[str, ...], data_raw: Path) -> None:

@@ -89,6 +89,11 @@ def _draw_tokens(
     sources = {f"raw/{split}": digest for split, digest in raw_hashes.items()} | {
         "tokenizer": model.tokenizer
     }
+    if settings.tokens.max_length > model.max_length:
+        raise ConfigError(
+            f"tokens.max_length of {settings.tokens.max_length} is more than the {model.max_length} positions that "
+            f"{model.name} has; set tokens.max_length={model.max_length}."
+        )
     config = {"task": shape, "tokens": _dump(settings.tokens)}
     return make_stage(StageKind.TOKENS, task.name, "tokens", config, {}, sources)
 

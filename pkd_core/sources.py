@@ -7,6 +7,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from pkd_core.data.glue import GLUE_TASKS, Task
+from pkd_core.engine.model_checks import check_model
 from pkd_core.engine.models import check_weights, model_config
 from pkd_core.errors import DataError, ModelError
 from pkd_core.store.fingerprint import sha256_file, sha256_folder
@@ -25,6 +26,7 @@ class PretrainedModel:
         weights: Hash of configuration and weights.
         tokenizer: Hash of the tokenizer's files.
         num_layers: Depth.
+        max_length: Most tokens of a text that it has positions for.
     """
 
     name: str
@@ -32,14 +34,15 @@ class PretrainedModel:
     weights: str
     tokenizer: str
     num_layers: int
+    max_length: int
 
 
 def find_model(name: str) -> PretrainedModel:
     """Locate a model by folder or hub name, downloading it where the hub answers and the cache lacks it.
 
     Raises:
-        ModelError: There is no such folder, the hub does not answer or does not know the name, or it is no BERT with
-            a fast tokenizer.
+        ModelError: There is no such folder, the hub does not answer or does not know the name, or it is no whole BERT
+            with a fast tokenizer of its own.
     """
     folder = Path(name).expanduser()
     if not folder.is_dir():
@@ -51,6 +54,7 @@ def find_model(name: str) -> PretrainedModel:
             f"{name} needs a tokenizer.json (a fast tokenizer) beside its weights, and has none; "
             "save one there with AutoTokenizer.from_pretrained(...).save_pretrained(...)."
         )
+    check_model(name, folder, config)
     weights = sorted(path.name for path in folder.glob("*.safetensors"))
     return PretrainedModel(
         name=name,
@@ -58,6 +62,7 @@ def find_model(name: str) -> PretrainedModel:
         weights=sha256_folder(folder, ["config.json", *weights]),
         tokenizer=sha256_folder(folder, TOKENIZER_FILES),
         num_layers=config.num_hidden_layers,
+        max_length=config.max_position_embeddings,
     )
 
 

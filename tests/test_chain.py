@@ -12,7 +12,7 @@ from pkd_core.overrides import build_run_config
 from pkd_core.sources import PretrainedModel
 from pkd_core.stage import Stage, StageKind
 
-MODEL = PretrainedModel("bert", Path("bert"), weights="w1", tokenizer="t1", num_layers=12)
+MODEL = PretrainedModel("bert", Path("bert"), weights="w1", tokenizer="t1", num_layers=12, max_length=512)
 HASHES = {"train": "a", "dev": "b", "test": "c"}
 
 
@@ -86,12 +86,16 @@ def test_one_raw_file_reaches_everything() -> None:
 
 
 def test_new_weights_with_the_same_tokenizer_keep_the_tokens() -> None:
-    model = PretrainedModel("bert", Path("elsewhere"), weights="w2", tokenizer="t1", num_layers=12)
+    model = PretrainedModel(
+        "bert", Path("elsewhere"), weights="w2", tokenizer="t1", num_layers=12, max_length=512
+    )
     assert changed(draw(), draw(model=model)) == ALL - {"tokens"}
 
 
 def test_where_the_model_lies_is_no_part_of_any_address() -> None:
-    moved = PretrainedModel("/elsewhere", Path("/elsewhere"), weights="w1", tokenizer="t1", num_layers=12)
+    moved = PretrainedModel(
+        "/elsewhere", Path("/elsewhere"), weights="w1", tokenizer="t1", num_layers=12, max_length=512
+    )
     assert changed(draw(), draw(model=moved)) == set()
 
 

@@ -85,7 +85,7 @@ def write_tiny_model(folder: Path, num_layers: int = 4) -> None:
         num_hidden_layers=num_layers,
         num_attention_heads=2,
         intermediate_size=64,
-        max_position_embeddings=64,
+        max_position_embeddings=256,
     )
     BertModel(config).save_pretrained(folder)
 

@@ -2,14 +2,26 @@
 
 from typing import Any
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pkd_core.data.checks import check_labels
 from pkd_core.data.tokens import write_tokens
 from pkd_core.stages.job import Job
 
 
 def tokenize(job: Job) -> dict[str, Any]:
-    """Write every split that has a file as Parquet shards; return rows, lengths and skipped lines."""
+    """Write every split that has a file as Parquet shards; return rows, lengths and skipped lines.
+
+    Raises:
+        DataError: The files are not of the stated shape, or their labels leave nothing to learn or to score.
+    """
     max_length = job.stage.config["tokens"]["max_length"]
     facts = write_tokens(
         job.work, job.context.data_raw, job.task, job.context.model_folder, max_length, job.observer
     )
+    for split in (job.task.train_split, *job.task.dev_splits):
+        shards = sorted(job.work.glob(f"{split.name}-[0-9]*.parquet"))
+        labels = pc.unique(pq.read_table(shards, columns=["label"])["label"]).to_pylist()
+        check_labels(job.context.data_raw / split.file, job.task, split, labels)
     return facts | {"max_length": max_length}

@@ -21,6 +21,7 @@ class ProgressObserver:
         self._log = LogObserver(stage.key)
         self._artifact: UUID | None = None
         self._last_update = time.monotonic()
+        self._shown = 0.0
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Drop the values."""
@@ -29,11 +30,11 @@ class ProgressObserver:
         """Pass the progress on when the last time is some seconds ago, and at the end of what was begun."""
         self._log.progress(done, total, unit)
         now = time.monotonic()
-        is_last = done >= total and self._artifact is not None
+        percent = 100.0 * done / max(total, 1)
+        is_last = done >= total and self._artifact is not None and self._shown < percent
         if now - self._last_update < _SECONDS_BETWEEN_UPDATES and not is_last:
             return
-        self._last_update = now
-        percent = 100.0 * done / max(total, 1)
+        self._last_update, self._shown = now, percent
         if self._artifact is None:
             # Prefect's keys know only small letters, digits and dashes.
             key = re.sub(r"[^a-z0-9]+", "-", self._stage.key.lower())

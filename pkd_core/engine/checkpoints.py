@@ -51,6 +51,11 @@ class Checkpoints:
         self._last = time.monotonic()
 
     @property
+    def folder(self) -> Path:
+        """Where the newest checkpoint lies, if there is one."""
+        return self._folder
+
+    @property
     def is_due(self) -> bool:
         """Whether the last one was made long enough ago."""
         return time.monotonic() - self._last >= self._seconds_between
@@ -121,12 +126,13 @@ def check_room(work: Path, num_bytes: int) -> None:
 
     Args:
         work: The stage's work folder.
-        num_bytes: Size of one checkpoint; two are there while one takes the other's place.
+        num_bytes: Size of one checkpoint; two are there while one takes the other's place, and one may be there now.
 
     Raises:
         StoreError: If they will not.
     """
-    needed, free = 2 * num_bytes, shutil.disk_usage(work).free
+    num_new = 1 if checkpoint_folder(work).is_dir() else 2
+    needed, free = num_new * num_bytes, shutil.disk_usage(work).free
     if needed > free:
         raise StoreError(
             f"{work}: expected {needed / 1e9:.2f} GB of free disk for training checkpoints, got {free / 1e9:.2f} GB; "

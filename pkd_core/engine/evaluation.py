@@ -1,5 +1,6 @@
 """What a model predicts, and how large it is."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,11 @@ Array = np.ndarray[Any, Any]
 
 @torch.inference_mode()
 def predict(
-    model: BertForSequenceClassification, table: TokenTable, device: torch.device, max_tokens: int = 8192
+    model: BertForSequenceClassification,
+    table: TokenTable,
+    device: torch.device,
+    max_tokens: int = 8192,
+    observe: Callable[[int], None] = lambda _: None,
 ) -> tuple[Array, Array]:
     """Run a model over a whole split in float32, without dropout.
 
@@ -25,14 +30,20 @@ def predict(
         table: The split, R rows.
         device: Where to compute.
         max_tokens: Most tokens of a batch.
+        observe: Is told how many examples are done after each batch; what it raises ends the call.
 
     Returns:
         Example ids (R,) and logits (R, C), float32, in the table's order.
     """
     order = list(length_sorted_batches(table, max_tokens))
     batches = ahead(pack(table, rows).to(device) for rows in order)
-    logits = torch.cat([forward(model, batch).logits_BC for batch in batches])
-    logits_RC = logits.float().cpu().numpy()
+    logits: list[torch.Tensor] = []
+    num_done = 0
+    for rows, batch in zip(order, batches, strict=True):
+        logits.append(forward(model, batch).logits_BC)
+        num_done += len(rows)
+        observe(num_done)
+    logits_RC = torch.cat(logits).float().cpu().numpy()
     return table.example_ids_R, logits_RC[np.argsort(np.concatenate(order))]
 
 

@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from transformers import BertForSequenceClassification
@@ -20,6 +20,7 @@ def speed_ratio(
     table: TokenTable,
     repeats: int,
     device: torch.device,
+    observe: Callable[[int], None] = lambda _: None,
 ) -> float:
     """Return how many times longer the teacher takes for the same batches.
 
@@ -32,15 +33,18 @@ def speed_ratio(
         table: Where the batches come from.
         repeats: Turns to take the median ratio of.
         device: Where to compute.
+        observe: Is told of the turns done; what it raises ends the call.
     """
     num_rows = min(len(table), _BATCH_SIZE * _NUM_BATCHES)
     starts = range(0, num_rows, _BATCH_SIZE)
     padded = [pad(table, range(start, min(start + _BATCH_SIZE, num_rows))) for start in starts]
     batches = [{name: values.to(device) for name, values in batch.items()} for batch in padded]
-    ratios = [
-        _seconds(teacher, batches, device) / _seconds(student, batches, device) for _ in range(repeats + 1)
-    ]
-    return statistics.median(ratios[1:])
+    ratios: list[float] = []
+    for turn in range(repeats + 1):
+        ratio = _seconds(teacher, batches, device) / _seconds(student, batches, device)
+        ratios += [ratio] if turn else []
+        observe(turn)
+    return statistics.median(ratios)
 
 
 @torch.inference_mode()

@@ -31,6 +31,7 @@ from pkd_core.engine.optimizer import (
 )
 from pkd_core.engine.precision import DTYPES, Precision, resolve_precision
 from pkd_core.engine.vocabulary import UsedVocabulary
+from pkd_core.errors import TrainingError
 from pkd_core.interruption import StoppedError
 from pkd_core.observer import Observer
 
@@ -68,6 +69,7 @@ class _State:
     epoch: int = 1
     step: int = 0
     num_done: int = 0
+    checkpoint_step: int = 0
     best_epoch: int = 0
     best_score: float = -sys.float_info.max
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -132,7 +134,7 @@ def train(training: Training) -> TrainingResult:
     "dev/<metric>" and "score".
 
     Raises:
-        TrainingError: If a loss or a gradient is not finite.
+        TrainingError: If a loss or a gradient is not finite; names the last good checkpoint.
         ModelError: If model and teacher states do not fit together.
         StoreError: If the teacher states lack an example, or checkpoints cannot be written.
         StoppedError: If the observer says so; a checkpoint is made first.
@@ -164,6 +166,8 @@ def train(training: Training) -> TrainingResult:
     except StoppedError:
         _save_checkpoint(run, state)
         raise
+    except TrainingError as error:
+        raise TrainingError(f"{error}; {_name_checkpoint(training.checkpoints, state)}") from error
     vocabulary.release()
     return TrainingResult(state.best_epoch, state.best_score, state.history, state.step, run.precision)
 
@@ -206,8 +210,10 @@ def _backward(run: _Run, parts: Sequence[MicroBatch]) -> dict[str, Tensor]:
 def _end_epoch(run: _Run, state: _State) -> None:
     """Score the model on dev, tell how it does, and save it if no epoch before did better."""
     training = run.training
+    run.losses.send()
+    # Scoring may be stopped, and is then done again: the epoch must not have ended before.
+    scores = _dev_scores(run, state)
     mean_loss = run.losses.end_epoch()
-    scores = _dev_scores(run)
     score = scores[training.metrics[0]]
     told = {"score": score} | {f"dev/{name}": value for name, value in scores.items()}
     training.observer.metrics(state.step, told)
@@ -220,10 +226,14 @@ def _end_epoch(run: _Run, state: _State) -> None:
     state.num_done = 0
 
 
-def _dev_scores(run: _Run) -> dict[str, float]:
+def _dev_scores(run: _Run, state: _State) -> dict[str, float]:
     training, labels_R = run.training, run.dev_table.labels_R
     assert labels_R is not None, "the dev split has labels"
-    _, logits = predict(training.model, run.dev_table, training.device)
+
+    def observe(_: int) -> None:
+        training.observer.progress(state.step, training.num_steps, "steps")
+
+    _, logits = predict(training.model, run.dev_table, training.device, observe=observe)
     return compute_metrics(training.metrics, labels_R, logits, training.is_regression)
 
 
@@ -234,12 +244,19 @@ def _save_checkpoint(run: _Run, state: _State) -> None:
     # What was told of the steps so far is not told again, so it must be in safe hands before.
     run.losses.send()
     run.training.observer.settle()
+    state.checkpoint_step = state.step
     told = asdict(state) | {
         "loss_total": run.losses.total,
         "loss_count": run.losses.count,
         "total_decay": run.vocabulary.total_decay,
     }
     checkpoints.save(Checkpoint(pack_tensors(run.training.model, run.optimizer), told))
+
+
+def _name_checkpoint(checkpoints: Checkpoints | None, state: _State) -> str:
+    if checkpoints is None or not state.checkpoint_step:
+        return "there is no checkpoint yet"
+    return f"the last good checkpoint, of step {state.checkpoint_step}, is {checkpoints.folder}"
 
 
 def _resume(run: _Run) -> _State:

@@ -8,7 +8,7 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.config import EvaluationConfig
 from pkd_core.data.batches import TokenTable
-from pkd_core.engine.evaluation import count_parameters, predict
+from pkd_core.engine.evaluation import Array, count_parameters, predict
 from pkd_core.engine.metrics import compute_metrics, majority_baseline
 from pkd_core.engine.models import load_finetuned
 from pkd_core.engine.speed import speed_ratio
@@ -56,7 +56,7 @@ def _score(job: Job, model: BertForSequenceClassification) -> tuple[dict[str, fl
     tables = {split.name: TokenTable.load(job.inputs["tokens"], split.name) for split in task.dev_splits}
     scores: dict[str, float] = {}
     for name, table in tables.items():
-        _, logits = predict(model, table, job.context.torch_device, _settings(job).max_tokens)
+        _, logits = _predict(job, model, table)
         assert table.labels_R is not None, "dev splits are labelled"
         metrics = compute_metrics(task.metrics, table.labels_R, logits, task.is_regression)
         scores |= {f"{name}/{metric}": value for metric, value in metrics.items()}
@@ -70,10 +70,17 @@ def _predict_tests(job: Job, model: BertForSequenceClassification) -> None:
     for split in job.task.test_splits:
         if split.name in tokenized:
             table = TokenTable.load(job.inputs["tokens"], split.name)
-            example_ids, logits = predict(model, table, job.context.torch_device, _settings(job).max_tokens)
+            example_ids, logits = _predict(job, model, table)
             path = job.work / "submission" / (split.submission or f"{split.name}.tsv")
             path.parent.mkdir(exist_ok=True)
             write_submission(path, job.task, example_ids, logits)
+
+
+def _predict(job: Job, model: BertForSequenceClassification, table: TokenTable) -> tuple[Array, Array]:
+    def observe(num_done: int) -> None:
+        job.observer.progress(num_done, len(table), "examples")
+
+    return predict(model, table, job.context.torch_device, _settings(job).max_tokens, observe)
 
 
 def _speed(job: Job, student: BertForSequenceClassification) -> float | None:
@@ -81,7 +88,12 @@ def _speed(job: Job, student: BertForSequenceClassification) -> float | None:
         return None
     teacher = _load(job, "teacher")
     table = TokenTable.load(job.inputs["tokens"], job.task.dev_splits[0].name)
-    return speed_ratio(student, teacher, table, _settings(job).speed_repeats, job.context.torch_device)
+    repeats = _settings(job).speed_repeats
+
+    def observe(num_done: int) -> None:
+        job.observer.progress(num_done, repeats, "timed turns")
+
+    return speed_ratio(student, teacher, table, repeats, job.context.torch_device, observe)
 
 
 def _load(job: Job, part: str) -> BertForSequenceClassification:

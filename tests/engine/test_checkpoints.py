@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,9 @@ def test_too_little_room_is_told_with_the_amount(tmp_path: Path) -> None:
         StoreError, match=r"expected 2000000.00 GB of free disk for training checkpoints, got"
     ):
         check_room(tmp_path, 10**15)
+    # What is there already needs no more room.
+    num_bytes = shutil.disk_usage(tmp_path).free * 2 // 3
+    with pytest.raises(StoreError):
+        check_room(tmp_path, num_bytes)
+    checkpoint_folder(tmp_path).mkdir()
+    check_room(tmp_path, num_bytes)

@@ -11,6 +11,7 @@ from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.engine.evaluation import count_parameters, predict, size_bytes
 from pkd_core.engine.speed import speed_ratio
 from pkd_core.engine.submission import write_submission
+from pkd_core.interruption import StoppedError
 
 CPU = torch.device("cpu")
 
@@ -52,3 +53,19 @@ def test_sizes_are_counted_in_weights_and_bytes() -> None:
     layer = torch.nn.Linear(3, 4)
     assert count_parameters(layer) == 16
     assert size_bytes(layer.half()) == 32
+
+
+def test_whoever_observes_a_prediction_hears_of_each_batch_and_can_end_it() -> None:
+    model, table = tiny_classifier(2), make_table(40)
+    heard: list[int] = []
+    predict(model, table, CPU, 64, heard.append)
+    assert heard == sorted(set(heard))
+    assert len(heard) > 3
+    assert heard[-1] == 40
+
+    def stop(num_done: int) -> None:
+        assert num_done == heard[0]
+        raise StoppedError("stopped here")
+
+    with pytest.raises(StoppedError):
+        predict(model, table, CPU, 64, stop)

@@ -59,8 +59,9 @@ def test_an_interrupted_training_ends_with_the_same_bits(
     table = make_table(70)
     goal = objective(tmp_path / "states", table) if distils else None
     whole = resumed_training(tmp_path / "whole", table, goal, [])
-    # In the first epoch, at the end of the second (5 steps each), and right after going on.
-    stopped = resumed_training(tmp_path / "stopped", table, goal, [(3, error), (10, error), (11, error)])
+    # In the first epoch, at the end of the second (5 steps each), while that is scored, and right after going on.
+    moments = [(3, error), (10, error), (10, error), (11, error)]
+    stopped = resumed_training(tmp_path / "stopped", table, goal, moments)
     assert stopped[0] == whole[0]
     assert stopped[2] == whole[2]
     for name, value in whole[1].items():

@@ -12,6 +12,7 @@ from trainings import CPU, SETTINGS, objective, run
 
 from pkd_core.config import TrainingConfig
 from pkd_core.data.batches import TokenTable
+from pkd_core.engine.checkpoints import Checkpoints
 from pkd_core.engine.evaluation import predict
 from pkd_core.errors import ModelError, StoreError, TrainingError
 
@@ -91,7 +92,7 @@ def test_every_step_is_told_with_its_number_parts_and_rate(tmp_path: Path) -> No
         assert total == pytest.approx(
             0.5 * parts[1][step] + 0.5 * parts[2][step] + 100 * parts[3][step], rel=1e-4
         )
-    assert observer.progress_seen == [(step, 50, "steps") for step in range(1, 51)]
+    assert list(dict.fromkeys(observer.progress_seen)) == [(step, 50, "steps") for step in range(1, 51)]
     assert list(observer.series("score")) == list(observer.series("dev/accuracy")) == [25, 50]
     assert list(observer.series("dev/f1")) == [25, 50]
     first_epoch = np.mean([parts[0][step] for step in range(1, 26)])
@@ -165,7 +166,7 @@ def test_order_of_the_stored_states_does_not_matter(tmp_path: Path) -> None:
 def test_best_epoch_is_kept_and_of_equals_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.5, 0.7, 0.7, 0.6])
     monkeypatch.setattr(
-        "pkd_core.engine.training._dev_scores", lambda _: {"accuracy": next(scores), "f1": 0.0}
+        "pkd_core.engine.training._dev_scores", lambda *_: {"accuracy": next(scores), "f1": 0.0}
     )
     saved: list[torch.Tensor] = []
     model = tiny_classifier(2)
@@ -200,12 +201,38 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_examples() -> None:
     assert not saved
 
 
+def test_a_training_that_explodes_later_names_the_last_good_checkpoint(tmp_path: Path) -> None:
+    table = make_table(64, score=True)
+    assert table.labels_R is not None
+    settings = SETTINGS.model_copy(update={"batch_size": 8})
+
+    class Spoil(Recorder):
+        """Spoils all labels after the first epoch's checkpoint."""
+
+        def settle(self) -> None:
+            super().settle()
+            table.labels_R[:] = np.nan
+
+    with pytest.raises(TrainingError) as caught:
+        run(
+            tiny_classifier(2, num_outputs=1),
+            table,
+            settings,
+            dev=make_table(16, score=True),
+            observer=Spoil(),
+            checkpoints=Checkpoints(tmp_path, 1e9),
+            score=True,
+        )
+    assert str(caught.value).endswith(f"the last good checkpoint, of step 8, is {tmp_path}/checkpoint")
+    assert Checkpoints(tmp_path, 1e9).load() is not None
+
+
 def test_an_exploding_training_stops_before_it_saves() -> None:
     saved: list[object] = []
     model = tiny_classifier(2)
     with torch.no_grad():
         model.classifier.weight.fill_(3e38)
-    with pytest.raises(TrainingError, match="step 1: expected finite losses"):
+    with pytest.raises(TrainingError, match=r"step 1: expected finite losses.* there is no checkpoint yet"):
         run(model, make_table(32), save_best=saved.append)
     assert not saved
 

@@ -113,6 +113,20 @@ def verify(workspace: Workspace = Here) -> None:
 
 
 @app.command()
+def clean(
+    workspace: Workspace = Here,
+    last: Annotated[
+        int | None, typer.Option(min=1, help="Spare only what so many newest different runs refer to.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed.")] = False,
+) -> None:
+    """List what no run refers to any more, with sizes and ages; delete it only with --yes."""
+    from flows.clean import clean as clean_up
+
+    clean_up(workspace, last, yes)
+
+
+@app.command()
 def fetch(
     tasks: Annotated[list[str], typer.Argument(help="GLUE tasks.")], workspace: Workspace = Here
 ) -> None:

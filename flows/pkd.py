@@ -80,8 +80,11 @@ def pkd(
         return Failed(message=str(error))
     show_plan(plan)
     context = Context(root, plan.model.folder, device, deep, strict, 60.0 * checkpoint_minutes)
-    with stopping_at_signals():
-        state = _run_stages(run, plan, context)
+    try:
+        with plan.noted(root), stopping_at_signals():
+            state = _run_stages(run, plan, context)
+    except PkdError as error:
+        return Failed(message=str(error))
     if stopped := received_signal():
         redeliver(stopped)
         return Failed(message="Stopped; the same run goes on from there.")

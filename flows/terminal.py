@@ -1,5 +1,6 @@
 """What the command line shows."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pkd_core.presets import ListedPreset
+from pkd_core.store.leftovers import Leftover
 from pkd_core.store.scan import Verified
 from pkd_core.store.stage_store import StageStatus
 
@@ -82,6 +84,28 @@ def show_verified(checked: Sequence[Verified], seconds: float) -> bool:
         f"({gigabytes / max(seconds, 1e-9):.1f} GB/s)"
     )
     return not damaged
+
+
+def show_leftovers(found: Sequence[Leftover], num_spared: int, num_runs: int) -> None:
+    """Show what no run refers to: why, how large, and how old."""
+    table = Table("folder", "why", box=None, pad_edge=False)
+    table.add_column("size", justify="right")
+    table.add_column("age", justify="right")
+    for one in found:
+        days = (time.time() - one.modified) / 86_400
+        age = f"{days:.0f} days" if days >= 2 else f"{24 * days:.0f} hours"
+        table.add_row(one.folder.as_posix(), one.kind.value, size(one.num_bytes), age)
+    if found:
+        Console().print(table)
+    typer.echo(
+        f"{len(found)} folders, {size(sum(one.num_bytes for one in found))}, to which the {num_spared} spared of "
+        f"{num_runs} known runs do not refer"
+    )
+
+
+def size(num_bytes: int) -> str:
+    """Return a size for people."""
+    return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e9 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def after_demo(workspace: Path) -> str:

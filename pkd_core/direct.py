@@ -24,7 +24,8 @@ def run_plan(plan: Plan, context: Context, watch: Watch = log_progress) -> dict[
         PkdError: A stage failed; what was published before stays, and the next call goes on from there.
     """
     records: dict[str, StageRecord] = {}
-    for planned in plan.stages:
-        inputs = {part: records[key] for part, key in planned.stage.inputs.items()}
-        records[planned.stage.key] = build(planned.stage, inputs, context, watch)
+    with plan.noted(context.workspace):
+        for planned in plan.stages:
+            inputs = {part: records[key] for part, key in planned.stage.inputs.items()}
+            records[planned.stage.key] = build(planned.stage, inputs, context, watch)
     return records

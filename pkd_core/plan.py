@@ -1,6 +1,7 @@
 """Which stages a run needs, and which of them are done: all of it known before anything runs."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pkd_core.data.glue import load_task
 from pkd_core.explain import explain_missing
 from pkd_core.sources import PretrainedModel, find_model, hash_raw_files
 from pkd_core.stage import Stage
+from pkd_core.store.run_notes import noting_run
 from pkd_core.store.stage_store import StageStatus, StageStore
 
 
@@ -26,6 +28,7 @@ class PlannedStage:
 class Plan:
     """All stages of a run, each after its inputs, the report last."""
 
+    run: RunConfig
     stages: tuple[PlannedStage, ...]
     model: PretrainedModel
 
@@ -33,6 +36,17 @@ class Plan:
     def todo(self) -> tuple[PlannedStage, ...]:
         """The stages that are not done."""
         return tuple(planned for planned in self.stages if planned.status is not StageStatus.DONE)
+
+    @contextmanager
+    def noted(self, workspace: Path) -> Iterator[None]:
+        """Note what the run refers to, and that it goes on while the body runs: `pkd clean` spares both.
+
+        Raises:
+            StoreError: If the note cannot be written.
+        """
+        folders = [planned.stage.address.folder for planned in self.stages]
+        with noting_run(workspace, self.run.model_dump(mode="json"), folders):
+            yield
 
 
 def make_plan(run: RunConfig, workspace: Path, deep: bool = False) -> Plan:
@@ -53,7 +67,7 @@ def make_plan(run: RunConfig, workspace: Path, deep: bool = False) -> Plan:
     hashes = {task.name: hash_raw_files(task, data_raw) for task in tasks}
     model = find_model(run.model)
     stages = draw_stages(run, tasks, hashes, model)
-    return Plan(tuple(_look_up(stages, store, deep)), model)
+    return Plan(run, tuple(_look_up(stages, store, deep)), model)
 
 
 def _look_up(stages: list[Stage], store: StageStore, deep: bool) -> Iterator[PlannedStage]:

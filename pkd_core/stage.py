@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
+from pkd_core.store.address import Address, Area
 from pkd_core.store.fingerprint import canonical_json, fingerprint
-from pkd_core.store.stage_store import Address
 
 
 class StageKind(StrEnum):
@@ -32,7 +32,7 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.REPORT: 1,
 }
 
-_AREAS: Mapping[StageKind, Literal["data_feat", "artifacts"]] = {
+_AREAS: Mapping[StageKind, Area] = {
     StageKind.TOKENS: "data_feat",
     StageKind.STATES: "data_feat",
 }

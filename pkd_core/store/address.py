@@ -3,7 +3,10 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
+
+Area = Literal["data_feat", "artifacts"]
+AREAS: tuple[Area, ...] = get_args(Area)
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Address:
         fingerprint: Hash of everything that the stage depends on.
     """
 
-    area: Literal["data_feat", "artifacts"]
+    area: Area
     task: str
     stage: str
     fingerprint: str

@@ -4,12 +4,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
-from pkd_core.store.address import Address
+from pkd_core.store.address import AREAS, Address
 from pkd_core.store.inspection import Inspection, inspect_folder
 
-_Area = Literal["data_feat", "artifacts"]
 _PUBLISHED = re.compile(r"(?P<stage>[A-Za-z0-9_][A-Za-z0-9._-]*)-(?P<fingerprint>[0-9a-f]{16})")
 
 
@@ -30,7 +28,7 @@ class Verified:
 
 def published_addresses(workspace: Path) -> Iterator[Address]:
     """Yield the address of every folder that is named as a published stage, sorted by area, task and name."""
-    for area in get_args(_Area):
+    for area in AREAS:
         for folder in sorted((workspace / area).glob("*/*")):
             match = _PUBLISHED.fullmatch(folder.name)
             if match and not folder.parent.name.startswith("."):

@@ -1,0 +1,229 @@
+"""`pkd clean` lists what nothing refers to, deletes it only when told to, and never what a living process is at."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import run_pkd, tree
+from tiny import write_tiny_task
+
+from pkd_core.config import RunConfig
+from pkd_core.direct import run_plan
+from pkd_core.overrides import build_run_config
+from pkd_core.plan import Plan, make_plan
+from pkd_core.stages.job import Context
+from pkd_core.store.leftovers import LeftoverKind, find_leftovers, remove
+
+SETTINGS = {
+    "teacher.num_epochs": 1,
+    "student.num_epochs": 1,
+    "evaluation.speed_repeats": 1,
+    "tokens.max_length": 16,
+}
+
+
+def config(model: Path, **settings: float) -> RunConfig:
+    values = SETTINGS | {key.replace("__", "."): value for key, value in settings.items()}
+    return build_run_config(tasks=["Tiny"], methods=["finetune"], model=str(model), settings=values)
+
+
+def run(root: Path, model: Path, **settings: float) -> Plan:
+    plan = make_plan(config(model, **settings), root)
+    run_plan(plan, Context(root, plan.model.folder, "cpu"))
+    return plan
+
+
+def published(root: Path) -> set[str]:
+    return {path.parent.name for path in root.glob("*/*/*/manifest.json")}
+
+
+def of_plan(plan: Plan) -> set[str]:
+    return {one.stage.address.name for one in plan.stages}
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """A workspace after a run, after the same run on other data, and after a run with another setting."""
+    root = tmp_path_factory.mktemp("used")
+    write_tiny_task(root / "data_raw")
+    run(root, tiny_model)
+    with (root / "data_raw" / "Tiny" / "train.tsv").open("a", encoding="utf-8") as file:
+        file.write("a good film\tup\n")
+    run(root, tiny_model)
+    run(root, tiny_model, student__learning_rate=1e-3)
+    return root
+
+
+@pytest.fixture
+def workspace(used: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    shutil.copytree(used, tmp_path / "workspace")
+    monkeypatch.chdir(tmp_path / "workspace")
+    return tmp_path / "workspace"
+
+
+def test_it_lists_what_is_left_of_older_data_and_touches_nothing(
+    workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kept = of_plan(make_plan(config(tiny_model), workspace)) | of_plan(
+        make_plan(config(tiny_model, student__learning_rate=1e-3), workspace)
+    )
+    before = tree(workspace)
+    assert run_pkd("clean") == 0
+    out = capfd.readouterr().out
+    listed = {line.split()[0].rpartition("/")[2] for line in out.splitlines() if "no run refers" in line}
+    assert listed == published(workspace) - kept
+    assert len(listed) == 6
+    assert "hours" in out
+    assert "the same with --yes deletes these" in out
+    assert tree(workspace) == before
+
+
+def test_told_to_it_deletes_these_and_the_rest_stays_done(
+    workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_pkd("clean", "--yes") == 0
+    assert "deleted 6 folders" in capfd.readouterr().out
+    for plan in (
+        make_plan(config(tiny_model), workspace, deep=True),
+        make_plan(config(tiny_model, student__learning_rate=1e-3), workspace, deep=True),
+    ):
+        assert plan.todo == ()
+    assert run_pkd("clean") == 0
+    assert capfd.readouterr().out.startswith("0 folders")
+
+
+def test_it_can_spare_the_newest_runs_only(
+    workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Notes are told apart by the second.
+    newest = make_plan(config(tiny_model, student__learning_rate=1e-3), workspace)
+    for path in (workspace / "artifacts" / "runs").glob("*.json"):
+        if newest.stages[-1].stage.fingerprint not in path.read_text(encoding="utf-8"):
+            path.write_text(
+                path.read_text(encoding="utf-8").replace('"begun": "2', '"begun": "1'), encoding="utf-8"
+            )
+    assert run_pkd("clean", "--last", "1", "--yes") == 0
+    assert published(workspace) == of_plan(newest)
+    assert len(list((workspace / "artifacts" / "runs").glob("*.json"))) == 1
+
+
+def test_replaced_copies_and_abandoned_work_are_listed_too(
+    workspace: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    aside = workspace / "artifacts" / "Tiny" / ".aside" / "teacher-0123456789abcdef-20260101T000000.0Z"
+    work = workspace / "artifacts" / "Tiny" / ".work" / "teacher-0123456789abcdef"
+    for folder in (aside, work):
+        folder.mkdir(parents=True)
+        (folder / "part").write_bytes(b"x" * 2_000_000)
+    assert run_pkd("clean", "--yes") == 0
+    out = capfd.readouterr().out
+    assert "2.0 MB" in out
+    assert LeftoverKind.SET_ASIDE.value in out
+    assert LeftoverKind.UNFINISHED.value in out
+    assert not aside.exists()
+    assert not work.exists()
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from pkd_core.store.address import Address
+from pkd_core.store.run_notes import noting_run
+from pkd_core.store.stage_store import StageStore
+root, address = Path(sys.argv[1]), Address("artifacts", "Tiny", "teacher", "0123456789abcdef")
+with noting_run(root, {"run": "under way"}, [Path("artifacts/Tiny/student-0123456789abcdef")]):
+    with StageStore(root).writing(address, {}) as work:
+        (work / "half").write_text("half")
+        print("held", flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(workspace: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A process that runs something here: it has a note, and writes a stage."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(workspace)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_the_work_of_a_running_process_is_spared_until_it_has_died(
+    workspace: Path, holder: "subprocess.Popen[str]"
+) -> None:
+    work = workspace / "artifacts" / "Tiny" / ".work" / "teacher-0123456789abcdef"
+    student = workspace / "artifacts" / "Tiny" / "student-0123456789abcdef"
+    student.mkdir()
+    note = workspace / "artifacts" / "runs"
+    for path in note.glob("*.json"):
+        if "under way" in path.read_text(encoding="utf-8"):
+            # Not among the newest: it is spared because it runs.
+            path.write_text(
+                path.read_text(encoding="utf-8").replace('"begun": "2', '"begun": "0'), encoding="utf-8"
+            )
+    assert run_pkd("clean", "--last", "1", "--yes") == 0
+    assert (work / "half").read_text(encoding="utf-8") == "half"
+    assert student.is_dir()
+
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    assert run_pkd("clean", "--last", "1", "--yes") == 0
+    assert not work.exists()
+    assert not student.exists()
+    assert not list(note.glob("*.running"))
+
+
+def test_what_a_process_has_begun_to_write_since_it_was_listed_stays(
+    workspace: Path, holder: "subprocess.Popen[str]"
+) -> None:
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    (work,) = (one for one in find_leftovers(workspace, set()) if one.kind is LeftoverKind.UNFINISHED)
+    again = subprocess.Popen([sys.executable, "-c", HOLD, str(workspace)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert again.stdout is not None
+        assert again.stdout.readline() == "held\n"
+        assert not remove(workspace, work)
+        assert (workspace / work.folder / "half").is_file()
+    finally:
+        again.kill()
+        again.wait()
+    assert remove(workspace, work)
+
+
+def test_nothing_is_taken_for_unreferenced_where_no_run_or_an_unreadable_one_is_known(
+    workspace: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    notes = list((workspace / "artifacts" / "runs").glob("*.json"))
+    notes[0].write_text("{", encoding="utf-8")
+    before = published(workspace)
+    assert run_pkd("clean", "--yes") == 2
+    assert "expected a note of a run" in capfd.readouterr().err
+    for note in notes:
+        note.unlink()
+    assert run_pkd("clean", "--yes") == 2
+    assert "no run is known" in capfd.readouterr().err
+    assert run_pkd("clean", "--workspace", "absent") == 2
+    assert published(workspace) == before
+
+
+def test_a_folder_that_lies_on_another_disk_is_unlinked_and_kept_there(
+    workspace: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_text("not ours", encoding="utf-8")
+    link = workspace / "artifacts" / "Tiny" / "teacher-0123456789abcdef"
+    link.symlink_to(elsewhere)
+    assert run_pkd("clean", "--yes") == 0
+    assert not link.is_symlink()
+    assert (elsewhere / "precious").is_file()

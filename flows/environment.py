@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_LOGGERS = ("pkd_core", "tasks", "flows")
 _DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "pkd_core,tasks,flows",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(_LOGGERS),
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -23,8 +24,12 @@ def prepare_environment(workspace: Path) -> None:
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(workspace.resolve() / "artifacts" / "prefect"))
-    # Prefect's own loggers write to the terminal through its handlers; these are the project's.
-    for name in ("pkd_core", "tasks", "flows"):
+    show_progress()
+
+
+def show_progress() -> None:
+    """Let the project's own log lines through, its progress among them; Prefect's handlers write them out."""
+    for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO)
 
 

@@ -10,6 +10,7 @@ from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
+from flows.environment import show_progress
 from flows.pages import show_plan, show_report
 from flows.prepare import prepare
 from flows.stopping import received_signal, redeliver, stopping_at_signals
@@ -65,6 +66,8 @@ def pkd(
     Returns:
         A completed state, or a failed one that names each root cause.
     """
+    # A deployment's run is a process of its own, in which nobody else has.
+    show_progress()
     root = Path(workspace).resolve()
     try:
         run = build_run_config(

@@ -21,6 +21,7 @@ from pkd_core.stages.job import Context
 from pkd_core.store.faults import file_faults
 from pkd_core.store.fingerprint import fingerprint
 from pkd_core.store.lock import exclusive
+from pkd_core.store.stage_store import StageStore
 from tasks.watching import tell, watch
 
 _one_on_device = threading.Lock()
@@ -37,7 +38,9 @@ def run_stage(
             record = build(
                 stage, records, context, functools.partial(watch, context=context, flow_run=flow_run)
             )
-        tell(stage, records, record, context, flow_run)
+        # Whoever else has just found the stage done would tell MLflow the same once more.
+        with StageStore(context.workspace).locked(stage.address):
+            tell(stage, records, record, context, flow_run)
     except PkdError as error:
         return Failed(message=str(error))
     return record.to_json()

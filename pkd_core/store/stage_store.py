@@ -64,6 +64,19 @@ class StageStore:
         )
 
     @contextmanager
+    def locked(self, address: Address) -> Iterator[None]:
+        """Hold the stage's lock, waiting for it as long as another process or thread holds it.
+
+        Raises:
+            StoreError: If the lock cannot be made.
+        """
+        work = self.workspace / address.work_folder
+        with file_faults("write", work):
+            work.parent.mkdir(parents=True, exist_ok=True)
+        with exclusive(work, f"{address.task} {address.stage}"):
+            yield
+
+    @contextmanager
     def writing(self, address: Address, inputs: Mapping[str, str]) -> Iterator[Path]:
         """Hold the stage's lock and yield its work folder, with what an interrupted writer left there.
 
@@ -79,9 +92,7 @@ class StageStore:
             StoreError: If the folder cannot be made, or the body meets a full, read-only or broken disk.
         """
         work = self.workspace / address.work_folder
-        with file_faults("write", work):
-            work.parent.mkdir(parents=True, exist_ok=True)
-        with exclusive(work, f"{address.task} {address.stage}"):
+        with self.locked(address):
             with file_faults("write", work):
                 prepare_work(work, inputs)
             try:

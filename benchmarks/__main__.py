@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 
 from benchmarks.extraction import measure_extraction
+from benchmarks.gathering import measure_gathering
 from benchmarks.measure import Row, show
 from benchmarks.orchestration import measure_orchestration
 from benchmarks.scaling import measure_scaling
@@ -17,6 +18,7 @@ from benchmarks.tokenizing import measure_tokenizing
 BENCHMARKS: Mapping[str, Callable[[int], Iterator[Row]]] = {
     "steps": measure_steps,
     "extraction": measure_extraction,
+    "gathering": measure_gathering,
     "tokenizing": measure_tokenizing,
     "scaling": measure_scaling,
     "orchestration": measure_orchestration,

@@ -13,6 +13,7 @@ from benchmarks.measure import Row, show
 from benchmarks.ours import Stopwatch, make_objective, step_seconds
 from benchmarks.steps import product_rate
 from benchmarks.workload import BERT_BASE, make_model, make_table, training_operations
+from pkd_core.engine.device import find_device
 from pkd_core.engine.extraction import extract
 
 _STUDENT_LAYERS = 6
@@ -38,7 +39,7 @@ def main() -> None:
         sys.exit(
             "bench-gpu needs a CUDA device, and torch sees none on this machine; run `make bench` instead."
         )
-    device = torch.device("cuda")
+    device = find_device("cuda")
     print(f"torch {torch.__version__}, {torch.cuda.get_device_name(device)}", flush=True)
     rows: list[Row] = []
     seconds: dict[str, tuple[float, float, float]] = {}

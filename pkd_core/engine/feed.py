@@ -11,7 +11,7 @@ from pkd_core.config import TrainingConfig
 from pkd_core.data.batches import Rows, TokenTable, shuffled_batches
 from pkd_core.data.packing import PackedBatch, pack
 from pkd_core.engine.dropout import DeviceMasks, HostMasks, KeepMasks
-from pkd_core.engine.objective import Objective
+from pkd_core.engine.teacher import Teacher
 from pkd_core.engine.teacher_states import TeacherPart
 from pkd_core.prefetch import ahead
 
@@ -48,14 +48,14 @@ class Feed:
     Attributes:
         table: The examples.
         settings: Say how many make a batch, and in how many parts.
-        objective: Whose teacher is asked; None for plain fine-tuning.
+        teacher: Who is asked of each batch; None for plain fine-tuning.
         seed: Of the order and the dropout.
         device: Where the steps are computed.
     """
 
     table: TokenTable
     settings: TrainingConfig
-    objective: Objective | None
+    teacher: Teacher | None
     seed: int
     device: torch.device
 
@@ -87,10 +87,7 @@ class Feed:
 
     def _micro_batch(self, rows: Rows, share: float, step: int, number: int) -> MicroBatch:
         batch = pack(self.table, rows)
-        teacher = None
-        if self.objective is not None:
-            layers = [teacher for _, teacher in self.objective.matched_layers]
-            teacher = self.objective.teacher_states.gather(batch.example_ids_B, layers).to(self.device)
+        teacher = None if self.teacher is None else self.teacher.say(batch.example_ids_B)
         return MicroBatch(batch.to(self.device), teacher, self._masks(step, number), share)
 
     def _masks(self, step: int, number: int) -> KeepMasks:

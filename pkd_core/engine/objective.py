@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
 from pkd_core.engine.forward import Outputs
+from pkd_core.engine.teacher import Teacher, teacher_for
 from pkd_core.engine.teacher_states import TeacherPart, TeacherStates
 from pkd_core.errors import ModelError
 from pkd_core.method.layer_map import LayerMap
@@ -48,6 +50,10 @@ class Objective:
     def matched_layers(self) -> LayerMap:
         """The pairs that have a say in the loss: none if beta is 0."""
         return self.layer_map if self.beta else ()
+
+    def teacher(self, device: torch.device) -> Teacher:
+        """Return who tells what the teacher said at the matched layers, on a device."""
+        return teacher_for(self.teacher_states, [teacher for _, teacher in self.matched_layers], device)
 
     def check(self, model: BertForSequenceClassification) -> None:
         """Refuse a student that cannot be compared with the stored states.

@@ -53,33 +53,69 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / f"states-{number:05d}.arrow"
 
 
-def open_shard(path: Path) -> tuple[StatesShape, list[pa.RecordBatch]]:
-    """Map a shard; its record batches keep the map open for as long as they live.
+@dataclass(frozen=True)
+class Block:
+    """A record batch in a shard: how many rows, and the byte of the file at which each column begins."""
+
+    num_rows: int
+    example_ids: int
+    logits: int
+    cls_states: int
+
+
+def open_shard(path: Path) -> tuple[StatesShape, list[Block]]:
+    """Look up what a shard holds and where, reading none of it.
 
     Raises:
         StoreError: If the file is absent, truncated, or no shard of teacher states.
     """
     try:
-        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        mapped = pa.memory_map(str(path))
+        whole = mapped.read_buffer(mapped.size())
+        reader = pa.ipc.open_file(whole)
         batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
             f"{path}: expected a whole Arrow file, got {error}; extract the states again"
         ) from error
-    schema = reader.schema
+    shape = _shape(reader.schema)
+    if shape is None or not reader.schema.equals(shape.schema()):
+        raise StoreError(
+            f"{path}: expected the columns example_id, logits and cls_states with their shape as metadata, "
+            f"got {reader.schema.names}; extract the states again"
+        )
+    blocks = [_block(batch, whole) for batch in batches]
+    if None in blocks:
+        raise StoreError(
+            f"{path}: expected uncompressed columns without nulls, got others; extract the states again"
+        )
+    return shape, [block for block in blocks if block]
+
+
+def _shape(schema: pa.Schema) -> StatesShape | None:
+    dtypes = {arrow_type: name for name, arrow_type in _ARROW_TYPES.items()}
     try:
-        dtypes = {arrow_type: name for name, arrow_type in _ARROW_TYPES.items()}
-        shape = StatesShape(
+        return StatesShape(
             num_layers=int(schema.metadata[b"num_layers"]),
             hidden_size=int(schema.metadata[b"hidden_size"]),
             num_outputs=int(schema.metadata[b"num_outputs"]),
             dtype=dtypes[schema.field("cls_states").type.value_type],
         )
     except (KeyError, ValueError, TypeError, AttributeError):
-        shape = None
-    if shape is None or not schema.equals(shape.schema()):
-        raise StoreError(
-            f"{path}: expected the columns example_id, logits and cls_states with their shape as metadata, "
-            f"got {schema.names}; extract the states again"
-        )
-    return shape, batches
+        return None
+
+
+def _block(batch: pa.RecordBatch, whole: pa.Buffer) -> Block | None:
+    """Return where a record batch lies in its file; None if its bytes are not there as they are in memory."""
+    columns = [
+        batch.column("example_id"),
+        batch.column("logits").flatten(),
+        batch.column("cls_states").flatten(),
+    ]
+    starts = [column.buffers()[1].address - whole.address for column in columns]
+    inside = all(
+        start >= 0 and start + column.nbytes <= whole.size
+        for start, column in zip(starts, columns, strict=True)
+    )
+    has_nulls = any(column.null_count for column in columns)
+    return Block(len(batch), *starts) if inside and not has_nulls else None

@@ -100,10 +100,13 @@ class StatesWriter:
         if not shard_path(self._folder, number).is_file():
             return False
         try:
-            shape, batches = open_shard(shard_path(self._folder, number))
+            shape, blocks = open_shard(shard_path(self._folder, number))
         except StoreError:
             return False
-        return shape == self._shape and sum(map(len, batches)) == self._shard_end - self.rows_done
+        return (
+            shape == self._shape
+            and sum(block.num_rows for block in blocks) == self._shard_end - self.rows_done
+        )
 
     def _record_batch(self, example_ids_B: Array, logits_BC: Array, cls_states_BND: Array) -> pa.RecordBatch:
         with np.errstate(over="ignore"):

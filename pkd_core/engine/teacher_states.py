@@ -1,16 +1,17 @@
 """A teacher's logits and [CLS] states of every training example, read where they lie on disk."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 
-from pkd_core.engine.states_format import StatesShape, open_shard, shard_path
+from pkd_core.engine.states_format import Block, StatesShape, open_shard, shard_path
 from pkd_core.errors import StoreError
 
 Array = np.ndarray[Any, Any]
@@ -37,32 +38,38 @@ class TeacherPart:
 class TeacherStates:
     """Stored states of all examples, joined by example id, whatever order they were written in.
 
+    Ids and logits are in memory. States are read row by row when they are asked for: memory does not grow with them.
+
     Attributes:
         shape: Layers, hidden size, outputs, and the states' type.
+        example_ids_R: Every stored example's id, rising.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        shape: StatesShape,
-        example_ids_R: Array,
-        logits_RC: Array,
-        blocks_RND: list[Array],
+        self, folder: Path, shape: StatesShape, shards: Sequence[tuple[FileIO, list[Block]]]
     ) -> None:
         self.shape = shape
         self._folder = folder
+        self._blocks = [(file, block) for file, blocks in shards for block in blocks]
+        self._block_starts = np.cumsum([0, *(block.num_rows for _, block in self._blocks[:-1])])
+        ids = [
+            self._read(file, block.example_ids, (block.num_rows,), "int64") for file, block in self._blocks
+        ]
+        logits = [
+            self._read(file, block.logits, (block.num_rows, shape.num_outputs), "float32")
+            for file, block in self._blocks
+        ]
+        self._logits_RC = np.concatenate(logits)
+        example_ids_R = np.concatenate(ids)
         self._order_R = np.argsort(example_ids_R, kind="stable")
-        self._sorted_ids_R = example_ids_R[self._order_R]
-        self._logits_RC = logits_RC
-        self._blocks_RND = blocks_RND
-        self._block_starts = np.cumsum([0, *(len(block) for block in blocks_RND[:-1])])
+        self.example_ids_R = example_ids_R[self._order_R]
 
     def __len__(self) -> int:
-        return len(self._sorted_ids_R)
+        return len(self.example_ids_R)
 
     @classmethod
     def open(cls, folder: Path) -> "TeacherStates":
-        """Map a folder's shards, without reading the states.
+        """Open a folder's shards, without reading the states.
 
         Raises:
             StoreError: If a shard is missing or truncated, shapes differ, or an example is there twice.
@@ -76,16 +83,10 @@ class TeacherStates:
         shapes = {shape for shape, _ in shards}
         if len(shapes) > 1:
             raise StoreError(f"{folder}: expected shards of one shape, got {len(shapes)}; extract them again")
-        shape = shapes.pop()
-        batches = [batch for _, shard_batches in shards for batch in shard_batches]
-        states = cls(
-            folder,
-            shape,
-            np.concatenate([batch.column("example_id").to_numpy() for batch in batches]),
-            np.concatenate([_view(batch, "logits", shape.num_outputs) for batch in batches]),
-            [_view(batch, "cls_states", shape.num_layers, shape.hidden_size) for batch in batches],
-        )
-        ids_R = states._sorted_ids_R
+        files = [FileIO(path) for path in paths]
+        blocks = [blocks for _, blocks in shards]
+        states = cls(folder, shapes.pop(), list(zip(files, blocks, strict=True)))
+        ids_R = states.example_ids_R
         if (ids_R[1:] == ids_R[:-1]).any():
             raise StoreError(
                 f"{folder}: expected every example once, got some twice; extract the states again"
@@ -106,28 +107,59 @@ class TeacherStates:
             StoreError: If an example is not stored.
         """
         assert all(1 <= layer <= self.shape.num_layers for layer in layers), layers
-        rows_B = self._rows(example_ids_B.cpu().numpy())
+        rows_B = self._order_R[self.places(example_ids_B.cpu().numpy())]
         columns_M = np.array(layers, dtype=np.int64) - 1
         cls_states_BMD = np.empty((len(rows_B), len(columns_M), self.shape.hidden_size), self.shape.dtype)
         if len(columns_M):
-            block_B = np.searchsorted(self._block_starts, rows_B, side="right") - 1
-            places = zip(block_B.tolist(), (rows_B - self._block_starts[block_B]).tolist(), strict=True)
-            for position, (block, row) in enumerate(places):
-                cls_states_BMD[position] = self._blocks_RND[block][row][columns_M]
+            row_ND = np.empty((self.shape.num_layers, self.shape.hidden_size), self.shape.dtype)
+            places = self._places(rows_B, row_ND.nbytes)
+            if hasattr(os, "posix_fadvise"):  # where a system has it not, the disk is waited for row by row
+                for file, offset in places:
+                    os.posix_fadvise(file.fileno(), offset, row_ND.nbytes, os.POSIX_FADV_WILLNEED)
+            for position, (file, offset) in enumerate(places):
+                self._read_into(file, offset, row_ND)
+                cls_states_BMD[position] = row_ND[columns_M]
         return TeacherPart(torch.from_numpy(self._logits_RC[rows_B]), torch.from_numpy(cls_states_BMD))
 
-    def _rows(self, example_ids_B: Array) -> Array:
-        places_B = np.searchsorted(self._sorted_ids_R, example_ids_B)
-        known_B = self._sorted_ids_R[np.minimum(places_B, len(self) - 1)] == example_ids_B
+    def _places(self, rows_B: Array, row_bytes: int) -> list[tuple[FileIO, int]]:
+        """Return the file of each row's states, and the byte that they begin at."""
+        number_B = np.searchsorted(self._block_starts, rows_B, side="right") - 1
+        within_B = rows_B - self._block_starts[number_B]
+        blocks = [self._blocks[number] for number in number_B.tolist()]
+        return [
+            (file, block.cls_states + row * row_bytes)
+            for (file, block), row in zip(blocks, within_B.tolist(), strict=True)
+        ]
+
+    def _read(self, file: FileIO, offset: int, shape: tuple[int, ...], dtype: str) -> Array:
+        values = np.empty(shape, dtype)
+        self._read_into(file, offset, values)
+        return values
+
+    def _read_into(self, file: FileIO, offset: int, values: Array) -> None:
+        # Waits for the disk without holding up Python's other threads, as a memory map would.
+        num_read = os.preadv(file.fileno(), [values.data.cast("B")], offset)
+        if num_read != values.nbytes:
+            raise StoreError(
+                f"{file.name}: expected {values.nbytes} bytes at {offset}, got {num_read}; extract the states again"
+            )
+
+    def places(self, example_ids_B: Array) -> Array:
+        """Return the position of each example in `example_ids_R`.
+
+        Raises:
+            StoreError: If an example is not stored.
+        """
+        places_B = np.searchsorted(self.example_ids_R, example_ids_B)
+        known_B = self.example_ids_R[np.minimum(places_B, len(self) - 1)] == example_ids_B
         if not known_B.all():
             raise StoreError(
                 f"{self._folder}: expected states of example {example_ids_B[~known_B][0]}, found none; "
                 "extract them again from the same tokens"
             )
-        rows_B: Array = self._order_R[places_B]
-        return rows_B
+        return places_B
 
-
-def _view(batch: pa.RecordBatch, name: str, *row_shape: int) -> Array:
-    values: Array = batch.column(name).flatten().to_numpy(zero_copy_only=True)
-    return values.reshape(-1, *row_shape)
+    def num_bytes(self, num_layers: int) -> int:
+        """Return how many bytes the states of so many layers, and the logits, take in memory."""
+        width = num_layers * self.shape.hidden_size * np.dtype(self.shape.dtype).itemsize
+        return len(self) * width + self._logits_RC.nbytes

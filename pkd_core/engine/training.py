@@ -146,10 +146,11 @@ def train(training: Training) -> TrainingResult:
     torch.nn.Module.to(model, device)
     vocabulary = UsedVocabulary(model, [training.train_table, training.dev_table])
     table = vocabulary.translate(training.train_table)
+    teacher = None if training.objective is None else training.objective.teacher(device)
     run = _Run(
         training,
         vocabulary,
-        Feed(table, training.settings, training.objective, training.seed, device),
+        Feed(table, training.settings, teacher, training.seed, device),
         vocabulary.translate(training.dev_table),
         make_optimizer(model, training.settings, device),
         LossBuffer(training.observer),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from pkd_core.engine.states_format import StatesShape, forecast_bytes, shard_path
 from pkd_core.engine.states_writer import StatesWriter
+from pkd_core.engine.teacher import ResidentTeacher, StoredTeacher
 from pkd_core.engine.teacher_states import TeacherStates
 from pkd_core.errors import StoreError
 
@@ -192,14 +193,58 @@ def test_reading_takes_no_memory_of_its_own(tmp_path: Path) -> None:
 import re, sys, torch
 from pathlib import Path
 from pkd_core.engine.teacher_states import TeacherStates
-def anonymous():
-    return int(re.search(r"RssAnon:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
 TeacherStates.open(Path(sys.argv[1]))
-before = anonymous()
+before = resident()
 states = TeacherStates.open(Path(sys.argv[1]))
 for ids in torch.arange(4000).split(32): states.gather(ids, [2, 4, 6, 8, 10])
-print(anonymous() - before)
+print(resident() - before)
 """
     command = [sys.executable, "-c", script, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(done.stdout) < 20
+
+
+def test_a_teacher_on_the_device_says_what_the_stored_one_says(tmp_path: Path) -> None:
+    rows = Rows(9000)
+    states = TeacherStates.open(write_all(tmp_path, rows))
+    stored, resident = (
+        kind(states, [1, 3], torch.device("cpu")) for kind in (StoredTeacher, ResidentTeacher)
+    )
+    assert states.num_bytes(2) == 9000 * (2 * 8 * 2 + 2 * 4)
+    for seed in range(5):
+        ids = torch.from_numpy(np.random.default_rng(seed).choice(rows.example_ids, 32))
+        one, other = stored.say(ids), resident.say(ids)
+        assert torch.equal(one.logits_BC, other.logits_BC)
+        assert torch.equal(one.cls_states_BMD, other.cls_states_BMD)
+        assert one.cls_states_BMD.dtype == other.cls_states_BMD.dtype
+    for teacher in (stored, resident):
+        with pytest.raises(StoreError, match="states of example -1"):
+            teacher.say(torch.tensor([-1]))
+
+
+def test_compressed_columns_and_nulls_are_errors_at_opening(tmp_path: Path) -> None:
+    rows = Rows(100)
+    path = shard_path(write_all(tmp_path, rows), 0)
+    whole = pa.ipc.open_file(str(path)).read_all()
+    with pa.ipc.new_file(
+        str(path), whole.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+    ) as writer:
+        writer.write_table(whole)
+    with pytest.raises(StoreError, match="uncompressed columns without nulls"):
+        TeacherStates.open(tmp_path)
+    states = pa.array(rows.cls_states.ravel(), mask=np.arange(rows.cls_states.size) == 7)
+    columns = [whole["example_id"], whole["logits"], pa.FixedSizeListArray.from_arrays(states, 24)]
+    with pa.ipc.new_file(str(path), whole.schema) as writer:
+        writer.write_table(pa.table(columns, schema=whole.schema))
+    with pytest.raises(StoreError, match="uncompressed columns without nulls"):
+        TeacherStates.open(tmp_path)
+
+
+def test_a_shard_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    rows = Rows(1000)
+    states = TeacherStates.open(write_all(tmp_path, rows))
+    os.truncate(shard_path(tmp_path, 0), 30_000)
+    with pytest.raises(StoreError, match=r"states-00000\.arrow: expected 48 bytes"):
+        states.gather(torch.from_numpy(rows.example_ids), [1])

@@ -55,8 +55,10 @@ class Request:
         return cls(run, workspace, device, deep)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the flow's parameters, as JSON values."""
+        """Return the flow's parameters, as JSON values; a serving process that takes them has another current folder."""
+        model = Path(self.run.model).expanduser()
         return self.run.model_dump(mode="json") | {
+            "model": str(model.resolve()) if model.is_dir() else self.run.model,
             "workspace": str(self.workspace.resolve()),
             "device": self.device,
             "deep": self.deep,

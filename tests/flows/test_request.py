@@ -75,3 +75,11 @@ def test_the_parameters_survive_json_and_build_the_same_run(
         "strict": False,
         "checkpoint_minutes": 5.0,
     }
+
+
+def test_a_model_folder_is_found_from_any_other_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my-bert").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert parse("RTE", model="my-bert").parameters()["model"] == str(tmp_path / "my-bert")

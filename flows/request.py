@@ -55,7 +55,8 @@ class Request:
         return cls(run, workspace, device, deep)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the flow's parameters, as JSON values; a serving process that takes them has another current folder."""
+        """Return the flow's parameters, as JSON values."""
+        # A serving process, which takes them too, has another current folder.
         model = Path(self.run.model).expanduser()
         return self.run.model_dump(mode="json") | {
             "model": str(model.resolve()) if model.is_dir() else self.run.model,

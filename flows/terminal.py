@@ -48,7 +48,7 @@ def show_server(url: str | None) -> None:
     typer.echo(
         f"this run shows at {url.removesuffix('/api')}"
         if url
-        else "no Prefect server is up: starting one inside this process"
+        else "no Prefect server to use: starting one inside this process"
     )
 
 

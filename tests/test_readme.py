@@ -20,6 +20,8 @@ RUN_ELSEWHERE = {
     "make test": ".ci/run",
     "pkd fetch RTE": "tests/data/test_fetch.py",
     "pkd up RTE MRPC": "tests/flows/test_up.py",
+    "read -rs PKD_LOGIN && export PKD_LOGIN": "tests/flows/test_login.py",
+    'export PREFECT_API_AUTH_STRING="$PKD_LOGIN"': "tests/flows/test_up_login.py",
     "prefect deployment run pkd/full-glue --watch": "tests/flows/test_up.py",
     "prefect flow-run retry FLOW_RUN_ID": "tests/flows/test_up.py",
 }

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Up:
     prefect_port: int
     mlflow_port: int
     mark: str
+    login: str | None = None
 
     @property
     def said(self) -> str:
@@ -55,15 +57,16 @@ class Up:
 
     def ask(self, path: str, body: Mapping[str, Any]) -> Any:
         """Ask Prefect's server."""
-        request = urllib.request.Request(
-            f"{self.api}/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"}
-        )
+        headers = {"Content-Type": "application/json"} | authorization(self.login)
+        request = urllib.request.Request(f"{self.api}/{path}", json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.load(response)
 
     def prefect(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run Prefect's own command line against the server, as README does."""
         environment = os.environ | {"PREFECT_API_URL": self.api}
+        if self.login:
+            environment["PREFECT_API_AUTH_STRING"] = self.login
         command = [str(BIN / "prefect"), *words]
         return subprocess.run(
             command, env=environment, cwd=self.root, capture_output=True, text=True, timeout=500, check=False
@@ -102,11 +105,18 @@ class Up:
         return found
 
 
-def start(root: Path, words: list[str]) -> Up:
+def authorization(login: str | None) -> dict[str, str]:
+    """Return the header that logs in by name:password."""
+    return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
+
+
+def start(root: Path, words: list[str], login: str | None = None) -> Up:
     prefect_port, mlflow_port, mark = free_port(), free_port(), uuid4().hex
     ports = ["--prefect-port", str(prefect_port), "--mlflow-port", str(mlflow_port)]
     # As in a user's shell: no server named, no other Prefect home, and the workspace as the current folder.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    if login:
+        environment["PKD_LOGIN"] = login
     with (root / "up.txt").open("w", encoding="utf-8") as said:
         process = subprocess.Popen(
             [str(BIN / "pkd"), "up", *words, *ports],
@@ -117,4 +127,4 @@ def start(root: Path, words: list[str]) -> Up:
             stderr=subprocess.STDOUT,
             text=True,
         )
-    return Up(process, root, prefect_port, mlflow_port, mark)
+    return Up(process, root, prefect_port, mlflow_port, mark, login)

@@ -3,10 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.bench-installed
+# An environment of its own, so that `make lock` does not find the auditor among what is locked.
+AUDIT := .venv/audit
 CODE := pkd_core tasks flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all faults check bench bench-gpu lock clean
+.PHONY: help setup demo test test-all faults check bench bench-gpu audit lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +39,16 @@ bench: $(BENCH_STAMP) ## Measure the engine beside its limits and its rivals (ha
 bench-gpu: $(STAMP) ## The same for BERT-base on a GPU, and the time of all GLUE tasks
 	$(BIN)/python -m benchmarks.gpu
 
+# Without --strict, pip-audit calls it no vulnerability when the database knows none of the packages.
+audit: $(AUDIT)/.installed ## Look the locked versions up in PyPI's advisories (needs the network)
+	@rm -f $(AUDIT)/found
+	@$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+	  -r requirements.lock -o $(AUDIT)/found 2> $(AUDIT)/log || { \
+	  if [ -s $(AUDIT)/found ]; then cat $(AUDIT)/found; tail -n 1 $(AUDIT)/log; \
+	  else echo "The locked versions were not audited, as PyPI's advisories did not answer: run make audit where they do." \
+	    "The last line of $(AUDIT)/log: $$(tail -n 1 $(AUDIT)/log)"; fi >&2; exit 1; }
+	@tail -n 1 $(AUDIT)/log
+
 lock: $(STAMP) ## Write the versions that stand in .venv to requirements.lock
 	@{ sed -n '/^#/p' requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+[^+]*$$//'; } > .venv/lock
 	@if grep -n ' @ ' .venv/lock; then echo "Those packages were not installed by name and version: install them so first."; exit 1; fi
@@ -57,4 +69,9 @@ $(STAMP): pyproject.toml requirements.lock
 
 $(BENCH_STAMP): $(STAMP)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[dev,bench]'
+	@touch $@
+
+$(AUDIT)/.installed:
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install -qq --disable-pip-version-check 'pip-audit>=2.7'
 	@touch $@

@@ -84,7 +84,9 @@ def for_mlflow(login: Login | None) -> Iterator[dict[str, str]]:
         config = Path(folder) / "basic_auth.ini"
         database = f"sqlite:///{Path(folder) / 'users.db'}".replace("%", "%%")
         config.write_text(
-            f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {database}\n", encoding="utf-8"
+            # Without the cache MLflow hashes the password anew for each of the dozens of requests that a page makes.
+            f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {database}\nauth_cache_ttl_seconds = 3600\n",
+            encoding="utf-8",
         )
         yield {
             "MLFLOW_AUTH_CONFIG_PATH": str(config),

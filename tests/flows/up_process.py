@@ -116,7 +116,8 @@ def start(root: Path, words: list[str], login: str | None = None) -> Up:
     # As in a user's shell: no server named, no other Prefect home, and the workspace as the current folder.
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     if login:
-        environment["PKD_LOGIN"] = login
+        # What is killed leaves its temporary folder behind: not in the system's.
+        environment |= {"PKD_LOGIN": login, "TMPDIR": str(root)}
     with (root / "up.txt").open("w", encoding="utf-8") as said:
         process = subprocess.Popen(
             [str(BIN / "pkd"), "up", *words, *ports],

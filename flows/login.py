@@ -51,8 +51,8 @@ def read_login() -> Login | None:
         )
     if len(password) < _MIN_PASSWORD_LENGTH or password == _PUBLIC_PASSWORD:
         raise ConfigError(
-            f"{VARIABLE} needs a password of {_MIN_PASSWORD_LENGTH} characters or more that is not a widely known one, "
-            f"and got {len(password)}; set another, or unset it to have no login."
+            f"{VARIABLE} needs a password of {_MIN_PASSWORD_LENGTH} characters or more, and got a shorter one or "
+            "the one that MLflow once had; set another, or unset it to have no login."
         )
     return Login(name, password)
 
@@ -83,11 +83,14 @@ def for_mlflow(login: Login | None) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="pkd-login-") as folder:
         config = Path(folder) / "basic_auth.ini"
         database = f"sqlite:///{Path(folder) / 'users.db'}".replace("%", "%%")
-        config.write_text(
-            # Without the cache MLflow hashes the password anew for each of the dozens of requests that a page makes.
-            f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {database}\nauth_cache_ttl_seconds = 3600\n",
-            encoding="utf-8",
+        lines = (
+            "[mlflow]",
+            "default_permission = NO_PERMISSIONS",
+            f"database_uri = {database}",
+            # Without its cache MLflow hashes the password anew for each of the dozens of requests that a page makes.
+            "auth_cache_ttl_seconds = 3600",
         )
+        config.write_text("\n".join(lines), encoding="utf-8")
         yield {
             "MLFLOW_AUTH_CONFIG_PATH": str(config),
             "MLFLOW_AUTH_ADMIN_USERNAME": login.name,

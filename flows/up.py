@@ -64,7 +64,10 @@ def serve_until_stopped(request: Request, prefect_port: int, mlflow_port: int) -
                 _require_all_alive(running)
         finally:
             typer.echo("stopping ...")
-            stop(*running.values())
+            # The serving process takes its leave of the server, and would long wait for one that is gone.
+            *servers, serving = (running.get(service.name) for service in services)
+            for processes in ([serving], servers):
+                stop(*(process for process in processes if process))
     typer.echo("stopped; what was done stays done, and `pkd up` goes on from there.")
 
 

@@ -129,10 +129,9 @@ def test_a_run_that_fails_names_the_root_cause_and_still_reports_the_rest(
 ) -> None:
     root, words = ran
     write_tiny_task(root / "data_raw", "Broken")
-    with (root / "data_raw" / "Broken" / "dev.tsv").open("a", encoding="utf-8") as file:
-        file.write("a film\tsideways\n")
+    (root / "artifacts" / "Broken").write_text("in the way", encoding="utf-8")
     assert run_pkd("run", "Broken", *words) == 2
     out, err = capfd.readouterr()
     last = err.splitlines()[-1]
-    assert re.match(r"pkd: 1 of 2 chains failed: Broken tokens: .*dev\.tsv:26: .*'sideways'", last)
+    assert re.match(r"pkd: 1 of 2 chains failed: Broken teacher: .*move away the file that stands", last)
     assert "finetune" in out

@@ -12,9 +12,11 @@ import typer
 from flows import terminal
 from flows.environment import compute_on_one_thread, prepare_environment
 from flows.latest import latest_report
+from flows.limits import check_limits
 from flows.request import Request
 from flows.stopping import ending_at_signals, received_signal, say_stopped
 from pkd_core.errors import PkdError
+from pkd_core.exhaustion import exhaustion
 
 app = typer.Typer(
     help="Compress BERT by Patient Knowledge Distillation, as a cached, tracked pipeline.",
@@ -184,6 +186,8 @@ def up(
 
 def _run(request: Request, next_steps: str = "") -> None:
     """Check everything that can be checked, then run the flow here and show its report."""
+    check_limits()
+    from flows.crashes import ending_at_crashes
     from flows.environment import prefect_server
     from flows.prepare import check_data, prepare
 
@@ -191,7 +195,7 @@ def _run(request: Request, next_steps: str = "") -> None:
     check_data(planned, request.workspace / "data_raw")
     terminal.show_counts(planned)
     before = latest_report(request.workspace)
-    with prefect_server() as server, ending_at_signals():
+    with prefect_server() as server, ending_at_signals(), ending_at_crashes():
         from flows.pkd import pkd
 
         terminal.show_server(server)
@@ -214,7 +218,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _exit_with_sentence(call: Callable[[], None]) -> None:
     try:
-        call()
+        with exhaustion("this command"):
+            call()
     except PkdError as error:
-        typer.echo(f"pkd: {str(error).removesuffix('.')}.", err=True)
+        # Libraries' words, which some sentences quote, may go over several lines.
+        typer.echo(f"pkd: {' '.join(str(error).split()).removesuffix('.')}.", err=True)
         sys.exit(2)

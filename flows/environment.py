@@ -9,6 +9,7 @@ from pathlib import Path
 
 import typer
 
+from flows.limits import check_disk
 from flows.login import (
     VARIABLE,
     for_prefect_client,
@@ -18,6 +19,7 @@ from flows.login import (
     refuses,
 )
 from pkd_core.errors import PkdError
+from pkd_core.store.faults import file_faults
 
 _LOGGERS = ("pkd_core", "tasks", "flows")
 _DEFAULTS = {
@@ -67,15 +69,21 @@ def prefect_server() -> Iterator[str | None]:
 
     Raises:
         PkdError: The running server asks for a login, and does not take the one that the user has set.
+        StoreError: The folder of Prefect's files cannot be made, or has no room for a server's database.
     """
     # Prefect looks for the folder when it is imported, and its database needs it.
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    home = Path(os.environ["PREFECT_HOME"])
+    with file_faults("write", home):
+        home.mkdir(parents=True, exist_ok=True)
     url = os.environ.get("PREFECT_API_URL") or SERVER_URL
     if answers(f"{url}/health") and _lets_in(url):
         os.environ["PREFECT_API_URL"] = url
         yield url
         return
     os.environ.update(for_prefect_server(read_login()))
+    check_disk(home)
+    # A server whose database fails writes hundreds of lines at every request; the run says in one what failed.
+    os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     # With any address set, as pyproject.toml does, Prefect starts no server of its own.

@@ -4,15 +4,21 @@ import os
 from pathlib import Path
 
 from pkd_core.records import StageRecord
+from pkd_core.store.faults import file_faults
 
 
 def remember_latest(workspace: Path, report: StageRecord) -> None:
-    """Note a report as the latest, replacing the note before it at once."""
+    """Note a report as the latest, replacing the note before it at once.
+
+    Raises:
+        StoreError: If the disk refuses.
+    """
     note = _note(workspace)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    beside = note.with_name(f"{note.name}.{os.getpid()}")
-    beside.write_text(report.path + "\n", encoding="utf-8")
-    beside.replace(note)
+    with file_faults("write", note):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        beside = note.with_name(f"{note.name}.{os.getpid()}")
+        beside.write_text(report.path + "\n", encoding="utf-8")
+        beside.replace(note)
 
 
 def latest_report(workspace: Path) -> Path | None:

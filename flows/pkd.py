@@ -18,7 +18,7 @@ from flows.summary import count_done, name_failures
 from pkd_core.chain import draw_report
 from pkd_core.config import DEFAULT_MODEL, METHODS, RunConfig
 from pkd_core.data.glue import GLUE_TASKS
-from pkd_core.errors import PkdError
+from pkd_core.errors import PkdError, StoreError
 from pkd_core.overrides import build_run_config
 from pkd_core.plan import Plan, PlannedStage
 from pkd_core.records import StageRecord
@@ -102,9 +102,13 @@ def _run_stages(run: RunConfig, plan: Plan, context: Context) -> State[Any]:
     report = None if received_signal() else _submit_report(run, plan, context, futures, failures)
     if report is not None:
         report.wait()
+        key = plan.stages[-1].stage.key
+        failures |= name_failures({key: report})
         if report.state.is_completed():
-            show_report(context.workspace, StageRecord.from_json(report.result()))
-        failures |= name_failures({plan.stages[-1].stage.key: report})
+            try:
+                show_report(context.workspace, StageRecord.from_json(report.result()))
+            except StoreError as error:
+                failures[key] = str(error)
     message = count_done(plan, failures)
     return Failed(message=message) if failures else Completed(message=message)
 

@@ -22,7 +22,9 @@ def count_done(plan: Plan, failures: Mapping[str, str]) -> str:
     """Return a line such as "2 of 9 chains failed: QQP teacher: the loss is not finite at step 12."."""
     chains = {planned.stage.task for planned in plan.stages[:-1]}
     failed = chains & {key.partition("/")[0] for key in failures}
-    causes = "; ".join(f"{key.replace('/', ' ')}: {reason}" for key, reason in failures.items())
+    causes = "; ".join(
+        f"{key.replace('/', ' ')}: {reason.removesuffix('.')}" for key, reason in failures.items()
+    )
     if failed:
         return f"{len(failed)} of {len(chains)} chains failed: {causes}"
     if failures:

@@ -23,3 +23,7 @@ class StoreError(PkdError):
 
 class TrainingError(PkdError):
     """A training that cannot go on, such as one whose loss is not finite."""
+
+
+class ResourceError(PkdError):
+    """Too little memory, too few file handles or too little room on the disk for what is to be done."""

@@ -94,15 +94,17 @@ def store_faults(name: str) -> Iterator[None]:
         StoreError: Saying what was to be logged, the store's answer, and what to do.
     """
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError  # which MLflow lets pass when it makes a database
 
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         cause: BaseException = error
         while cause.__cause__:
             cause = cause.__cause__
         raise StoreError(
-            f"MLflow needs to log {name}, but its store answers '{cause}'; check the store and run again."
+            f"MLflow needs to log {name}, but its store answers '{' '.join(str(cause).split())}'; "
+            "check the store and run again."
         ) from error
 
 
@@ -116,9 +118,11 @@ def _check_database(path: Path) -> None:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.Error as error:
+        is_spoilt = error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+        advice = "move the file away for a new one" if is_spoilt else "check the disk and run again"
         raise StoreError(
             f"MLflow needs a readable database at {path}, but SQLite answers '{error}'; "
-            "move the file away for a new one, or set MLFLOW_TRACKING_URI."
+            f"{advice}, or set MLFLOW_TRACKING_URI."
         ) from error
 
 

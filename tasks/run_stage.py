@@ -14,6 +14,7 @@ from prefect.context import TaskRunContext
 from prefect.states import Failed
 
 from pkd_core.errors import PkdError
+from pkd_core.exhaustion import exhaustion
 from pkd_core.records import StageRecord
 from pkd_core.stage import Stage, StageKind
 from pkd_core.stages.build import build
@@ -34,12 +35,12 @@ def run_stage(
     """Build one stage and return its record as JSON; a user's mistake becomes a failed state of one sentence."""
     records = {part: StageRecord.from_json(record) for part, record in inputs.items()}
     try:
-        with _device(stage, context.workspace):
+        with exhaustion(stage.key), _device(stage, context.workspace):
             record = build(
                 stage, records, context, functools.partial(watch, context=context, flow_run=flow_run)
             )
         # Whoever else has just found the stage done would tell MLflow the same once more.
-        with StageStore(context.workspace).locked(stage.address):
+        with exhaustion(stage.key), StageStore(context.workspace).locked(stage.address):
             tell(stage, records, record, context, flow_run)
     except PkdError as error:
         return Failed(message=str(error))

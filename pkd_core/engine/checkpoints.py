@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pkd_core.errors import StoreError
 from pkd_core.store.faults import disk_faults
 
 logger = logging.getLogger(__name__)
@@ -119,25 +118,6 @@ class Checkpoints:
 def checkpoint_folder(work: Path) -> Path:
     """Return where a stage's checkpoint lies, if there is one."""
     return work / "checkpoint"
-
-
-def check_room(work: Path, num_bytes: int) -> None:
-    """Check, before hours are spent, that checkpoints will fit.
-
-    Args:
-        work: The stage's work folder.
-        num_bytes: Size of one checkpoint; two are there while one takes the other's place, and one may be there now.
-
-    Raises:
-        StoreError: If they will not.
-    """
-    num_new = 1 if checkpoint_folder(work).is_dir() else 2
-    needed, free = num_new * num_bytes, shutil.disk_usage(work).free
-    if needed > free:
-        raise StoreError(
-            f"{work}: expected {needed / 1e9:.2f} GB of free disk for training checkpoints, got {free / 1e9:.2f} GB; "
-            "free some"
-        )
 
 
 def _read(folder: Path) -> Checkpoint | None:

@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from pkd_core.data.packing import pack
 from pkd_core.engine.forward import Outputs, forward
 from pkd_core.engine.states_format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes
 from pkd_core.engine.states_writer import StatesWriter
-from pkd_core.errors import StoreError
 from pkd_core.observer import Observer
 from pkd_core.prefetch import ahead
+from pkd_core.store.room import check_room
 
 logger = logging.getLogger(__name__)
 
@@ -102,10 +101,5 @@ def _windows(
 
 def _check_room(work: Path, shape: StatesShape, num_rows: int) -> None:
     needed = forecast_bytes(num_rows, shape.num_layers, shape.hidden_size, shape.num_outputs, shape.dtype)
-    free = shutil.disk_usage(work).free
     logger.info("teacher states of %d examples will take %.2f GB in %s", num_rows, needed / 1e9, work)
-    if needed > free:
-        raise StoreError(
-            f"{work}: expected {needed / 1e9:.2f} GB of free disk for teacher states, got {free / 1e9:.2f} GB; "
-            "free some, or set states.dtype=float16"
-        )
+    check_room(work, needed, "teacher states", "free some, or set states.dtype=float16")

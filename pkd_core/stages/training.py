@@ -10,12 +10,13 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.config import TrainingConfig
 from pkd_core.data.batches import TokenTable
-from pkd_core.engine.checkpoints import Checkpoints, check_room
+from pkd_core.engine.checkpoints import Checkpoints, checkpoint_folder
 from pkd_core.engine.evaluation import count_parameters
 from pkd_core.engine.models import save_model
 from pkd_core.engine.training import Objective, Training, train
 from pkd_core.sources import TOKENIZER_FILES
 from pkd_core.stages.job import Job
+from pkd_core.store.room import check_room
 
 _WEIGHTS = "model.safetensors"
 _BESIDE = "best.part"
@@ -32,7 +33,9 @@ def train_and_save(
 ) -> dict[str, Any]:
     """Train, leaving in the work folder the best epoch's checkpoint, its tokenizer and `training.json`."""
     task = job.task
-    check_room(job.work, _BYTES_A_WEIGHT * count_parameters(model))
+    # Two checkpoints are there while one takes the other's place, and one may be there now.
+    num_new = 1 if checkpoint_folder(job.work).is_dir() else 2
+    check_room(job.work, num_new * _BYTES_A_WEIGHT * count_parameters(model), "training checkpoints")
     checkpoints = Checkpoints(job.work, job.context.checkpoint_seconds, companions=(_WEIGHTS,))
     result = train(
         Training(

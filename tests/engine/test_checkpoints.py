@@ -2,15 +2,13 @@
 
 import errno
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from pkd_core.engine.checkpoints import Checkpoint, Checkpoints, check_room, checkpoint_folder
-from pkd_core.errors import StoreError
+from pkd_core.engine.checkpoints import Checkpoint, Checkpoints, checkpoint_folder
 
 
 def made(number: int) -> Checkpoint:
@@ -95,17 +93,3 @@ def test_a_kill_between_the_two_renames_leaves_the_one_before(
 def test_one_is_due_when_its_time_has_come(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path, 0.0).is_due
     assert not Checkpoints(tmp_path, 60.0).is_due
-
-
-def test_too_little_room_is_told_with_the_amount(tmp_path: Path) -> None:
-    check_room(tmp_path, 1000)
-    with pytest.raises(
-        StoreError, match=r"expected 2000000.00 GB of free disk for training checkpoints, got"
-    ):
-        check_room(tmp_path, 10**15)
-    # What is there already needs no more room.
-    num_bytes = shutil.disk_usage(tmp_path).free * 2 // 3
-    with pytest.raises(StoreError):
-        check_room(tmp_path, num_bytes)
-    checkpoint_folder(tmp_path).mkdir()
-    check_room(tmp_path, num_bytes)

@@ -76,7 +76,7 @@ def test_too_little_room_is_told_before_anything_is_computed(
     caplog.set_level("INFO")
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(StoreError, match=r"GB of free disk.*float16"):
+    with pytest.raises(StoreError, match=r"MB of free disk.*float16"):
         extract(tiny_classifier(), make_table(2000), tmp_path, "float32", Recorder(), device=CPU)
     assert "will take 0.00 GB" in caplog.text
     assert list(tmp_path.iterdir()) == []

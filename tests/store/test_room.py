@@ -1,0 +1,30 @@
+"""Too little room is told with both amounts, in a unit in which neither is nought."""
+
+from pathlib import Path
+
+import pytest
+
+from pkd_core.errors import StoreError
+from pkd_core.store import room
+from pkd_core.store.room import check_room
+
+
+def test_what_fits_is_let_pass(tmp_path: Path) -> None:
+    check_room(tmp_path, 1000, "training checkpoints")
+
+
+@pytest.mark.parametrize(
+    ("needed", "free", "said"),
+    [
+        (2_500_000_000, 600_000_000, "expected 2.50 GB of free disk for states, got 0.60 GB; free some"),
+        (50_000, 40_000, "expected 0.05 MB of free disk for states, got 0.04 MB; free some"),
+        (2_500_000_000, 40_000, "expected 2.50 GB of free disk for states, got 0.04 MB; free some"),
+    ],
+)
+def test_too_little_room_is_told_with_both_amounts(
+    needed: int, free: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = room.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage._replace(free=free))
+    with pytest.raises(StoreError, match=said):
+        check_room(tmp_path, needed, "states")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tiny import write_tiny_model, write_tiny_task
 
-from faults.kills import Tally
+from faults.tally import Tally
 from pkd_core.direct import run_plan
 from pkd_core.overrides import build_run_config
 from pkd_core.plan import Plan, make_plan
@@ -74,8 +74,7 @@ def damage_everything(root: Path, every: int) -> Tally:
         seen = [one for one in _plan(root).stages if one.status is not StageStatus.DONE]
         _run(root)
         if not seen or any(one.status is not StageStatus.DONE for one in _plan(root).stages):
-            tally.lost += 1
-            tally.details += f" {path.relative_to(root)} {kind}"
+            tally.lose(f"{path.relative_to(root)} {kind}")
     return tally
 
 

@@ -3,20 +3,10 @@
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from faults.tally import Tally
 from faults.workspaces import finish, kill, make_workspace, result, start
-
-
-@dataclass
-class Tally:
-    """How many faults were done, and how many results were not as without them."""
-
-    name: str
-    injected: int = 0
-    lost: int = 0
-    details: str = ""
 
 
 def kill_at_random(root: Path, count: int, seed: int, say: Callable[[str], None] = lambda _: None) -> Tally:
@@ -50,6 +40,5 @@ def kill_at_random(root: Path, count: int, seed: int, say: Callable[[str], None]
         finish(workspace, model)
         different = expected.differences(result(workspace))
         if different:
-            tally.lost += 1
-            tally.details += f" {workspace.name}: {', '.join(different[:3])}"
+            tally.lose(f"{workspace.name}: {', '.join(different[:3])}")
     return tally

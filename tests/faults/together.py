@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from faults.kills import Tally
+from faults.tally import Tally
 from faults.workspaces import finish, kill, make_workspace, result, start
 
 
@@ -26,6 +26,5 @@ def run_together(root: Path, num_processes: int) -> Tally:
     statuses = [process.wait(timeout=600) for process in processes[1:]]
     different = result(undisturbed).differences(result(shared))
     if any(statuses) or different:
-        tally.lost = 1
-        tally.details = f" ended with {statuses}; {', '.join(different[:3])}"
+        tally.lose(f"ended with {statuses}, {', '.join(different[:3])}")
     return tally

@@ -56,11 +56,16 @@ def make_workspace(root: Path, model: Path) -> Path:
     return root
 
 
+def said_by(root: Path) -> Path:
+    """Return the file of what a workspace's runs said: beside it, for the workspace's own disk may be full."""
+    return root.with_name(f"{root.name}-said.txt")
+
+
 def start(root: Path, model: Path) -> subprocess.Popen[bytes]:
     """Start `pkd run` on all methods, a checkpoint after every step, in a process group of its own."""
     pkd = str(Path(sys.executable).with_name("pkd"))
     environment = {key: value for key, value in os.environ.items() if key != "PREFECT_HOME"}
-    with (root / "said.txt").open("ab") as said:
+    with said_by(root).open("ab") as said:
         return subprocess.Popen(
             [pkd, "run", "Tiny", "--model", str(model), "--checkpoint-minutes", "0", *_SETTINGS],
             cwd=root,
@@ -87,7 +92,7 @@ def finish(root: Path, model: Path) -> None:
         AssertionError: The run fails; with what it said.
     """
     status = start(root, model).wait(timeout=600)
-    assert status == 0, (root / "said.txt").read_text(encoding="utf-8", errors="replace")[-3000:]
+    assert status == 0, said_by(root).read_text(encoding="utf-8", errors="replace")[-3000:]
 
 
 def result(root: Path) -> Result:

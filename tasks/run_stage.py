@@ -12,6 +12,7 @@ from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.states import Failed
+from prefect.transactions import get_transaction
 
 from pkd_core.errors import PkdError
 from pkd_core.exhaustion import exhaustion
@@ -43,6 +44,9 @@ def run_stage(
         with exhaustion(stage.key), StageStore(context.workspace).locked(stage.address):
             tell(stage, records, record, context, flow_run)
     except PkdError as error:
+        # Prefect would keep a record of the failure, and take it for the result once the stage's files are there.
+        if transaction := get_transaction():
+            transaction.write_on_commit = False
         return Failed(message=str(error))
     return record.to_json()
 

@@ -38,7 +38,13 @@ def model_config(folder: Path) -> BertConfig:
         raise ModelError(f"{path}: expected a readable JSON object, got {error}; fetch it again") from error
     if model_type != "bert":
         raise ModelError(f"{folder}: expected a BERT model, got {model_type!r}; choose a BERT")
-    return BertConfig.from_dict(values)
+    try:
+        return BertConfig.from_dict(values)
+    except Exception as error:  # whatever transformers, and what it checks with, make of a wrong value
+        reason = " ".join(str(error).split())
+        raise ModelError(
+            f"{path}: expected a BERT's settings, got wrong ones ({reason}); fetch it again"
+        ) from error
 
 
 def check_weights(folder: Path) -> None:

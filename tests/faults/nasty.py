@@ -146,7 +146,7 @@ def spoilt_json(draw: st.DrawFn, good: dict[str, Any]) -> bytes:
                 at = at[key]
                 continue
             if draw(st.integers(0, 3)):
-                at[key] = draw(st.sampled_from(_VALUES))
+                at[key] = copy.deepcopy(draw(st.sampled_from(_VALUES)))
             else:
                 del at[key]
             break

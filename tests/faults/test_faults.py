@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from faults.damage import damage_everything
+from faults.inputs import feed_bad_inputs
 from faults.kills import kill_at_random
+from faults.shortages import few_handles, full_disks, largest_files, little_memory, read_only_disks, run_short
 from faults.together import run_together
 
 
@@ -36,3 +38,29 @@ def test_damage_to_any_published_file_is_found_and_mended(tmp_path: Path) -> Non
 def test_three_runs_at_once_compute_each_stage_once_though_one_is_killed(tmp_path: Path) -> None:
     tally = run_together(tmp_path, 3)
     assert (tally.injected, tally.lost) == (1, 0), tally.details
+
+
+def test_bad_inputs_are_taken_or_refused_in_a_sentence_and_leave_nothing(tmp_path: Path) -> None:
+    tally = feed_bad_inputs(tmp_path, 200)
+    assert tally.injected >= 200
+    assert tally.lost == 0, tally.details
+
+
+@pytest.mark.slow
+def test_thousands_of_bad_inputs_are_taken_or_refused_in_a_sentence_and_leave_nothing(tmp_path: Path) -> None:
+    tally = feed_bad_inputs(tmp_path, 2500)
+    assert tally.injected > 2000
+    assert tally.lost == 0, tally.details
+
+
+@pytest.mark.slow
+def test_a_run_that_is_short_of_something_says_so_and_is_finished_by_the_next(tmp_path: Path) -> None:
+    groups = {
+        "a full disk": full_disks()[::5],
+        "a read-only disk": read_only_disks(),
+        "files cut at a limit": largest_files()[-1:],
+        "too little memory": little_memory()[1:2],
+        "too few file handles": few_handles()[1:2],
+    }
+    for tally in run_short(tmp_path, groups, lambda _: None):
+        assert tally.lost == 0, f"{tally.name}: {tally.details}"

@@ -89,6 +89,12 @@ def test_mlflow_has_one_run_for_each_model_and_one_for_the_report(broken: tuple[
     assert run.mlflow == finished(*(f"tinya/{name}" for name in TRAININGS), "report/tinya")
 
 
+def test_a_failure_leaves_no_record(broken: tuple[Path, Run]) -> None:
+    root, _ = broken
+    records = [path.name for path in (root / "artifacts" / "prefect" / "records").iterdir()]
+    assert len(records) == len(STAGES) + len(REPORT)
+
+
 def test_after_mending_only_the_failed_chain_runs(mended: tuple[Path, Run]) -> None:
     _, run = mended
     assert run.state.is_completed()

@@ -1,5 +1,6 @@
 """The command line `pkd`."""
 
+import errno
 import sys
 import time
 from collections.abc import Callable
@@ -220,6 +221,13 @@ def _exit_with_sentence(call: Callable[[], None]) -> None:
     try:
         with exhaustion("this command"):
             call()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        typer.echo(
+            "pkd: a name is longer than this system takes; give a shorter task, model or workspace.", err=True
+        )
+        sys.exit(2)
     except PkdError as error:
         # Libraries' words, which some sentences quote, may go over several lines.
         typer.echo(f"pkd: {' '.join(str(error).split()).removesuffix('.')}.", err=True)

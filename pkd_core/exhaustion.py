@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 
-from pkd_core.errors import PkdError, ResourceError
+from pkd_core.errors import ResourceError
 
 _HANDLE_ERRNOS = (errno.EMFILE, errno.ENFILE)
 # Libraries written in C++ and Rust tell of it in words alone.
@@ -41,11 +41,9 @@ def exhaustion(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except PkdError:
-        raise
     except Exception as error:
         lack = lack_behind(error)
-        if lack is None:
+        if lack is None or isinstance(error, ResourceError):
             raise
         name, advice = lack.value
         raise ResourceError(

@@ -28,7 +28,7 @@ def parse_assignments(words: Iterable[str]) -> dict[str, str]:
         if not equals:
             raise ConfigError(f"expected key=value, got {word!r}; for example distill.temperature=5.")
         if key in settings:
-            raise ConfigError(f"{key} is set twice; give it once.")
+            raise ConfigError(f"{key!r} is set twice; give it once.")
         settings[key] = value
     return settings
 

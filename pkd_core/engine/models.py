@@ -149,8 +149,10 @@ def _load(folder: Path, config: BertConfig) -> tuple[BertForSequenceClassificati
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise ModelError(f"{folder}: expected a whole BERT, got {error}; fetch the model again") from error
+    except (OSError, RuntimeError, ValueError, TypeError, ArithmeticError, SafetensorError) as error:
+        raise ModelError(
+            f"{folder}: expected a whole BERT, got {' '.join(str(error).split())}; fetch the model again"
+        ) from error
     model, report = loaded
     absent = set(report["missing_keys"]) | {name for name, *_shapes in report["mismatched_keys"]}
     return model, absent

@@ -25,7 +25,7 @@ MISTAKES = {
     "a value out of range": (["Tiny", "distill.alpha=1.5"], "distill.alpha cannot be '1.5'"),
     "a value of the wrong type": (["Tiny", "student.num_epochs=two"], "student.num_epochs cannot be 'two'"),
     "a value that is not finite": (["Tiny", "distill.beta=inf"], "distill.beta cannot be 'inf'"),
-    "a setting twice": (["Tiny", "distill.alpha=0.1", "distill.alpha=0.2"], "distill.alpha is set twice"),
+    "a setting twice": (["Tiny", "distill.alpha=0.1", "distill.alpha=0.2"], "'distill.alpha' is set twice"),
     "an unknown method": (["Tiny", "--methods", "kd,pdk"], "methods.1 cannot be 'pdk'"),
     "a seed that is no number": (["Tiny", "--seeds", "1,x"], "seeds.1 cannot be 'x'"),
     "a negative seed": (["Tiny", "--seeds=-1"], "seeds.0 cannot be '-1'"),

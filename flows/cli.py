@@ -1,6 +1,5 @@
 """The command line `pkd`."""
 
-import errno
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from flows.request import Request
 from flows.stopping import ending_at_signals, received_signal, say_stopped
 from pkd_core.errors import PkdError
 from pkd_core.exhaustion import exhaustion
+from pkd_core.store.faults import file_faults
 
 app = typer.Typer(
     help="Compress BERT by Patient Knowledge Distillation, as a cached, tracked pipeline.",
@@ -27,11 +27,20 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+def _usable(workspace: Path) -> Path:
+    with file_faults("use", workspace):
+        workspace.exists()
+    return workspace
+
+
 Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="TASK|key=value", help="Tasks, and settings by dotted key."),
 ]
-Workspace = Annotated[Path, typer.Option(help="Folder that holds data_raw, data_feat and artifacts.")]
+Workspace = Annotated[
+    Path, typer.Option(help="Folder that holds data_raw, data_feat and artifacts.", callback=_usable)
+]
 Methods = Annotated[
     str | None, typer.Option(help="Comma-separated: finetune, kd, pkd-skip, pkd-last. Default: all.")
 ]
@@ -221,13 +230,6 @@ def _exit_with_sentence(call: Callable[[], None]) -> None:
     try:
         with exhaustion("this command"):
             call()
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        typer.echo(
-            "pkd: a name is longer than this system takes; give a shorter task, model or workspace.", err=True
-        )
-        sys.exit(2)
     except PkdError as error:
         # Libraries' words, which some sentences quote, may go over several lines.
         typer.echo(f"pkd: {' '.join(str(error).split()).removesuffix('.')}.", err=True)

@@ -44,9 +44,7 @@ def find_model(name: str) -> PretrainedModel:
         ModelError: There is no such folder, the hub does not answer or does not know the name, or it is no whole BERT
             with a fast tokenizer of its own.
     """
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        folder = _download(name)
+    folder = _local_folder(name) or _download(name)
     config = model_config(folder)
     check_weights(folder)
     if not (folder / "tokenizer.json").is_file():
@@ -86,6 +84,14 @@ def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
 def has_raw_files(task: Task, data_raw: Path) -> bool:
     """Tell whether every required split has its file."""
     return all((data_raw / split.file).is_file() for split in task.splits if split.required)
+
+
+def _local_folder(name: str) -> Path | None:
+    try:
+        folder = Path(name).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # no path at all: too long, of an unknown user, or with a NUL
+        return None
 
 
 def _download(name: str) -> Path:

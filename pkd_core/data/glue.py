@@ -97,9 +97,9 @@ def load_task(name: str, data_raw: Path) -> Task:
     Raises:
         DataError: If there is no such task, its name is no plain folder name, or its description is bad.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise DataError(
-            f"expected a task's name of letters, digits, '.', '_' or '-', got {name!r}; rename its folder"
+            f"expected a task's name of up to 100 letters, digits, '.', '_' or '-', got {name!r}; rename its folder"
         )
     if name in GLUE_TASKS:
         return GLUE_TASKS[name]

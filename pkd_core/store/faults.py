@@ -21,6 +21,7 @@ _ADVICE = {
     errno.EPERM: _PERMIT,
     errno.ENOTDIR: _UNBLOCK,
     errno.EEXIST: _UNBLOCK,
+    errno.ENAMETOOLONG: "choose a shorter path",
 }
 # What a work folder's disk, and no mistake of the stage itself, can answer to a write.
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}

@@ -9,17 +9,10 @@ from pathlib import Path
 from faults.damage import damage_everything
 from faults.inputs import feed_bad_inputs
 from faults.kills import kill_at_random
-from faults.shortages import few_handles, full_disks, largest_files, little_memory, read_only_disks, run_short
+from faults.shortage_kinds import SHORTAGES
+from faults.shortages import run_short
 from faults.tally import Tally
 from faults.together import run_together
-
-_SHORTAGES = {
-    "a full disk": full_disks(),
-    "a read-only disk": read_only_disks(),
-    "files cut at a limit": largest_files(),
-    "too little memory": little_memory(),
-    "too few file handles": few_handles(),
-}
 
 
 def main() -> None:
@@ -41,7 +34,7 @@ def main() -> None:
         tallies.append(damage_everything(root / "damage", every=1))
         say("three at once")
         tallies.append(run_together(root / "together", 3))
-        tallies += run_short(root / "short", _SHORTAGES, say)
+        tallies += run_short(root / "short", SHORTAGES, say)
         tallies.append(kill_at_random(root / "kills", arguments.kills, arguments.seed, say))
     _show(tallies)
     sys.exit(any(tally.lost for tally in tallies))

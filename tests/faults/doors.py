@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +24,8 @@ from pkd_core.errors import PkdError
 from pkd_core.overrides import build_run_config, build_settings, parse_assignments, setting_keys
 from pkd_core.presets import preset_for
 
-_OPTIONS = (
-    "--methods",
-    "--student-layers",
-    "--seeds",
-    "--workspace",
-    "--model",
-    "--deep",
-    "--help",
-    "--no-such",
-)
+_OPTIONS = ("--methods", "--student-layers", "--seeds", "--workspace", "--model", "--device")
+_FLAGS = (*_OPTIONS, "--deep", "--help", "--no-such")
 _METHODS = ("teacher", "finetune", "kd", "pkd-skip", "pkd-last")
 
 
@@ -59,10 +52,13 @@ def doors_of(workspace: Path, model: Path) -> list[Door]:
     files = [raw / name for name in ("Tiny/train.tsv", "Tiny/test.tsv", "RTE/train.tsv", "MRPC/dev.tsv")]
     assignments = st.builds("{}={}".format, st.one_of(st.sampled_from(setting_keys()), texts), texts)
     changes = {name: st.one_of(values, st.lists(values, max_size=3)) for name in RunConfig.model_fields}
-    line = st.lists(
-        st.one_of(words, assignments, st.just("Tiny"), st.sampled_from(_OPTIONS)).filter(_can_be_passed),
-        max_size=6,
+    word = st.one_of(words, assignments, st.just("Tiny"), st.sampled_from(_FLAGS)).filter(_can_be_passed)
+    option = st.tuples(st.sampled_from(_OPTIONS), words).filter(lambda pair: _can_be_passed(pair[1]))
+    line = st.lists(st.one_of(st.tuples(word), option), max_size=5).map(
+        lambda parts: [*chain.from_iterable(parts)]
     )
+    # Without a good task first, most of what comes after is never looked at.
+    line = st.one_of(line, line.map(lambda given: ["Tiny", *given]))
     return [
         Door("reader", st.tuples(st.sampled_from(files), _spoilt(files)), partial(_feed_reader, raw), 0.3),
         Door("task.toml", _spoilt([raw / "Tiny/task.toml"]), partial(_feed_task_file, raw), 0.1),

@@ -7,7 +7,8 @@ import pytest
 from faults.damage import damage_everything
 from faults.inputs import feed_bad_inputs
 from faults.kills import kill_at_random
-from faults.shortages import few_handles, full_disks, largest_files, little_memory, read_only_disks, run_short
+from faults.shortage_kinds import SHORTAGES
+from faults.shortages import run_short
 from faults.together import run_together
 
 
@@ -55,12 +56,7 @@ def test_thousands_of_bad_inputs_are_taken_or_refused_in_a_sentence_and_leave_no
 
 @pytest.mark.slow
 def test_a_run_that_is_short_of_something_says_so_and_is_finished_by_the_next(tmp_path: Path) -> None:
-    groups = {
-        "a full disk": full_disks()[::5],
-        "a read-only disk": read_only_disks(),
-        "files cut at a limit": largest_files()[-1:],
-        "too little memory": little_memory()[1:2],
-        "too few file handles": few_handles()[1:2],
-    }
+    # A few of the dozens that `make faults` does; each takes half a minute.
+    groups = {name: shortages[1::6] for name, shortages in SHORTAGES.items()}
     for tally in run_short(tmp_path, groups, lambda _: None):
         assert tally.lost == 0, f"{tally.name}: {tally.details}"

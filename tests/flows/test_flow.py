@@ -95,6 +95,22 @@ def test_a_failure_leaves_no_record(broken: tuple[Path, Run]) -> None:
     assert len(records) == len(STAGES) + len(REPORT)
 
 
+@pytest.mark.slow
+def test_a_model_that_was_published_but_not_told_is_told_by_the_next_run(
+    tmp_path: Path, server: None
+) -> None:
+    write_tiny_model(tmp_path / "model")
+    write_tiny_task(tmp_path / "data_raw", "TinyA")
+    in_the_way = tmp_path / "artifacts" / "mlflow-files"
+    in_the_way.parent.mkdir()
+    in_the_way.write_bytes(b"")
+    assert start(tmp_path, ("TinyA",)).is_failed()
+    assert list(tmp_path.glob("artifacts/TinyA/finetune-*/manifest.json"))
+    in_the_way.unlink()
+    second = start(tmp_path, ("TinyA",))
+    assert second.is_completed(), second.message
+
+
 def test_after_mending_only_the_failed_chain_runs(mended: tuple[Path, Run]) -> None:
     _, run = mended
     assert run.state.is_completed()

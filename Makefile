@@ -24,7 +24,7 @@ test: $(STAMP) ## Run the tests that take seconds each
 test-all: $(STAMP) ## Run all tests, the slow ones too
 	$(BIN)/python -m pytest -m ''
 
-faults: $(STAMP) ## Kill and damage real runs by the dozen, and count what is lost (half an hour)
+faults: $(STAMP) ## Kill, damage and starve real runs by the dozen, and count what is lost (an hour)
 	PYTHONPATH=tests $(BIN)/python -m faults
 
 check: $(STAMP) ## Run linter, formatter (as a check), type checker and tests

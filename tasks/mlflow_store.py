@@ -79,6 +79,7 @@ def ensure_store(workspace: Path) -> Store:
     with holding:
         if os.environ.get("MLFLOW_TRACKING_URI"):
             return _open(uri, None)
+        _make_database(_database(workspace))
         _check_database(_database(workspace))
         return _open(uri, artifact_root(workspace))
 
@@ -112,6 +113,20 @@ def _database(workspace: Path) -> Path:
     return workspace.resolve() / "artifacts" / "mlflow.db"
 
 
+def _make_database(path: Path) -> None:
+    """Make the database beside its place: MLflow cannot go on with one that was killed in the making."""
+    if path.exists() and path.stat().st_size:
+        return
+    beside = path.with_name(f"{path.name}.part")
+    with file_faults("write", beside):
+        for left in path.parent.glob(f"{beside.name}*"):
+            left.unlink()
+        client = _client(f"sqlite:///{beside}")
+        with store_faults(f"a new database {path}"):
+            client.search_experiments(max_results=1)
+        beside.replace(path)
+
+
 def _check_database(path: Path) -> None:
     # MLflow itself would try again for 100 seconds before it says that a database cannot be opened.
     try:
@@ -126,7 +141,7 @@ def _check_database(path: Path) -> None:
         ) from error
 
 
-def _open(uri: str, artifacts: str | None) -> Store:
+def _client(uri: str) -> "MlflowClient":
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
@@ -134,8 +149,12 @@ def _open(uri: str, artifacts: str | None) -> Store:
     # What matters in their logs is raised as well.
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    return MlflowClient(uri, registry_uri=uri)
+
+
+def _open(uri: str, artifacts: str | None) -> Store:
+    client = _client(uri)
     with store_faults(f"experiment {EXPERIMENT}"):
-        client = MlflowClient(uri, registry_uri=uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return Store(client, client.create_experiment(EXPERIMENT, artifact_location=artifacts))

@@ -87,6 +87,33 @@ def test_a_file_that_is_no_database_is_named_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 10
 
 
+MAKER = """
+import sys
+from pathlib import Path
+from tasks.mlflow_store import ensure_store
+ensure_store(Path(sys.argv[1]))
+"""
+
+
+def test_a_process_killed_while_it_makes_the_database_leaves_nothing_that_the_next_one_stumbles_over(
+    tmp_path: Path,
+) -> None:
+    database, begun = tmp_path / "artifacts" / "mlflow.db", tmp_path / "artifacts" / "mlflow.db.part"
+    process = subprocess.Popen([sys.executable, "-c", MAKER, str(tmp_path)])
+    deadline = time.monotonic() + 60
+    while not (begun.is_file() and begun.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert begun.is_file(), "it was killed in the middle"
+    assert not database.exists()
+
+    store = ensure_store(tmp_path)
+
+    assert store.client.create_run(store.experiment_id).info.status == "RUNNING"
+    assert sorted(path.name for path in database.parent.iterdir()) == ["mlflow.db", "mlflow.lock"]
+
+
 def test_a_moved_workspace_is_refused_before_files_land_at_its_old_place(
     workspace: Path, store: Store, tmp_path: Path
 ) -> None:

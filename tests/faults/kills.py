@@ -37,8 +37,11 @@ def kill_at_random(root: Path, count: int, seed: int, say: Callable[[str], None]
                 break
             tally.injected += 1
             say(f"kill {tally.injected} of {count}")
-        finish(workspace, model)
-        different = expected.differences(result(workspace))
-        if different:
+        try:
+            finish(workspace, model)
+        except AssertionError as error:
+            tally.lose(f"{workspace.name}: {str(error)[-300:]}")
+            continue
+        if different := expected.differences(result(workspace)):
             tally.lose(f"{workspace.name}: {', '.join(different[:3])}")
     return tally

@@ -121,9 +121,8 @@ def _make_database(path: Path) -> None:
     with file_faults("write", beside):
         for left in path.parent.glob(f"{beside.name}*"):
             left.unlink()
-        client = _client(f"sqlite:///{beside}")
-        with store_faults(f"a new database {path}"):
-            client.search_experiments(max_results=1)
+        with store_faults(f"to a new database {path}"):
+            _client(f"sqlite:///{beside}").search_experiments(max_results=1)
         beside.replace(path)
 
 
@@ -153,8 +152,8 @@ def _client(uri: str) -> "MlflowClient":
 
 
 def _open(uri: str, artifacts: str | None) -> Store:
-    client = _client(uri)
     with store_faults(f"experiment {EXPERIMENT}"):
+        client = _client(uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
             return Store(client, client.create_experiment(EXPERIMENT, artifact_location=artifacts))

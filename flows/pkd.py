@@ -1,5 +1,6 @@
 """The flow `pkd`: every stage of every task submitted at once, each waiting only for its own inputs."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
+from prefect.utilities.asyncutils import run_coro_as_sync
 
 from flows.environment import show_progress
 from flows.pages import show_plan, show_report
@@ -81,6 +83,8 @@ def pkd(
         plan = prepare(run, root, device, deep)
     except PkdError as error:
         return Failed(message=str(error))
+    # Prefect's own thread for such calls opens files when it starts, and waits for ever where it may open no more.
+    run_coro_as_sync(asyncio.sleep(0))
     show_plan(plan)
     context = Context(root, plan.model.folder, device, deep, strict, 60.0 * checkpoint_minutes)
     try:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 
-from pkd_core.errors import ResourceError
+from pkd_core.errors import PkdError, ResourceError
 
 _HANDLE_ERRNOS = (errno.EMFILE, errno.ENFILE)
 # Libraries written in C++ and Rust tell of it in words alone.
@@ -16,6 +16,7 @@ _MEMORY_WORDS = (
     "std::bad_alloc",
     "failed to map segment",
     "can't start new thread",
+    "could not create a primitive",
 )
 
 
@@ -24,7 +25,7 @@ class Lack(Enum):
 
     MEMORY = (
         "memory",
-        "end other programs or raise the limit (ulimit -v), or train in smaller parts (accumulation_steps)",
+        "end other programs, raise the limit (ulimit -v) or train in smaller parts (accumulation_steps)",
     )
     HANDLES = ("file handles", "raise the limit of open files (ulimit -n)")
 
@@ -32,6 +33,8 @@ class Lack(Enum):
 @contextmanager
 def exhaustion(what: str) -> Iterator[None]:
     """Turn the body's errors into a ResourceError where too little memory or too few file handles caused them.
+
+    That goes before what a sentence made of them on the way: a model that cannot be opened need not be fetched again.
 
     Args:
         what: What the body makes, such as "RTE/teacher".
@@ -41,9 +44,11 @@ def exhaustion(what: str) -> Iterator[None]:
     """
     try:
         yield
+    except ResourceError:
+        raise
     except Exception as error:
         lack = lack_behind(error)
-        if lack is None or isinstance(error, ResourceError):
+        if lack is None:
             raise
         name, advice = lack.value
         raise ResourceError(
@@ -58,12 +63,13 @@ def lack_behind(error: BaseException) -> Lack | None:
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
         number = cause.errno if isinstance(cause, OSError) else None
-        message = str(cause)
+        # A sentence of ours may quote the user's own words; what it was made from is told apart.
+        message = "" if isinstance(cause, PkdError) else str(cause)
         if isinstance(cause, MemoryError) or number == errno.ENOMEM or _holds(message, _MEMORY_WORDS):
             return Lack.MEMORY
         if number in _HANDLE_ERRNOS or _holds(message, _HANDLE_WORDS):
             return Lack.HANDLES
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__ or (None if isinstance(cause, PkdError) else cause.__context__)
     return None
 
 

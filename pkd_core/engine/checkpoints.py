@@ -67,7 +67,7 @@ class Checkpoints:
         """
         beside = self._folder.with_name(f"{self._folder.name}.part")
         with disk_faults("write a training checkpoint to", self._work):
-            shutil.rmtree(beside, ignore_errors=True)
+            _remove(beside)
             beside.mkdir(parents=True)
             tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
             save_file(tensors, beside / _TENSORS)
@@ -102,7 +102,7 @@ class Checkpoints:
 
     def _replace(self, beside: Path) -> None:
         """Put the new folder in the place of the old, which stays readable at every moment between."""
-        shutil.rmtree(self._before, ignore_errors=True)
+        _remove(self._before)
         if self._folder.exists():
             self._folder.rename(self._before)
         beside.rename(self._folder)
@@ -139,6 +139,11 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _digest(path: Path) -> str:

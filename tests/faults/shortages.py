@@ -16,7 +16,7 @@ from pkd_core.store.stage_store import StageStatus
 
 _SECONDS = 150
 _PREFECTS = ".+ prefect - Stopping temporary server .+"
-_TRACEBACK = "Traceback (most recent call last)"
+_OUR_FRAME = r'File "[^"]*/(pkd_core|tasks|flows)/\w+(/\w+)*\.py", line'
 # Where a run is, by what it has just begun to write.
 MOMENTS = {
     "the start": "data_raw",
@@ -44,7 +44,8 @@ class Shortage:
         take: Takes something from the workspace or the process of the run.
         give_back: Undoes it.
         needs_disk: Whether the workspace must be on a disk of its own.
-        may_abort: Whether libraries may end the process with a signal, as the system itself does when memory is short.
+        may_abort: Whether libraries may end the process with a signal, as the system itself does when memory is short,
+            or with errors of their own that do not tell what they lacked.
     """
 
     name: str
@@ -121,8 +122,9 @@ def _faults_of_ending(status: int | None, said: str, may_abort: bool) -> list[st
     wrong = [f"it ended with status {status}"] if status < 0 else []
     if not re.search(rf"^pkd: .+\.\n({_PREFECTS}\n)?\Z", said, re.MULTILINE):
         wrong.append("its last words were no sentence")
-    if _TRACEBACK in said:
-        wrong.append("it showed a traceback")
+    # Prefect's own are not ours to keep back.
+    if re.search(_OUR_FRAME, said) and not may_abort:
+        wrong.append("it showed a traceback through our code")
     return wrong
 
 

@@ -1,16 +1,14 @@
 """One split's tokens as flat arrays in memory, and the orders in which its rows make batches."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
+from pkd_core.data.shards import read_shards, shards_of
 from pkd_core.errors import DataError
 
 Rows = npt.NDArray[np.int64]
@@ -49,16 +47,12 @@ class TokenTable:
         Raises:
             DataError: If there are none.
         """
-        shards = sorted(
-            path
-            for path in folder.glob("*.parquet")
-            if re.fullmatch(rf"{re.escape(split)}-\d{{5}}", path.stem)
-        )
+        shards = shards_of(folder, split)
         if not shards:
             raise DataError(
                 f"{folder}: expected tokens of the {split} split, got none; add its TSV file and run again"
             )
-        table = pa.concat_tables(pq.read_table(path) for path in shards)
+        table = read_shards(shards)
         chunks = table["input_ids"].chunks
         lengths = table["length"].to_numpy()
         labels = table["label"]

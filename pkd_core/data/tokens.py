@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from pkd_core.data.glue import GLUE_TASKS
+from pkd_core.data.shards import read_shards
 from pkd_core.data.task import Split, Task
 from pkd_core.data.tsv import BadLine, Example, read_examples
 from pkd_core.errors import DataError, ModelError
@@ -88,9 +89,7 @@ def write_tokens(
         if bad_lines:
             skipped[split.name] = [f"line {line.number}: {line.reason}" for line in bad_lines]
     rows = {name: sum(pq.read_metadata(path).num_rows for path in paths) for name, paths in shards.items()}
-    num_tokens = sum(
-        pc.sum(pq.read_table(path, columns=["length"])["length"]).as_py() for path in shards["train"]
-    )
+    num_tokens = pc.sum(read_shards(shards["train"], ["length"])["length"]).as_py()
     return {"rows": rows, "mean_length": round(num_tokens / rows["train"], 1), "skipped_lines": skipped}
 
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pkd_core.data.checks import check_labels
+from pkd_core.data.shards import read_shards, shards_of
 from pkd_core.data.tokens import write_tokens
 from pkd_core.stages.job import Job
 
@@ -21,7 +21,6 @@ def tokenize(job: Job) -> dict[str, Any]:
         job.work, job.context.data_raw, job.task, job.context.model_folder, max_length, job.observer
     )
     for split in (job.task.train_split, *job.task.dev_splits):
-        shards = sorted(job.work.glob(f"{split.name}-[0-9]*.parquet"))
-        labels = pc.unique(pq.read_table(shards, columns=["label"])["label"]).to_pylist()
+        labels = pc.unique(read_shards(shards_of(job.work, split.name), ["label"])["label"]).to_pylist()
         check_labels(job.context.data_raw / split.file, job.task, split, labels)
     return facts | {"max_length": max_length}

@@ -23,6 +23,7 @@ from pkd_core.chain import draw_report
 from pkd_core.config import DEFAULT_MODEL, METHODS, RunConfig
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import PkdError, StoreError
+from pkd_core.exhaustion import exhaustion
 from pkd_core.overrides import build_run_config
 from pkd_core.plan import Plan, PlannedStage
 from pkd_core.records import StageRecord
@@ -90,7 +91,7 @@ def pkd(
     show_plan(plan)
     context = Context(root, plan.model.folder, device, deep, strict, 60.0 * checkpoint_minutes)
     try:
-        with plan.noted(root), stopping_at_signals(), _watching_threads():
+        with exhaustion("this run"), plan.noted(root), stopping_at_signals(), _watching_threads():
             state = _run_stages(run, plan, context)
     except PkdError as error:
         return Failed(message=str(error))

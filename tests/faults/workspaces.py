@@ -61,13 +61,13 @@ def said_by(root: Path) -> Path:
     return root.with_name(f"{root.name}-said.txt")
 
 
-def start(root: Path, model: Path) -> subprocess.Popen[bytes]:
-    """Start `pkd run` on all methods, a checkpoint after every step, in a process group of its own."""
+def start(root: Path, model: Path, *words: str) -> subprocess.Popen[bytes]:
+    """Start `pkd run` in a process group of its own, a checkpoint after every step; on all methods by default."""
     pkd = str(Path(sys.executable).with_name("pkd"))
     environment = {key: value for key, value in os.environ.items() if key != "PREFECT_HOME"}
     with said_by(root).open("ab") as said:
         return subprocess.Popen(
-            [pkd, "run", "Tiny", "--model", str(model), "--checkpoint-minutes", "0", *_SETTINGS],
+            [pkd, "run", "Tiny", "--model", str(model), "--checkpoint-minutes", "0", *_SETTINGS, *words],
             cwd=root,
             env=environment,
             stdout=said,
@@ -85,13 +85,13 @@ def kill(process: subprocess.Popen[bytes]) -> bool:
     return alive
 
 
-def finish(root: Path, model: Path) -> None:
-    """Run until done.
+def finish(root: Path, model: Path, *words: str) -> None:
+    """Run until done, as `start` does.
 
     Raises:
         AssertionError: The run fails; with what it said.
     """
-    status = start(root, model).wait(timeout=600)
+    status = start(root, model, *words).wait(timeout=600)
     assert status == 0, said_by(root).read_text(encoding="utf-8", errors="replace")[-3000:]
 
 

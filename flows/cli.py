@@ -59,6 +59,9 @@ Minutes = Annotated[
 Strict = Annotated[
     bool, typer.Option("--strict", help="Stop before distilling a teacher that has learnt nothing.")
 ]
+Share = Annotated[
+    int, typer.Option(min=1, help="So many runs of this workspace may compute on one device at once.")
+]
 Here = Path()
 
 
@@ -84,11 +87,12 @@ def run(
     deep: Deep = False,
     strict: Strict = False,
     checkpoint_minutes: Minutes = 5.0,
+    share: Share = 1,
 ) -> None:
     """Train and distil for the named tasks, computing only what is not done."""
     prepare_environment(workspace)
     request = Request.parse(words, methods, student_layers, seeds, model, workspace, device, deep)
-    _run(replace(request, strict=strict, checkpoint_minutes=checkpoint_minutes))
+    _run(replace(request, strict=strict, checkpoint_minutes=checkpoint_minutes, share=share))
 
 
 @app.command()

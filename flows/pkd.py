@@ -30,6 +30,7 @@ from pkd_core.records import StageRecord
 from pkd_core.stage import Stage, StageKind
 from pkd_core.stages.job import Context
 from pkd_core.store.stage_store import StageStatus
+from tasks.device import divide_cores
 from tasks.run_stage import task_for
 
 Future = PrefectFuture[Any]
@@ -52,6 +53,7 @@ def pkd(
     deep: bool = False,
     strict: bool = False,
     checkpoint_minutes: float = 5.0,
+    share: int = 1,
 ) -> State[Any]:
     """Distil students for every task, running only the stages that are not done.
 
@@ -67,6 +69,7 @@ def pkd(
         deep: Hash every published file before taking it as whole.
         strict: Take a teacher that has learnt nothing for an error, instead of warning of it.
         checkpoint_minutes: How often a training leaves a checkpoint, besides at each epoch's end.
+        share: How many runs of the workspace may compute on one device at once.
 
     Returns:
         A completed state, or a failed one that names each root cause.
@@ -84,13 +87,11 @@ def pkd(
             settings=settings or {},
         )
         plan = prepare(run, root, device, deep)
-    except PkdError as error:
-        return Failed(message=str(error))
-    # Prefect's own thread for such calls opens files when it starts, and waits for ever where it may open no more.
-    run_coro_as_sync(asyncio.sleep(0))
-    show_plan(plan)
-    context = Context(root, plan.model.folder, device, deep, strict, 60.0 * checkpoint_minutes)
-    try:
+        # Prefect's own thread for such calls opens files when it starts, and waits for ever where it may open no more.
+        run_coro_as_sync(asyncio.sleep(0))
+        show_plan(plan)
+        context = Context(root, plan.model.folder, device, deep, strict, 60.0 * checkpoint_minutes, share)
+        divide_cores(context.torch_device, share)
         with exhaustion("this run"), plan.noted(root), stopping_at_signals(), _watching_threads():
             state = _run_stages(run, plan, context)
     except PkdError as error:

@@ -20,6 +20,7 @@ class Request:
     deep: bool
     strict: bool = False
     checkpoint_minutes: float = 5.0
+    share: int = 1
 
     @classmethod
     def parse(
@@ -65,4 +66,5 @@ class Request:
             "deep": self.deep,
             "strict": self.strict,
             "checkpoint_minutes": self.checkpoint_minutes,
+            "share": self.share,
         }

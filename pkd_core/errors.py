@@ -21,6 +21,10 @@ class StoreError(PkdError):
     """A stage's files that are absent, damaged, or cannot be written."""
 
 
+class HeldError(StoreError):
+    """A lock that another process or thread holds."""
+
+
 class TrainingError(PkdError):
     """A training that cannot go on, such as one whose loss is not finite."""
 

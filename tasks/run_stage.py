@@ -1,9 +1,8 @@
 """One thin Prefect task a kind of stage: cached by its inputs, limited on the device, watched by MLflow."""
 
 import functools
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,11 @@ from pkd_core.records import StageRecord
 from pkd_core.stage import Stage, StageKind
 from pkd_core.stages.build import build
 from pkd_core.stages.job import Context
-from pkd_core.store.faults import file_faults
 from pkd_core.store.fingerprint import fingerprint
-from pkd_core.store.lock import exclusive
 from pkd_core.store.stage_store import StageStore
+from tasks.device import device_turn
 from tasks.watching import tell, watch
 
-_one_on_device = threading.Lock()
 _ON_DEVICE = (StageKind.TEACHER, StageKind.STATES, StageKind.STUDENT, StageKind.EVALUATION)
 
 
@@ -36,10 +33,9 @@ def run_stage(
     """Build one stage and return its record as JSON; a user's mistake becomes a failed state of one sentence."""
     records = {part: StageRecord.from_json(record) for part, record in inputs.items()}
     try:
-        with exhaustion(stage.key), _device(stage, context.workspace):
-            record = build(
-                stage, records, context, functools.partial(watch, context=context, flow_run=flow_run)
-            )
+        with exhaustion(stage.key):
+            watching = functools.partial(watch, context=context, flow_run=flow_run)
+            record = build(stage, records, context, watching, functools.partial(_turn, stage, context))
         # Whoever else has just found the stage done would tell MLflow the same once more.
         with exhaustion(stage.key), StageStore(context.workspace).locked(stage.address):
             tell(stage, records, record, context, flow_run)
@@ -78,19 +74,8 @@ def task_for(stage: Stage, workspace: Path, refresh: bool) -> Task[..., Any]:
     )
 
 
-@contextmanager
-def _device(stage: Stage, workspace: Path) -> Iterator[None]:
-    """Hold the workspace's device while computing on it, first within this process and then before all others.
-
-    torch's random state belongs to the process: two trainings at once would also spoil each other's seeds. The kernel
-    frees the lock at its holder's death; a slot of Prefect's own limits stays taken when the server inside the process
-    dies with it, and the next run would wait for ever.
-    """
+def _turn(stage: Stage, context: Context) -> AbstractContextManager[None]:
+    """Wait for the device if the stage computes on it."""
     if stage.kind not in _ON_DEVICE:
-        yield
-        return
-    lock = workspace / "artifacts" / "device"
-    with file_faults("lock", lock):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-    with _one_on_device, exclusive(lock, stage.key):
-        yield
+        return nullcontext()
+    return device_turn(context.workspace, context.torch_device, context.share, stage.key)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import constants
 from tiny import write_tiny_glue, write_tiny_model, write_tiny_task
 
@@ -24,6 +25,8 @@ RUN_ELSEWHERE = {
     'export PREFECT_API_AUTH_STRING="$PKD_LOGIN"': "tests/flows/test_up_login.py",
     "prefect deployment run pkd/full-glue --watch": "tests/flows/test_up.py",
     "prefect flow-run retry FLOW_RUN_ID": "tests/flows/test_up.py",
+    "pkd run RTE MRPC --seeds 1,2,3,4 --device cuda:0": "tests/tasks/test_device.py",
+    "pkd run RTE MRPC --seeds 1,2,3,4 --device cuda:1": "tests/tasks/test_device.py",
 }
 TAKES_LONG = ("--seeds 1,2,3",)
 
@@ -58,7 +61,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(constants, "HF_HUB_CACHE", str(root / "hub"))
         patch.chdir(root)
+        threads = torch.get_num_threads()
         yield root
+    torch.set_num_threads(threads)
 
 
 def test_what_runs_elsewhere_is_in_the_readme_and_there() -> None:

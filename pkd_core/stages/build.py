@@ -1,11 +1,11 @@
 """Builds a stage once: looks it up, else computes it under its lock and publishes it."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from pkd_core.engine.checkpoints import checkpoint_folder
-from pkd_core.errors import StoreError
+from pkd_core.errors import HeldError, StoreError
 from pkd_core.interruption import InterruptibleObserver, check_wish, computing
 from pkd_core.observer import Observer
 from pkd_core.records import StageRecord
@@ -33,7 +33,13 @@ _FUNCTIONS: Mapping[StageKind, Callable[[Job], dict[str, Any]]] = {
 }
 
 
-def build(stage: Stage, inputs: Mapping[str, StageRecord], context: Context, watch: Watch) -> StageRecord:
+def build(
+    stage: Stage,
+    inputs: Mapping[str, StageRecord],
+    context: Context,
+    watch: Watch,
+    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> StageRecord:
     """Return a stage's record, computing the stage first unless it is published, whole, and made of these inputs.
 
     Args:
@@ -41,6 +47,8 @@ def build(stage: Stage, inputs: Mapping[str, StageRecord], context: Context, wat
         inputs: Record of each input, by its part in the stage.
         context: Where the run works.
         watch: Opens an observer for a stage with its inputs' records; entered only if the stage is really computed.
+        turn: Entered before computing, such as to wait for the device. Nobody has his turn while he waits for another
+            process that makes the stage.
 
     Raises:
         PkdError: An input's files are not there, the stage itself cannot be made, or someone asked to stop.
@@ -54,24 +62,27 @@ def build(stage: Stage, inputs: Mapping[str, StageRecord], context: Context, wat
             )
     # A record may be older than what it names: the folder was made again since, by another door than Prefect's.
     digests = {part: read_manifest(folder).digest for part, folder in folders.items()} | dict(stage.sources)
-    if published := _published(store, stage, digests, context.deep):
-        return published
-    check_wish(stage.key)
-    with store.writing(stage.address, digests) as work:
-        # Whoever held the lock before may have published just this.
+    while True:
         if published := _published(store, stage, digests, context.deep):
             return published
         check_wish(stage.key)
-        with computing(), watch(stage, inputs, checkpoint_folder(work).is_dir()) as watching:
-            observer = InterruptibleObserver(stage.key, watching)
-            facts = _FUNCTIONS[stage.kind](Job(stage, work, folders, context, observer))
-            return store.publish(
-                stage.address,
-                code_version=CODE_VERSIONS[stage.kind],
-                config=stage.config,
-                inputs=digests,
-                facts=facts,
-            )
+        with suppress(HeldError), turn(), store.writing(stage.address, digests, wait=False) as work:
+            # Whoever had the turn or the lock before may have published just this.
+            if published := _published(store, stage, digests, context.deep):
+                return published
+            check_wish(stage.key)
+            with computing(), watch(stage, inputs, checkpoint_folder(work).is_dir()) as watching:
+                observer = InterruptibleObserver(stage.key, watching)
+                facts = _FUNCTIONS[stage.kind](Job(stage, work, folders, context, observer))
+                return store.publish(
+                    stage.address,
+                    code_version=CODE_VERSIONS[stage.kind],
+                    config=stage.config,
+                    inputs=digests,
+                    facts=facts,
+                )
+        with store.locked(stage.address):
+            pass
 
 
 def _published(store: StageStore, stage: Stage, digests: Mapping[str, str], deep: bool) -> StageRecord | None:

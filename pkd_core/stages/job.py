@@ -24,6 +24,7 @@ class Context:
         deep: Whether published files are hashed before they are taken as whole.
         strict: Whether a teacher that has learnt nothing is an error instead of a warning.
         checkpoint_seconds: How often a training leaves a checkpoint, besides at each epoch's end.
+        share: How many runs of the workspace may compute on one device at once.
     """
 
     workspace: Path
@@ -32,6 +33,7 @@ class Context:
     deep: bool = False
     strict: bool = False
     checkpoint_seconds: float = 300.0
+    share: int = 1
 
     @property
     def data_raw(self) -> Path:

@@ -4,37 +4,38 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
+from pkd_core.errors import HeldError
 from pkd_core.store.faults import file_faults
 
 logger = logging.getLogger(__name__)
 
+_SECONDS_BETWEEN = 0.05
+
 
 @contextmanager
-def exclusive(path: Path, purpose: str) -> Iterator[None]:
-    """Hold the lock while the body runs; wait for it as long as another process or thread holds it.
+def exclusive(paths: Sequence[Path], purpose: str, wait: bool = True) -> Iterator[None]:
+    """Hold one of the locks while the body runs, whichever is free first.
 
     Args:
-        path: The lock without its suffix: `<path>.lock` is locked, `<path>.holder` tells who holds it.
-        purpose: What the lock is for, as the waiter's log line says it, such as "RTE teacher".
+        paths: The locks without their suffix: `<path>.lock` is locked, `<path>.holder` tells who holds it.
+        purpose: What it is for, as the waiter's log line says it, such as "RTE teacher".
+        wait: Whether to wait as long as other processes or threads hold all of them.
 
     Raises:
-        StoreError: If the lock file cannot be made.
+        HeldError: If others hold all of them, and `wait` is false.
+        StoreError: If a lock file cannot be made.
     """
-    lock = FileLock(path.with_name(path.name + ".lock"))
-    holder = path.with_name(path.name + ".holder")
-    with file_faults("lock", path):
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            logger.info("%s: waits for %s, which is making it", purpose, _read_holder(holder))
-            lock.acquire()
+    with file_faults("lock", paths[0]):
+        path, lock = _acquire(paths, purpose, wait)
+    holder = _holder(path)
     try:
         with file_faults("write", holder):
             _write_holder(holder)
@@ -43,6 +44,27 @@ def exclusive(path: Path, purpose: str) -> Iterator[None]:
         with suppress(OSError):
             holder.unlink()
         lock.release()
+
+
+def _acquire(paths: Sequence[Path], purpose: str, wait: bool) -> tuple[Path, BaseFileLock]:
+    locks = [(path, FileLock(path.with_name(path.name + ".lock"))) for path in paths]
+    has_told = False
+    while True:
+        for path, lock in locks:
+            with suppress(Timeout):
+                lock.acquire(blocking=False)
+                return path, lock
+        if not wait:
+            raise HeldError(f"{purpose} needs its lock, and {_read_holder(_holder(paths[0]))} holds it.")
+        if not has_told:
+            holders = " or ".join(_read_holder(_holder(path)) for path in paths)
+            logger.info("%s: waits for %s", purpose, holders)
+            has_told = True
+        time.sleep(_SECONDS_BETWEEN)
+
+
+def _holder(path: Path) -> Path:
+    return path.with_name(path.name + ".holder")
 
 
 def _write_holder(path: Path) -> None:

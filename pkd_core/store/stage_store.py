@@ -64,20 +64,21 @@ class StageStore:
         )
 
     @contextmanager
-    def locked(self, address: Address) -> Iterator[None]:
-        """Hold the stage's lock, waiting for it as long as another process or thread holds it.
+    def locked(self, address: Address, wait: bool = True) -> Iterator[None]:
+        """Hold the stage's lock, by default waiting for it as long as another process or thread holds it.
 
         Raises:
+            HeldError: If another holds it, and `wait` is false.
             StoreError: If the lock cannot be made.
         """
         work = self.workspace / address.work_folder
         with file_faults("write", work):
             work.parent.mkdir(parents=True, exist_ok=True)
-        with exclusive(work, f"{address.task} {address.stage}"):
+        with exclusive([work], f"{address.task} {address.stage}", wait):
             yield
 
     @contextmanager
-    def writing(self, address: Address, inputs: Mapping[str, str]) -> Iterator[Path]:
+    def writing(self, address: Address, inputs: Mapping[str, str], wait: bool = True) -> Iterator[Path]:
         """Hold the stage's lock and yield its work folder, with what an interrupted writer left there.
 
         Whoever had to wait for the lock should inspect again: the other may have published meanwhile. The
@@ -87,12 +88,14 @@ class StageStore:
         Args:
             address: The stage.
             inputs: Digest of each input as it is now, by name.
+            wait: Whether to wait for the lock.
 
         Raises:
+            HeldError: If another holds the lock, and `wait` is false.
             StoreError: If the folder cannot be made, or the body meets a full, read-only or broken disk.
         """
         work = self.workspace / address.work_folder
-        with self.locked(address):
+        with self.locked(address, wait):
             with file_faults("write", work):
                 prepare_work(work, inputs)
             try:

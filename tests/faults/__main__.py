@@ -34,6 +34,7 @@ def main() -> None:
         tallies.append(damage_everything(root / "damage", every=1))
         say("three at once")
         tallies.append(run_together(root / "together", 3))
+        tallies.append(run_together(root / "sharing", 3, "--share", "2"))
         tallies += run_short(root / "short", SHORTAGES, say)
         tallies.append(kill_at_random(root / "kills", arguments.kills, arguments.seed, say))
     _show(tallies)

@@ -36,8 +36,9 @@ def test_damage_to_any_published_file_is_found_and_mended(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_three_runs_at_once_compute_each_stage_once_though_one_is_killed(tmp_path: Path) -> None:
-    tally = run_together(tmp_path, 3)
+@pytest.mark.parametrize("share", ["1", "2"])
+def test_three_runs_at_once_compute_each_stage_once_though_one_is_killed(tmp_path: Path, share: str) -> None:
+    tally = run_together(tmp_path, 3, "--share", share)
     assert (tally.injected, tally.lost) == (1, 0), tally.details
 
 

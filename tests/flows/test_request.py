@@ -65,7 +65,7 @@ def test_the_parameters_survive_json_and_build_the_same_run(
         "RTE", "distill.alpha=0.2", "distill.normalize=no", student_layers="3", seeds="1,2", device="cpu"
     )
     parameters = json.loads(json.dumps(request.parameters()))
-    keys = ("workspace", "device", "deep", "strict", "checkpoint_minutes")
+    keys = ("workspace", "device", "deep", "strict", "checkpoint_minutes", "share")
     work = {key: parameters.pop(key) for key in keys}
     assert build_run_config(**parameters) == request.run
     assert work == {
@@ -74,6 +74,7 @@ def test_the_parameters_survive_json_and_build_the_same_run(
         "deep": False,
         "strict": False,
         "checkpoint_minutes": 5.0,
+        "share": 1,
     }
 
 

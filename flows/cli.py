@@ -15,6 +15,7 @@ from flows.latest import latest_report
 from flows.limits import check_limits
 from flows.request import Request
 from flows.stopping import ending_at_signals, received_signal, say_stopped
+from pkd_core.engine.memory import keep_freed_memory
 from pkd_core.errors import PkdError
 from pkd_core.exhaustion import exhaustion
 from pkd_core.store.faults import file_faults
@@ -201,6 +202,7 @@ def up(
 def _run(request: Request, next_steps: str = "") -> None:
     """Check everything that can be checked, then run the flow here and show its report."""
     check_limits()
+    keep_freed_memory()
     from flows.crashes import ending_at_crashes
     from flows.environment import prefect_server
     from flows.prepare import check_data, prepare

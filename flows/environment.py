@@ -29,6 +29,9 @@ _DEFAULTS = {
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    # As pkd_core.engine.memory has it, for a deployment's runs: their threads are there before any of our code.
+    "MALLOC_ARENA_MAX": "1",
 }
 SERVER_URL = "http://127.0.0.1:4200/api"
 

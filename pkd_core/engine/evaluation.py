@@ -10,6 +10,7 @@ from transformers import BertForSequenceClassification
 from pkd_core.data.batches import TokenTable, length_sorted_batches
 from pkd_core.data.packing import pack
 from pkd_core.engine.forward import forward
+from pkd_core.engine.memory import keep_freed_memory
 from pkd_core.prefetch import ahead
 
 Array = np.ndarray[Any, Any]
@@ -35,6 +36,7 @@ def predict(
     Returns:
         Example ids (R,) and logits (R, C), float32, in the table's order.
     """
+    keep_freed_memory()
     order = list(length_sorted_batches(table, max_tokens))
     batches = ahead(pack(table, rows).to(device) for rows in order)
     logits: list[torch.Tensor] = []

@@ -13,6 +13,7 @@ from transformers import BertForSequenceClassification
 from pkd_core.data.batches import Rows, TokenTable, length_sorted_batches
 from pkd_core.data.packing import pack
 from pkd_core.engine.forward import Outputs, forward
+from pkd_core.engine.memory import keep_freed_memory
 from pkd_core.engine.states_format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes
 from pkd_core.engine.states_writer import StatesWriter
 from pkd_core.observer import Observer
@@ -58,6 +59,7 @@ def extract(
     num_outputs = model.classifier.out_features
     shape = StatesShape(config.num_hidden_layers, config.hidden_size, num_outputs, dtype)
     work.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
     torch.nn.Module.to(model, device)
     with StatesWriter(work, shape, len(table), shard_rows) as writer:
         _check_room(work, shape, len(table) - writer.rows_done)

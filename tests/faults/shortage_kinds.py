@@ -91,7 +91,8 @@ def _limit(kind: int, most: Callable[[Process], int]) -> Callable[[Path, Process
             raise NotPossibleError("no process can set another's limits")
         # Of the run alone: Prefect's server, once it is started, keeps what it has.
         with suppress(ProcessLookupError):
-            resource.prlimit(process.pid, kind, (most(process), most(process)))
+            limit = most(process)
+            resource.prlimit(process.pid, kind, (limit, limit))
 
     return take
 

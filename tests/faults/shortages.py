@@ -86,6 +86,7 @@ def run_short(
             tally.injected += 1
             if wrong:
                 tally.lose(f"{shortage.name}: {', '.join(wrong[:3])}")
+                say(f"lost: {', '.join(wrong[:3])}")
         tallies.append(tally)
     return tallies
 

@@ -61,6 +61,7 @@ def _bytes_cleared(folder: Path, how: str) -> int:
     return int(ended.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library is not glibc")
 def test_extraction_reuses_what_its_batches_free(tmp_path: Path) -> None:
     kept, as_it_comes = _bytes_cleared(tmp_path / "a", "kept"), _bytes_cleared(tmp_path / "b", "as it comes")

@@ -11,6 +11,7 @@ import torch
 
 from benchmarks.measure import Row, show
 from benchmarks.ours import Stopwatch, make_objective, step_seconds
+from benchmarks.sharing import measure_sharing
 from benchmarks.steps import product_rate
 from benchmarks.workload import BERT_BASE, make_model, make_table, training_operations
 from pkd_core.engine.device import find_device
@@ -60,6 +61,7 @@ def main() -> None:
         rows.append(Row(f"{task}: teacher's step, ms", (1000 * teacher_step,)))
         rows.append(Row(f"{task}: PKD step / fine-tuning step", (student_step / bare_step,), "<= 1.03"))
         rows.append(Row(f"{task}: model FLOPs utilisation of teacher training", (share,), ">= 0.4"))
+    rows += measure_sharing(3, "cuda", BERT_BASE, _STUDENT_LAYERS)
     minutes = {task: _minutes(num_rows, *seconds[like]) for task, (num_rows, like) in _GLUE.items()}
     rows.append(
         Row(

@@ -16,6 +16,7 @@ from pkd_core.store.stage_store import StageStatus
 
 _SECONDS = 150
 _PREFECTS = ".+ prefect - Stopping temporary server .+"
+_LIBRARYS = r"\n.*[Mm]emory alloc.*\n\Z"
 _OUR_FRAME = r'File "[^"]*/(pkd_core|tasks|flows)/\w+(/\w+)*\.py", line'
 # Where a run is, by what it has just begun to write.
 MOMENTS = {
@@ -44,8 +45,9 @@ class Shortage:
         take: Takes something from the workspace or the process of the run.
         give_back: Undoes it.
         needs_disk: Whether the workspace must be on a disk of its own.
-        may_abort: Whether libraries may end the process with a signal, as the system itself does when memory is short,
-            or with errors of their own that do not tell what they lacked.
+        may_abort: Whether libraries may end the process, with a signal, as the system itself does when memory is short,
+            or with last words of their own that tell of memory, as OpenBLAS does; or may have errors that do not tell
+            what they lacked.
     """
 
     name: str
@@ -118,7 +120,7 @@ def _faults_of_ending(status: int | None, said: str, may_abort: bool) -> list[st
     if status is None:
         return [f"it hung for {_SECONDS} s"]
     # It may well have done without what it was short of; whether it did shows in its result.
-    if status == 0 or (status < 0 and may_abort):
+    if status == 0 or (may_abort and (status < 0 or re.search(_LIBRARYS, said))):
         return []
     wrong = [f"it ended with status {status}"] if status < 0 else []
     if not re.search(rf"^pkd: .+\.\n({_PREFECTS}\n)?\Z", said, re.MULTILINE):

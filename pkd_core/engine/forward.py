@@ -62,12 +62,13 @@ def forward(
         masks,
     )
     hidden_TD = drop(_embed(model.bert.embeddings, batch).to(dtype), setting.hidden_rate, masks)
+    hidden_TD, cls_BD = _tap(hidden_TD, batch.starts_B)
     *layers, last = model.bert.encoder.layer
     cls_states_BD = []
     for layer in layers:
-        hidden_TD = _layer(layer, hidden_TD, hidden_TD, setting)
-        cls_states_BD.append(hidden_TD.index_select(0, batch.starts_B))
-    cls_states_BD.append(_layer(last, hidden_TD, hidden_TD.index_select(0, batch.starts_B), setting))
+        hidden_TD, cls_BD = _tap(_layer(layer, hidden_TD, hidden_TD, setting), batch.starts_B)
+        cls_states_BD.append(cls_BD)
+    cls_states_BD.append(_layer(last, hidden_TD, cls_BD, setting))
     pooled_BD = torch.tanh(_linear(model.bert.pooler.dense, cls_states_BD[-1])).float()
     logits_BC = model.classifier(drop(pooled_BD, model.dropout.p, masks))
     return Outputs(logits_BC, torch.stack(cls_states_BD, dim=1))
@@ -80,6 +81,30 @@ def _embed(embeddings: Any, batch: PackedBatch) -> Tensor:
         + embeddings.position_embeddings(batch.position_ids_T)
     )
     return _normalize(embeddings.LayerNorm, summed_TD)
+
+
+def _tap(hidden_TD: Tensor, starts_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Return all rows, to go on with, and a copy of the examples' first ones."""
+    rows: tuple[Tensor, Tensor] = _Tap.apply(hidden_TD, starts_B)  # type: ignore[no-untyped-call]
+    return rows
+
+
+class _Tap(torch.autograd.Function):
+    """Adds the [CLS] rows' gradient to all rows' in one pass over memory; autograd's own takes three."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden_TD: Tensor, starts_B: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(starts_B)
+        ctx.set_materialize_grads(False)
+        return hidden_TD.view_as(hidden_TD), hidden_TD.index_select(0, starts_B)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (starts_B,) = ctx.saved_tensors
+        gradient_TD, cls_gradient_BD = gradients
+        if cls_gradient_BD is not None:
+            gradient_TD = gradient_TD.index_add(0, starts_B, cls_gradient_BD)
+        return gradient_TD, None
 
 
 def _layer(layer: Any, hidden_TD: Tensor, query_rows_QD: Tensor, setting: _Pass) -> Tensor:

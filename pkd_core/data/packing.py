@@ -1,8 +1,8 @@
 """Packed batches: the examples' tokens on end in one row of tensors, so that almost nothing computed is padding.
 
 Only attention needs examples side by side. For it the layout says how rows go into padded groups of examples of
-similar length, and back. Shapes are rounded up to take few values: the CPU's matrix library prepares, and keeps,
-buffers for every new one.
+similar length, and back; on a GPU, where a kernel's launch costs more than its padding, they are all one group. Shapes
+are rounded up to take few values: the CPU's matrix library prepares, and keeps, buffers for every new one.
 """
 
 from collections.abc import Iterator
@@ -13,10 +13,12 @@ import numpy.typing as npt
 import torch
 
 from pkd_core.data.batches import Rows, TokenTable
+from pkd_core.data.transfer import send
 
 _LEAST_BITS = 6
 _LENGTH_MULTIPLE = 16
 _GROUP_SIZE = 8
+_CPU = torch.device("cpu")
 
 Integers = npt.NDArray[np.int64]
 
@@ -57,9 +59,9 @@ class Layout:
         return Layout(
             self.groups,
             self.num_tokens,
-            _to(self.rows_P, device),
-            _to(self.places_T, device),
-            _to(self.key_bias_P, device),
+            send(self.rows_P, device),
+            send(self.places_T, device),
+            send(self.key_bias_P, device),
         )
 
 
@@ -74,7 +76,7 @@ class PackedBatch:
         starts_B: The row of each example's first token, [CLS].
         layout: How attention sees the examples side by side.
         labels_B: Class positions or, for a regression task, scores (float32); None without labels.
-        example_ids_B: Ids within the split, by which teacher states are joined.
+        example_ids_B: Ids within the split, by which teacher states are joined; always on the CPU.
     """
 
     input_ids_T: torch.Tensor
@@ -88,22 +90,23 @@ class PackedBatch:
     def to(self, device: torch.device) -> "PackedBatch":
         """Return the batch on `device`; to a GPU it goes without waiting for what that still computes."""
         return PackedBatch(
-            _to(self.input_ids_T, device),
-            _to(self.token_type_ids_T, device),
-            _to(self.position_ids_T, device),
-            _to(self.starts_B, device),
+            send(self.input_ids_T, device),
+            send(self.token_type_ids_T, device),
+            send(self.position_ids_T, device),
+            send(self.starts_B, device),
             self.layout.to(device),
-            None if self.labels_B is None else _to(self.labels_B, device),
-            _to(self.example_ids_B, device),
+            None if self.labels_B is None else send(self.labels_B, device),
+            self.example_ids_B,
         )
 
 
-def pack(table: TokenTable, rows: Rows) -> PackedBatch:
+def pack(table: TokenTable, rows: Rows, device: torch.device = _CPU) -> PackedBatch:
     """Return these rows of `table`, longest first and otherwise in the order given.
 
     Args:
         table: The split.
         rows: At least one row, each in [0, R).
+        device: Where the batch is to be computed with, and is sent.
     """
     lengths = table.lengths
     rows = rows[np.argsort(-lengths[rows], kind="stable")]
@@ -114,19 +117,21 @@ def pack(table: TokenTable, rows: Rows) -> PackedBatch:
     positions = np.arange(num_tokens) - np.repeat(starts_B, lengths_B)
     tokens = table.input_ids[np.repeat(table.offsets[rows], lengths_B) + positions]
     is_second = positions >= np.repeat(table.second_starts_R[rows], lengths_B)
-    return PackedBatch(
+    groups = tuple(_groups(lengths_B, _GROUP_SIZE if device.type == "cpu" else len(rows)))
+    batch = PackedBatch(
         input_ids_T=_filled(tokens, num_rows),
         token_type_ids_T=_filled(is_second, num_rows),
         position_ids_T=_filled(positions, num_rows),
         starts_B=torch.from_numpy(starts_B),
-        layout=_lay_out(lengths_B, starts_B, num_tokens, num_rows),
+        layout=_lay_out(groups, lengths_B, starts_B, num_rows),
         labels_B=None if table.labels_R is None else torch.from_numpy(table.labels_R[rows]),
         example_ids_B=torch.from_numpy(table.example_ids_R[rows]),
     )
+    return batch.to(device)
 
 
-def _lay_out(lengths_B: Integers, starts_B: Integers, num_tokens: int, num_rows: int) -> Layout:
-    groups = tuple(_group(lengths_B))
+def _lay_out(groups: tuple[Group, ...], lengths_B: Integers, starts_B: Integers, num_rows: int) -> Layout:
+    num_tokens = int(lengths_B.sum())
     rows_P = np.full(sum(group.num_places for group in groups), num_rows - 1, dtype=np.int64)
     places_T = np.zeros(num_rows, dtype=np.int64)
     first_place, first_example = 0, 0
@@ -145,14 +150,14 @@ def _lay_out(lengths_B: Integers, starts_B: Integers, num_tokens: int, num_rows:
     )
 
 
-def _group(lengths_B: Integers) -> Iterator[Group]:
-    """Group examples, longest first, by eights; eights of the same rounded length are one group."""
+def _groups(lengths_B: Integers, size: int) -> Iterator[Group]:
+    """Group examples, longest first, by so many; neighbours of the same rounded length are one group."""
     first = 0
     while first < len(lengths_B):
         length = _round_up(int(lengths_B[first]), _LENGTH_MULTIPLE)
-        end = first + _GROUP_SIZE
+        end = first + size
         while end < len(lengths_B) and lengths_B[end] > length - _LENGTH_MULTIPLE:
-            end += _GROUP_SIZE
+            end += size
         end = min(end, len(lengths_B))
         yield Group(end - first, length)
         first = end
@@ -171,9 +176,3 @@ def _round_rows(num_rows: int) -> int:
 
 def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
-
-
-def _to(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)

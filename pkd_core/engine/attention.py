@@ -103,7 +103,7 @@ class _ToRows(torch.autograd.Function):
 
 def _collect(values_PD: Tensor, layout: Layout) -> Tensor:
     rows_TD = values_PD.index_select(0, layout.places_T)
-    rows_TD[layout.num_tokens :] = 0
+    rows_TD.narrow(0, layout.num_tokens, len(rows_TD) - layout.num_tokens).zero_()
     return rows_TD
 
 

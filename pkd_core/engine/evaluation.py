@@ -38,7 +38,7 @@ def predict(
     """
     keep_freed_memory()
     order = list(length_sorted_batches(table, max_tokens))
-    batches = ahead(pack(table, rows).to(device) for rows in order)
+    batches = ahead(pack(table, rows, device) for rows in order)
     logits: list[torch.Tensor] = []
     num_done = 0
     for rows, batch in zip(order, batches, strict=True):

@@ -88,7 +88,7 @@ def _windows(
     starts = range(first_row, len(table), ROWS_PER_RECORD_BATCH)
     windows = [np.arange(start, min(start + ROWS_PER_RECORD_BATCH, len(table))) for start in starts]
     orders = [list(length_sorted_batches(table, max_tokens, rows)) for rows in windows]
-    batches = ahead(pack(table, rows).to(device) for order in orders for rows in order)
+    batches = ahead(pack(table, rows, device) for order in orders for rows in order)
     for rows, order in zip(windows, orders, strict=True):
         outputs = [forward(model, batch) for batch in itertools.islice(batches, len(order))]
         back = torch.from_numpy(np.argsort(np.concatenate(order)))

@@ -86,9 +86,9 @@ class Feed:
         )
 
     def _micro_batch(self, rows: Rows, share: float, step: int, number: int) -> MicroBatch:
-        batch = pack(self.table, rows)
+        batch = pack(self.table, rows, self.device)
         teacher = None if self.teacher is None else self.teacher.say(batch.example_ids_B)
-        return MicroBatch(batch.to(self.device), teacher, self._masks(step, number), share)
+        return MicroBatch(batch, teacher, self._masks(step, number), share)
 
     def _masks(self, step: int, number: int) -> KeepMasks:
         """Return a source of dropout of its own, so that a step's masks do not depend on what ran before it."""

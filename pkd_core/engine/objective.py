@@ -118,9 +118,10 @@ def _distillation(outputs: Outputs, part: TeacherPart, objective: Objective, is_
 
 
 def _patience(outputs: Outputs, part: TeacherPart, objective: Objective) -> Tensor:
-    columns = [student - 1 for student, _ in objective.matched_layers]
+    # One layer after the other: indexing with a list would send it to the GPU, and wait.
+    matched = [outputs.cls_states_BND.select(1, student - 1) for student, _ in objective.matched_layers]
     return patience_loss(
-        outputs.cls_states_BND[:, columns],
+        torch.stack(matched, dim=1),
         part.cls_states_BMD,
         objective.normalize,
         objective.patience_reduction,

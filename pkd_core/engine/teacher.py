@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from pkd_core.data.transfer import send
 from pkd_core.engine.teacher_states import TeacherPart, TeacherStates
 
 _ROWS_PER_COPY = 8192
@@ -58,8 +59,8 @@ class ResidentTeacher:
 
     def say(self, example_ids_B: Tensor) -> TeacherPart:
         """Pick a batch's part on the device."""
-        rows_B = torch.from_numpy(self._states.places(example_ids_B.cpu().numpy()))
-        rows_B = rows_B.to(self._logits_RC.device, non_blocking=True)
+        places_B = torch.from_numpy(self._states.places(example_ids_B.numpy()))
+        rows_B = send(places_B, self._logits_RC.device)
         return TeacherPart(self._logits_RC[rows_B], self._cls_states_RMD[rows_B])
 
 

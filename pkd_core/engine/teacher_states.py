@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pkd_core.data.transfer import send
 from pkd_core.engine.states_format import Block, StatesShape, open_shard, shard_path
 from pkd_core.errors import StoreError
 
@@ -25,14 +26,8 @@ class TeacherPart:
     cls_states_BMD: Tensor
 
     def to(self, device: torch.device) -> "TeacherPart":
-        """Return the part on `device`; to a GPU it goes without waiting for what that still computes."""
-        if device.type == "cuda":
-            pinned = TeacherPart(self.logits_BC.pin_memory(), self.cls_states_BMD.pin_memory())
-            return TeacherPart(
-                pinned.logits_BC.to(device, non_blocking=True),
-                pinned.cls_states_BMD.to(device, non_blocking=True),
-            )
-        return TeacherPart(self.logits_BC.to(device), self.cls_states_BMD.to(device))
+        """Return the part on `device`."""
+        return TeacherPart(send(self.logits_BC, device), send(self.cls_states_BMD, device))
 
 
 class TeacherStates:
@@ -107,7 +102,7 @@ class TeacherStates:
             StoreError: If an example is not stored.
         """
         assert all(1 <= layer <= self.shape.num_layers for layer in layers), layers
-        rows_B = self._order_R[self.places(example_ids_B.cpu().numpy())]
+        rows_B = self._order_R[self.places(example_ids_B.numpy())]
         columns_M = np.array(layers, dtype=np.int64) - 1
         cls_states_BMD = np.empty((len(rows_B), len(columns_M), self.shape.hidden_size), self.shape.dtype)
         if len(columns_M):

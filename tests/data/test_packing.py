@@ -89,15 +89,26 @@ def test_rows_come_longest_first_and_otherwise_as_given() -> None:
 def test_an_unlabelled_table_gives_no_labels() -> None:
     batch = pack(table_of([3, 4], labelled=False), np.arange(2))
     assert batch.labels_B is None
-    assert batch.to(torch.device("cpu")).labels_B is None
+    assert pack(table_of([3, 4], labelled=False), np.arange(2), torch.device("meta")).labels_B is None
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_a_batch_moves_to_a_device_whole(device: str) -> None:
-    batch = pack(table_of([3, 4]), np.arange(2)).to(torch.device(device))
+def test_a_batch_goes_to_a_device_whole_but_for_its_examples_names(device: str) -> None:
+    batch = pack(table_of([3, 4]), np.arange(2), torch.device(device))
     assert _devices(batch) == {device}
+    assert batch.example_ids_B.tolist() == [101, 100]
+
+
+def test_attention_on_a_gpu_sees_all_examples_as_one_group() -> None:
+    lengths = [40] * 9 + [3] * 20
+    on_cpu, on_device = (
+        pack(table_of(lengths), np.arange(29), torch.device(name)).layout for name in ("cpu", "meta")
+    )
+    assert [(group.num_examples, group.length) for group in on_cpu.groups] == [(16, 48), (13, 16)]
+    assert [(group.num_examples, group.length) for group in on_device.groups] == [(29, 48)]
 
 
 def _devices(batch: PackedBatch) -> set[str]:
-    values = [*vars(batch).values(), *vars(batch.layout).values()]
+    values = [value for name, value in vars(batch).items() if name != "example_ids_B"]
+    values += vars(batch.layout).values()
     return {value.device.type for value in values if isinstance(value, torch.Tensor)}

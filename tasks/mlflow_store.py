@@ -16,6 +16,7 @@ from pkd_core.store.faults import file_faults
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 EXPERIMENT = "pkd"
 # MLflow reads these when it is imported: no telemetry, no progress bars, no addresses on the terminal.
@@ -154,9 +155,7 @@ def _client(uri: str) -> "MlflowClient":
 def _open(uri: str, artifacts: str | None) -> Store:
     with store_faults(f"experiment {EXPERIMENT}"):
         client = _client(uri)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is None:
-            return Store(client, client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+        experiment = client.get_experiment_by_name(EXPERIMENT) or _new_experiment(client, artifacts)
         if experiment.lifecycle_stage == "deleted":
             client.restore_experiment(experiment.experiment_id)
     if artifacts and experiment.artifact_location != artifacts:
@@ -165,3 +164,16 @@ def _open(uri: str, artifacts: str | None) -> Store:
             "back, or move its artifacts/mlflow.db away for a new one."
         )
     return Store(client, experiment.experiment_id)
+
+
+def _new_experiment(client: "MlflowClient", artifacts: str | None) -> "Experiment":
+    """Create the experiment, or return the one that another machine created at the same moment."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_experiment(client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+    except MlflowException:
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            raise
+        return experiment

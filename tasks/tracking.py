@@ -244,7 +244,9 @@ def _log_params(store: Store, run_id: str, params: Mapping[str, Any]) -> None:
 
 
 def _log_datasets(store: Store, run_id: str, datasets: Mapping[str, str]) -> None:
+    """Log a run's inputs, again if another run logged one of them at the same moment: MLflow refuses the second."""
     from mlflow.entities import Dataset, DatasetInput
+    from mlflow.exceptions import MlflowException
 
     inputs = [
         DatasetInput(
@@ -252,8 +254,13 @@ def _log_datasets(store: Store, run_id: str, datasets: Mapping[str, str]) -> Non
         )
         for name, digest in datasets.items()
     ]
-    if inputs:
-        store.client.log_inputs(run_id, datasets=inputs)
+    for num_left in reversed(range(len(inputs) + 1)):
+        try:
+            store.client.log_inputs(run_id, datasets=inputs)
+            return
+        except MlflowException:
+            if not num_left:
+                raise
 
 
 def _end_failed(store: Store, run: TrackedRun, error: BaseException) -> None:

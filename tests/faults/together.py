@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from faults.tally import Tally
-from faults.workspaces import finish, kill, make_workspace, result, start
+from faults.workspaces import finish, kill, make_workspace, result, said_by, start
 
 
 def run_together(root: Path, num_processes: int, *words: str) -> Tally:
@@ -29,5 +29,7 @@ def run_together(root: Path, num_processes: int, *words: str) -> Tally:
     statuses = [process.wait(timeout=600) for process in processes[1:]]
     different = result(undisturbed).differences(result(shared))
     if any(statuses) or different:
-        tally.lose(f"ended with {statuses}, {', '.join(different[:3])}")
+        said = said_by(shared).read_text(encoding="utf-8", errors="replace")
+        told = [line for line in said.splitlines() if line.startswith("pkd: ")]
+        tally.lose(f"ended with {statuses}, {', '.join(different[:3])}: {' '.join(told)}")
     return tally

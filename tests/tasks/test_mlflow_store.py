@@ -2,12 +2,17 @@
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow import MlflowClient
+from sqlalchemy import event
 
 from pkd_core.errors import StoreError
 from tasks.mlflow_store import EXPERIMENT, Store, artifact_root, ensure_store, experiment_page, tracking_uri
@@ -74,6 +79,27 @@ def test_the_users_own_address_wins_and_a_deleted_experiment_comes_back(
     assert restored.client.get_experiment(restored.experiment_id).lifecycle_stage == "active"
     assert restored.client.create_run(restored.experiment_id).info.status == "RUNNING"
     assert not (tmp_path / "artifacts" / "mlflow.db").exists()
+
+
+def test_workspaces_that_open_one_server_at_the_same_moment_share_its_experiment(
+    workspace: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(workspace / "artifacts" / "mlflow.db", tmp_path / "shared.db")
+    with closing(sqlite3.connect(tmp_path / "shared.db")) as connection, connection:
+        connection.execute("UPDATE experiments SET name = 'another' WHERE name = ?", (EXPERIMENT,))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
+    engine = MlflowClient(f"sqlite:///{tmp_path}/shared.db")._tracking_client.store.engine
+    opened = []
+
+    def open_first(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO experiments") and not opened:
+            opened.append(None)
+            opened.append(ensure_store(tmp_path / "first"))
+
+    event.listen(engine, "before_cursor_execute", open_first)
+    second = ensure_store(tmp_path / "second")
+
+    assert opened[1].experiment_id == second.experiment_id
 
 
 def test_a_file_that_is_no_database_is_named_at_once(tmp_path: Path) -> None:

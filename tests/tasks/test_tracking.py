@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from runs import history, metrics_unavailable, run_of, settings
+from sqlalchemy import event
 
 from pkd_core.errors import DataError, StoreError
 from tasks import tracking
@@ -146,6 +147,33 @@ def test_runs_in_several_threads_do_not_mix(workspace: Path, store: Store) -> No
         run = run_of(store, f"f-thread-{number}")
         assert run.info.status == "FINISHED"
         assert history(store, run.info.run_id, "train/total") == [(step, number) for step in range(1, 41)]
+
+
+def test_inputs_that_another_run_logs_at_the_same_moment_are_logged_all_the_same(
+    workspace: Path, store: Store
+) -> None:
+    datasets = {"tokens": "t-same", "teacher-states": "s-same"}
+    engine = store.client._tracking_client.store.engine
+    fingerprints = ["f-inputs-0", "f-inputs-1", "f-inputs-2"]
+    others = iter(fingerprints[1:])
+
+    def log_the_same_first(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO datasets") and (other := next(others, None)):
+            with tracked_run(workspace, **settings(other, datasets=datasets)):
+                pass
+
+    event.listen(engine, "before_cursor_execute", log_the_same_first)
+    try:
+        with tracked_run(workspace, **settings(fingerprints[0], datasets=datasets)):
+            pass
+    finally:
+        event.remove(engine, "before_cursor_execute", log_the_same_first)
+
+    assert next(others, None) is None
+    for fingerprint in fingerprints:
+        run = run_of(store, fingerprint)
+        assert run.info.status == "FINISHED"
+        assert {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs} == datasets
 
 
 def test_a_training_outlives_a_store_that_is_away_for_a_while(

@@ -1,11 +1,11 @@
-"""What is made ahead comes in order, with its errors, and stops with its reader."""
+"""What is made ahead, or acted on behind, comes in order, with its errors, and stops with its reader."""
 
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from pkd_core.prefetch import ahead
+from pkd_core.prefetch import ahead, behind
 
 
 def test_items_come_in_order_even_if_they_are_false_or_none() -> None:
@@ -49,3 +49,50 @@ def test_items_are_made_in_another_thread_that_ends_with_the_reader() -> None:
     assert next(items) != threading.get_ident()
     items.close()
     assert threading.active_count() == before
+
+
+def test_items_are_acted_on_in_order_by_another_thread_while_the_next_is_made() -> None:
+    acted: list[int] = []
+    second_made = threading.Event()
+
+    def make() -> Iterator[int]:
+        yield 0
+        second_made.set()
+        yield 1
+
+    def act(number: int) -> None:
+        assert threading.current_thread() is not threading.main_thread()
+        assert second_made.wait(10)
+        acted.append(number)
+
+    assert list(behind(act, make())) == [0, 1]
+    assert acted == [0, 1]
+    assert list(behind(act, [])) == []
+
+
+@pytest.mark.parametrize(("bad", "seen"), [(0, [0]), (1, [0, 1])])
+def test_an_error_in_acting_is_raised_before_the_next_item_or_at_the_end(bad: int, seen: list[int]) -> None:
+    def act(number: int) -> None:
+        if number == bad:
+            raise ValueError(f"number {number}")
+
+    yielded = []
+    with pytest.raises(ValueError, match=f"number {bad}"):
+        for number in behind(act, [0, 1]):
+            yielded.append(number)
+    assert yielded == seen
+
+
+def test_a_reader_that_stops_waits_for_the_act_under_way() -> None:
+    acted: list[int] = []
+    stopping = threading.Event()
+
+    def act(number: int) -> None:
+        assert stopping.wait(10)
+        acted.append(number)
+
+    items = behind(act, range(5))
+    assert next(items) == 0
+    threading.Timer(0.1, stopping.set).start()
+    items.close()
+    assert acted == [0]

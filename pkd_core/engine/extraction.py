@@ -17,7 +17,7 @@ from pkd_core.engine.memory import keep_freed_memory
 from pkd_core.engine.states_format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes
 from pkd_core.engine.states_writer import StatesWriter
 from pkd_core.observer import Observer
-from pkd_core.prefetch import ahead
+from pkd_core.prefetch import ahead, behind
 from pkd_core.store.room import check_room
 
 logger = logging.getLogger(__name__)
@@ -63,9 +63,14 @@ def extract(
     torch.nn.Module.to(model, device)
     with StatesWriter(work, shape, len(table), shard_rows) as writer:
         _check_room(work, shape, len(table) - writer.rows_done)
-        for rows, outputs in ahead(_windows(model, table, writer.rows_done, max_tokens, device)):
+
+        def write(window: tuple[Rows, Outputs]) -> None:
+            rows, outputs = window
             writer.write(table.example_ids_R[rows], outputs.logits_BC.numpy(), outputs.cls_states_BND.numpy())
-            observer.progress(writer.rows_done, len(table), "examples")
+
+        windows = _windows(model, table, writer.rows_done, max_tokens, getattr(torch, dtype), device)
+        for rows, _ in behind(write, windows):
+            observer.progress(int(rows[-1]) + 1, len(table), "examples")
     return {
         "rows": len(table),
         "num_layers": shape.num_layers,
@@ -82,9 +87,10 @@ def _windows(
     table: TokenTable,
     first_row: int,
     max_tokens: int,
+    dtype: torch.dtype,
     device: torch.device,
 ) -> Iterator[tuple[Rows, Outputs]]:
-    """Yield the table's rows from the first one on, a window at a time, with their outputs on the CPU."""
+    """Yield the table's rows from the first one on, a window at a time, with their outputs on the CPU in `dtype`."""
     starts = range(first_row, len(table), ROWS_PER_RECORD_BATCH)
     windows = [np.arange(start, min(start + ROWS_PER_RECORD_BATCH, len(table))) for start in starts]
     orders = [list(length_sorted_batches(table, max_tokens, rows)) for rows in windows]
@@ -92,13 +98,9 @@ def _windows(
     for rows, order in zip(windows, orders, strict=True):
         outputs = [forward(model, batch) for batch in itertools.islice(batches, len(order))]
         back = torch.from_numpy(np.argsort(np.concatenate(order)))
-        yield (
-            rows,
-            Outputs(
-                torch.cat([output.logits_BC for output in outputs]).cpu()[back],
-                torch.cat([output.cls_states_BND for output in outputs]).cpu()[back],
-            ),
-        )
+        logits_BC = torch.cat([output.logits_BC for output in outputs]).cpu()
+        cls_states_BND = torch.cat([output.cls_states_BND.to(dtype) for output in outputs]).cpu()
+        yield rows, Outputs(logits_BC.index_select(0, back), cls_states_BND.index_select(0, back))
 
 
 def _check_room(work: Path, shape: StatesShape, num_rows: int) -> None:

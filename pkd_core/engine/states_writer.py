@@ -8,6 +8,7 @@ from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from pkd_core.engine.states_format import (
     ROWS_PER_RECORD_BATCH,
@@ -110,9 +111,9 @@ class StatesWriter:
 
     def _record_batch(self, example_ids_B: Array, logits_BC: Array, cls_states_BND: Array) -> pa.RecordBatch:
         with np.errstate(over="ignore"):
-            stored = cls_states_BND.astype(self._shape.dtype).reshape(-1)
-        logits = logits_BC.astype(np.float32).reshape(-1)
-        if not (np.isfinite(stored).all() and np.isfinite(logits).all()):
+            stored = cls_states_BND.astype(self._shape.dtype, copy=False).reshape(-1)
+        logits = logits_BC.astype(np.float32, copy=False).reshape(-1)
+        if not (_is_finite(stored) and _is_finite(logits)):
             raise StoreError(
                 f"expected finite teacher states, got some beyond {self._shape.dtype}; "
                 "set states.dtype=float32, or train the teacher again"
@@ -141,3 +142,9 @@ class StatesWriter:
             self._file.close()
             self._file = None
             beside.replace(place)
+
+
+def _is_finite(values: Array) -> bool:
+    """Return whether all values are finite, in one quick pass: the least and the greatest then are, too."""
+    least, greatest = torch.aminmax(torch.from_numpy(values))
+    return bool(least.isfinite() & greatest.isfinite())

@@ -116,11 +116,15 @@ def test_damaged_or_other_shards_are_written_again(tmp_path: Path) -> None:
     assert StatesWriter(tmp_path, SHAPE, 1400, 1500).rows_done == 0
 
 
-def test_states_beyond_float16_are_refused_with_the_way_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("value", [1e5, -1e5, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 17, 47])
+def test_states_beyond_float16_are_refused_with_the_way_out(tmp_path: Path, value: float, place: int) -> None:
     rows = Rows(2)
+    states = np.zeros((2, 3, 8), np.float32)
+    states.flat[place] = value
     with StatesWriter(tmp_path, SHAPE, 2) as writer:
         with pytest.raises(StoreError, match=r"states\.dtype=float32"):
-            writer.write(rows.example_ids, rows.logits, np.full((2, 3, 8), 1e5, np.float32))
+            writer.write(rows.example_ids, rows.logits, states)
         rows.write(writer)
 
 

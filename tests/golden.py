@@ -1,0 +1,161 @@
+"""Golden results: what each kind of stage makes of one fixed task, model and seed.
+
+`golden_results.json` holds, beside each stage's code version, the results of a tiny run. Text and whole numbers are
+compared exactly, as a digest. Weights and states differ between CPUs in their last bits, so a few projections of them
+are compared within a tolerance that every real change exceeds many times over.
+
+After a change of results: raise the stage's version in CODE_VERSIONS, then run `python tests/golden.py`.
+"""
+
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from safetensors.numpy import load_file
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [
+    str(ROOT),
+    str(ROOT / "tests"),
+]  # for the script: Python puts only the script's own folder there
+
+from tiny import write_tiny_model, write_tiny_task  # noqa: E402
+
+from pkd_core.direct import run_plan  # noqa: E402
+from pkd_core.overrides import build_run_config  # noqa: E402
+from pkd_core.plan import make_plan  # noqa: E402
+from pkd_core.stage import CODE_VERSIONS, StageKind  # noqa: E402
+from pkd_core.stages.job import Context  # noqa: E402
+
+RECORD = Path(__file__).with_name("golden_results.json")
+# Of a vector of unit length: another CPU moves a projection by 1e-4 or less, the smallest change of the code that was
+# tried (weight decay left out) by 5e-3.
+TOLERANCE = 1e-3
+_NUM_PROJECTIONS = 8
+_SPEED_RATIO = "pkd_core.stages.evaluation.speed_ratio"
+_SETTINGS = {
+    "tokens.max_length": 12,
+    "teacher.num_epochs": 3,
+    "teacher.learning_rate": 2e-3,
+    "teacher.batch_size": 8,
+    "teacher.precision": "float32",
+    "teacher.weight_decay": 0.5,
+    "student.num_epochs": 2,
+    "student.learning_rate": 2e-3,
+    "student.batch_size": 8,
+    "student.accumulation_steps": 2,
+    "student.max_grad_norm": 0.5,
+    "student.precision": "float32",
+    "distill.alpha": 0.3,
+    "distill.temperature": 3.0,
+    "distill.beta": 20.0,
+    "distill.distillation_reduction": "batch_mean",
+    "distill.patience_reduction": "element_mean",
+}
+
+Result = str | list[float]
+
+
+def golden_results(workspace: Path) -> dict[str, dict[str, Result]]:
+    """Run the tiny pipeline in an empty folder, and return each stage's result by its kind and name."""
+    write_tiny_task(workspace / "data_raw")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        write_tiny_model(workspace / "model")
+    run = build_run_config(tasks=["Tiny"], seeds=[1], model=str(workspace / "model"), settings=_SETTINGS)
+    plan = make_plan(run, workspace)
+    # The one figure that is measured instead of computed.
+    with mock.patch(_SPEED_RATIO, return_value=1.5):
+        records = run_plan(plan, Context(workspace, plan.model.folder, "cpu"))
+    start = load_file(workspace / "model" / "model.safetensors")
+    results: dict[str, dict[str, Result]] = {kind.value: {} for kind in StageKind}
+    for planned in plan.stages:
+        stage = planned.stage
+        folder = workspace / records[stage.key].path
+        results[stage.kind][stage.name] = _result(stage.kind, folder, start)
+    return results
+
+
+def _result(kind: StageKind, folder: Path, start: Mapping[str, np.ndarray]) -> Result:
+    match kind:
+        case StageKind.TOKENS:
+            columns = {path.name: pq.read_table(path).to_pydict() for path in folder.glob("*.parquet")}
+            return _digest(json.dumps(columns, sort_keys=True))
+        case StageKind.TEACHER | StageKind.STUDENT:
+            return _projections(_updates(load_file(folder / "model.safetensors"), start))
+        case StageKind.STATES:
+            return _projections(_states(folder / "states-00000.arrow"))
+        case StageKind.EVALUATION:
+            files = [folder / "evaluation.json", folder / "submission" / "Tiny.tsv"]
+        case StageKind.REPORT:
+            files = [folder / name for name in ("report.json", "report.md", "report.txt")]
+    return _digest("".join(path.read_text(encoding="utf-8") for path in files))
+
+
+def _updates(weights: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Return how far training moved each weight; a new classifier is taken as it ends.
+
+    Left out are the keys' biases: the softmax cancels them, so their gradient is rounding alone, which Adam scales up.
+    """
+    before = {f"bert.{name}": value for name, value in start.items()}
+    named = sorted(name for name in weights if not name.endswith("attention.self.key.bias"))
+    return [weights[name].astype(np.float64) - before.get(name, 0.0) for name in named]
+
+
+def _states(shard: Path) -> list[np.ndarray]:
+    with pa.ipc.open_file(shard) as reader:
+        table = reader.read_all()
+    order = np.argsort(table["example_id"].to_numpy())
+    columns = [np.array(table[name].to_pylist(), dtype=np.float64) for name in ("logits", "cls_states")]
+    return [column[order] for column in columns]
+
+
+def _projections(arrays: list[np.ndarray]) -> list[float]:
+    """Return the length of all arrays on end, and that vector, scaled to length 1, seen from a few directions."""
+    values = np.concatenate([array.ravel() for array in arrays])
+    length = float(np.linalg.norm(values))
+    directions = np.random.default_rng(0).standard_normal((_NUM_PROJECTIONS, len(values)))
+    return [round(length, 4), *(round(float(value), 5) for value in directions @ values / length)]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def agree(recorded: Result, found: Result) -> bool:
+    """Compare a result with the recorded one: text exactly, numbers within the tolerance."""
+    if isinstance(recorded, str) or isinstance(found, str):
+        return recorded == found
+    (length, *seen), (found_length, *found_seen) = recorded, found
+    return abs(found_length / length - 1) < TOLERANCE and np.allclose(
+        seen, found_seen, rtol=0, atol=TOLERANCE
+    )
+
+
+def read_record() -> dict[str, Any]:
+    """Return the recorded code version and results of each kind of stage."""
+    record: dict[str, Any] = json.loads(RECORD.read_text(encoding="utf-8"))
+    return record
+
+
+def write_record() -> None:
+    """Write versions and results as they are now."""
+    with tempfile.TemporaryDirectory() as folder:
+        results = golden_results(Path(folder))
+    record = {
+        kind.value: {"code_version": CODE_VERSIONS[kind], "results": results[kind]} for kind in StageKind
+    }
+    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_record()

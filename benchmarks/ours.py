@@ -9,7 +9,7 @@ import torch
 from transformers import BertForSequenceClassification
 
 from benchmarks.workload import Size, first_rows, make_model
-from pkd_core.config import TrainingConfig
+from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.batches import TokenTable
 from pkd_core.engine.extraction import extract
 from pkd_core.engine.objective import Objective

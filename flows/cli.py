@@ -158,7 +158,7 @@ def fetch(
 @app.command()
 def presets() -> None:
     """List the published settings by task, method and student depth, each with the row that it comes from."""
-    from pkd_core.presets import all_presets
+    from pkd_core.config.presets import all_presets
 
     terminal.show_presets(all_presets())
 

@@ -20,11 +20,11 @@ from flows.prepare import prepare
 from flows.stopping import received_signal, redeliver, stopping_at_signals
 from flows.summary import count_done, name_failures
 from pkd_core.chain import draw_report
-from pkd_core.config import DEFAULT_MODEL, METHODS, RunConfig
+from pkd_core.config.overrides import build_run_config
+from pkd_core.config.settings import DEFAULT_MODEL, METHODS, RunConfig
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import PkdError, StoreError
 from pkd_core.exhaustion import exhaustion
-from pkd_core.overrides import build_run_config
 from pkd_core.plan import Plan, PlannedStage
 from pkd_core.records import StageRecord
 from pkd_core.stage import Stage, StageKind

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pkd_core.config import RunConfig
+from pkd_core.config.settings import RunConfig
 from pkd_core.data.checks import check_examples
 from pkd_core.data.fetch import fetch
 from pkd_core.data.glue import GLUE_TASKS, load_task

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pkd_core.config import DEFAULT_MODEL, METHODS, RunConfig
+from pkd_core.config.overrides import build_run_config, parse_assignments
+from pkd_core.config.settings import DEFAULT_MODEL, METHODS, RunConfig
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
-from pkd_core.overrides import build_run_config, parse_assignments
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pkd_core.config import Method, RunConfig, Section, Settings
+from pkd_core.config.overrides import build_settings
+from pkd_core.config.presets import preset_for
+from pkd_core.config.settings import Method, RunConfig, Section, Settings
 from pkd_core.data.glue import Task
 from pkd_core.errors import ConfigError
 from pkd_core.method.layer_map import last_layers, skip_layers
-from pkd_core.overrides import build_settings
-from pkd_core.presets import preset_for
 from pkd_core.sources import PretrainedModel
 from pkd_core.stage import Stage, StageKind, make_stage
 

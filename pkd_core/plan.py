@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pkd_core.chain import draw_stages
-from pkd_core.config import RunConfig
+from pkd_core.config.settings import RunConfig
 from pkd_core.data.glue import load_task
 from pkd_core.explain import explain_missing
 from pkd_core.sources import PretrainedModel, find_model, hash_raw_files

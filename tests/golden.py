@@ -30,8 +30,8 @@ sys.path[:0] = [
 
 from tiny import write_tiny_model, write_tiny_task  # noqa: E402
 
+from pkd_core.config.overrides import build_run_config  # noqa: E402
 from pkd_core.direct import run_plan  # noqa: E402
-from pkd_core.overrides import build_run_config  # noqa: E402
 from pkd_core.plan import make_plan  # noqa: E402
 from pkd_core.stage import CODE_VERSIONS, StageKind  # noqa: E402
 from pkd_core.stages.job import Context  # noqa: E402

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tiny import TASK_FILE, default_settings, write_tiny_model, write_tiny_task
 
-from pkd_core.overrides import build_run_config, setting_keys
+from pkd_core.config.overrides import build_run_config, setting_keys
 from pkd_core.plan import make_plan
 
 Addresses = Callable[..., dict[str, str]]

@@ -113,7 +113,7 @@ def test_module_keeps_the_rules_of_its_room(module: Path) -> None:
         ("pkd_core/report.py", "def f():\n    from tasks.tracking import tracked_run"),
         ("tasks/stages.py", "import flows.pkd"),
         ("flows/pkd.py", "import torch"),
-        ("pkd_core/method/losses.py", "from pkd_core.config import DistillConfig"),
+        ("pkd_core/method/losses.py", "from pkd_core.config.settings import DistillConfig"),
         ("pkd_core/method/losses.py", "from pkd_core import config"),
         ("pkd_core/store/manifest.py", "from pkd_core.data.glue import Task"),
         ("pkd_core/engine/training.py", "import datasets"),

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from pkd_core.chain import draw_report, draw_stages
+from pkd_core.config.overrides import build_run_config
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
-from pkd_core.overrides import build_run_config
 from pkd_core.sources import PretrainedModel
 from pkd_core.stage import Stage, StageKind
 

@@ -14,11 +14,11 @@ from datasets import load_dataset
 from tiny import write_tiny_model, write_tiny_task
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from pkd_core.config.overrides import build_run_config
 from pkd_core.direct import run_plan
 from pkd_core.errors import TrainingError
 from pkd_core.interruption import StoppedError, ask_to_stop, withdraw
 from pkd_core.observer import LogObserver, Observer
-from pkd_core.overrides import build_run_config
 from pkd_core.plan import Plan, make_plan
 from pkd_core.records import StageRecord
 from pkd_core.stage import Stage

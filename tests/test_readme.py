@@ -11,7 +11,7 @@ from huggingface_hub import constants
 from tiny import write_tiny_glue, write_tiny_model, write_tiny_task
 
 from flows.cli import main
-from pkd_core.config import DEFAULT_MODEL
+from pkd_core.config.settings import DEFAULT_MODEL
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

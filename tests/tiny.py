@@ -6,7 +6,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from pkd_core.config import Settings
+from pkd_core.config.settings import Settings
 
 WORDS = (
     "good",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pkd_core.config import TrainingConfig
+from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.batches import Rows, TokenTable, shuffled_batches
 from pkd_core.data.packing import PackedBatch, pack
 from pkd_core.engine.dropout import DeviceMasks, HostMasks, KeepMasks

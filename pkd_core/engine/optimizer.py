@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pkd_core.config import TrainingConfig
+from pkd_core.config.settings import TrainingConfig
 
 
 def make_optimizer(model: nn.Module, settings: TrainingConfig, device: torch.device) -> torch.optim.AdamW:

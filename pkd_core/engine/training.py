@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
-from pkd_core.config import TrainingConfig
+from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.batches import TokenTable
 from pkd_core.engine.checkpoints import Checkpoint, Checkpoints
 from pkd_core.engine.evaluation import predict

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import BertForSequenceClassification
 
-from pkd_core.config import EvaluationConfig
+from pkd_core.config.settings import EvaluationConfig
 from pkd_core.data.batches import TokenTable
 from pkd_core.engine.evaluation import Array, count_parameters, predict
 from pkd_core.engine.metrics import compute_metrics, majority_baseline

@@ -4,7 +4,7 @@ import functools
 import json
 from typing import Any
 
-from pkd_core.presets import published_score
+from pkd_core.config.presets import published_score
 from pkd_core.report import Published, ResultRow, table_text, write_report
 from pkd_core.stages.job import Job
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pkd_core.config import DistillConfig, StudentConfig
+from pkd_core.config.settings import DistillConfig, StudentConfig
 from pkd_core.engine.models import load_student
 from pkd_core.engine.teacher_states import TeacherStates
 from pkd_core.engine.training import Objective

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pkd_core.config import TeacherConfig
+from pkd_core.config.settings import TeacherConfig
 from pkd_core.engine.models import load_teacher
 from pkd_core.stages.job import Job
 from pkd_core.stages.training import train_and_save

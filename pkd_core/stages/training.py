@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import BertForSequenceClassification
 
-from pkd_core.config import TrainingConfig
+from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.batches import TokenTable
 from pkd_core.engine.checkpoints import Checkpoints, checkpoint_folder
 from pkd_core.engine.evaluation import count_parameters

@@ -1,1 +1,4 @@
-"""Files addressed by what they were made from: fingerprints, manifests, atomic publishing, checks."""
+"""The stage store: published folders with manifests, locks, atomic writes, and the operating system's errors as one sentence.
+
+It knows files and hashes alone: no tensor, no model and no setting.
+"""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tiny_bert import tiny_classifier
 from transformers import get_linear_schedule_with_warmup
 
-from pkd_core.config import TrainingConfig
+from pkd_core.config.settings import TrainingConfig
 from pkd_core.engine.optimizer import clipped_step, learning_rate_at, make_optimizer, set_learning_rate
 
 

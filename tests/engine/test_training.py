@@ -10,7 +10,7 @@ import torch
 from tiny_bert import Recorder, make_table, tiny_classifier
 from trainings import CPU, SETTINGS, objective, run
 
-from pkd_core.config import TrainingConfig
+from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.batches import TokenTable
 from pkd_core.engine.checkpoints import Checkpoints
 from pkd_core.engine.evaluation import predict

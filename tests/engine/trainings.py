@@ -8,7 +8,7 @@ import torch
 from tiny_bert import Recorder, tiny_classifier
 from transformers import BertForSequenceClassification
 
-from pkd_core.config import TrainingConfig
+from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.batches import TokenTable
 from pkd_core.engine.checkpoints import Checkpoints
 from pkd_core.engine.extraction import extract

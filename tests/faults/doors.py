@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from faults.nasty import spoilt_bytes, spoilt_json, texts, values, words
 from flows.cli import main
-from pkd_core.config import RunConfig
+from pkd_core.config.overrides import build_run_config, build_settings, parse_assignments, setting_keys
+from pkd_core.config.presets import preset_for
+from pkd_core.config.settings import RunConfig
 from pkd_core.data.glue import load_task
 from pkd_core.data.tsv import read_examples
 from pkd_core.engine.models import load_teacher
 from pkd_core.errors import PkdError
-from pkd_core.overrides import build_run_config, build_settings, parse_assignments, setting_keys
-from pkd_core.presets import preset_for
 
 _OPTIONS = ("--methods", "--student-layers", "--seeds", "--workspace", "--model", "--device")
 _FLAGS = (*_OPTIONS, "--deep", "--help", "--no-such")

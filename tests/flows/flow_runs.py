@@ -16,8 +16,8 @@ from prefect.client.schemas.objects import State
 from flows.latest import latest_report
 from flows.pkd import pkd
 from flows.request import Request
-from pkd_core.config import RunConfig
-from pkd_core.overrides import build_run_config
+from pkd_core.config.overrides import build_run_config
+from pkd_core.config.settings import RunConfig
 from tasks.mlflow_store import ensure_store
 
 SETTINGS = {

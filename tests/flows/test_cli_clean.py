@@ -12,9 +12,9 @@ import pytest
 from command import run_pkd, tree
 from tiny import write_tiny_task
 
-from pkd_core.config import RunConfig
+from pkd_core.config.overrides import build_run_config
+from pkd_core.config.settings import RunConfig
 from pkd_core.direct import run_plan
-from pkd_core.overrides import build_run_config
 from pkd_core.plan import Plan, make_plan
 from pkd_core.stages.job import Context
 from pkd_core.store.leftovers import LeftoverKind, find_leftovers, remove

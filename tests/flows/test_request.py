@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from flows.request import Request
-from pkd_core.config import DEFAULT_MODEL, METHODS
+from pkd_core.config.overrides import build_run_config
+from pkd_core.config.settings import DEFAULT_MODEL, METHODS
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
-from pkd_core.overrides import build_run_config
 
 
 def parse(*words: str, **changes: Any) -> Request:

@@ -13,8 +13,8 @@ import pytest
 import torch
 from tiny import write_tiny_model, write_tiny_task
 
+from pkd_core.config.overrides import build_run_config
 from pkd_core.direct import log_progress
-from pkd_core.overrides import build_run_config
 from pkd_core.plan import make_plan
 from pkd_core.stages.build import build
 from pkd_core.stages.job import Context

@@ -130,7 +130,7 @@ def _distance(table: _Table, num_layers: int, num_teacher_layers: int) -> tuple[
 
 @cache
 def _published_rows() -> dict[tuple[str, str], dict[str, str]]:
-    text = files("pkd_core").joinpath("published_dev_results.csv").read_text(encoding="utf-8")
+    text = files("pkd_core.config").joinpath("published_dev_results.csv").read_text(encoding="utf-8")
     rows = (row for row in csv.DictReader(text.splitlines()) if row["statistic"] == _STATISTIC)
     return {(row["table"], row["task"]): row for row in rows}
 

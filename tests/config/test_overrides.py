@@ -3,9 +3,9 @@
 import pytest
 from tiny import default_settings
 
-from pkd_core.config import Settings
+from pkd_core.config.overrides import build_run_config, build_settings, parse_assignments, setting_keys
+from pkd_core.config.settings import Settings
 from pkd_core.errors import ConfigError
-from pkd_core.overrides import build_run_config, build_settings, parse_assignments, setting_keys
 
 
 def test_later_layers_take_precedence_and_defaults_fill_the_rest() -> None:

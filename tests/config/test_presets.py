@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-import pkd_core
-from pkd_core.config import METHODS
+import pkd_core.config
+from pkd_core.config.overrides import build_settings
+from pkd_core.config.presets import all_presets, preset_for
+from pkd_core.config.settings import METHODS
 from pkd_core.data.glue import GLUE_TASKS
-from pkd_core.overrides import build_settings
-from pkd_core.presets import all_presets, preset_for
 
 COLUMNS = {
     "lr": "student.learning_rate",
@@ -21,7 +21,7 @@ COLUMNS = {
 
 
 def published(table: str, task: str) -> dict[str, str]:
-    path = Path(pkd_core.__file__).with_name("published_dev_results.csv")
+    path = Path(pkd_core.config.__file__).with_name("published_dev_results.csv")
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["statistic"] == "best"]
     return next(row for row in rows if (row["table"], row["task"]) == (table, task))

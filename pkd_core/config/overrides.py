@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pkd_core.config import RunConfig, Settings
+from pkd_core.config.settings import RunConfig, Settings
 from pkd_core.errors import ConfigError
 
 

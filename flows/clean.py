@@ -7,8 +7,8 @@ import typer
 from flows import terminal
 from flows.latest import latest_report
 from pkd_core.errors import PkdError
-from pkd_core.store.leftovers import Leftover, find_leftovers, remove
-from pkd_core.store.run_notes import RunNote, read_run_notes
+from pkd_core.store.cleanup import Leftover, find_leftovers, remove
+from pkd_core.store.run_records import RunNote, read_run_notes
 
 
 def clean(workspace: Path, last: int | None, delete: bool) -> None:

@@ -17,8 +17,7 @@ from flows.request import Request
 from flows.stopping import ending_at_signals, received_signal, say_stopped
 from pkd_core.engine.memory import keep_freed_memory
 from pkd_core.errors import PkdError
-from pkd_core.exhaustion import exhaustion
-from pkd_core.store.faults import file_faults
+from pkd_core.store.os_errors import exhaustion, file_faults
 
 app = typer.Typer(
     help="Compress BERT by Patient Knowledge Distillation, as a cached, tracked pipeline.",

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from pkd_core.exhaustion import Lack, lack_behind
+from pkd_core.store.os_errors import Lack, lack_behind
 
 _STATUS = 2
 _SECONDS_TO_START = 20.0

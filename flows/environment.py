@@ -19,7 +19,7 @@ from flows.login import (
     refuses,
 )
 from pkd_core.errors import PkdError
-from pkd_core.store.faults import file_faults
+from pkd_core.store.os_errors import file_faults
 
 _LOGGERS = ("pkd_core", "tasks", "flows")
 _DEFAULTS = {

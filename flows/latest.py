@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from pkd_core.records import StageRecord
-from pkd_core.store.faults import file_faults
+from pkd_core.store.address import StageRecord
+from pkd_core.store.os_errors import file_faults
 
 
 def remember_latest(workspace: Path, report: StageRecord) -> None:

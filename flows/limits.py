@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pkd_core.errors import ResourceError
-from pkd_core.store.room import check_room
+from pkd_core.store.os_errors import check_room
 
 # Prefect's database with its journal takes 6 MB for a small run, MLflow's 1 MB; models and states have forecasts of
 # their own.

@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.latest import remember_latest
 from pkd_core.plan import Plan
-from pkd_core.records import StageRecord
+from pkd_core.store.address import StageRecord
 from pkd_core.store.stage_store import StageStatus
 
 logger = logging.getLogger(__name__)

@@ -24,11 +24,11 @@ from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import DEFAULT_MODEL, METHODS, RunConfig
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import PkdError, StoreError
-from pkd_core.exhaustion import exhaustion
 from pkd_core.plan import Plan, PlannedStage
-from pkd_core.records import StageRecord
 from pkd_core.stage import Stage, StageKind
 from pkd_core.stages.job import Context
+from pkd_core.store.address import StageRecord
+from pkd_core.store.os_errors import exhaustion
 from pkd_core.store.stage_store import StageStatus
 from tasks.device import divide_cores
 from tasks.run_stage import task_for

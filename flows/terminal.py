@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pkd_core.config.presets import ListedPreset
-from pkd_core.store.leftovers import Leftover
+from pkd_core.store.cleanup import Leftover
 from pkd_core.store.scan import Verified
 from pkd_core.store.stage_store import StageStatus
 

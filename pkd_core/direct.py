@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 from pkd_core.observer import LogObserver, Observer
 from pkd_core.plan import Plan
-from pkd_core.records import StageRecord
 from pkd_core.stage import Stage
 from pkd_core.stages.build import Watch, build
 from pkd_core.stages.job import Context
+from pkd_core.store.address import StageRecord
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pkd_core.data.glue import load_task
 from pkd_core.explain import explain_missing
 from pkd_core.sources import PretrainedModel, find_model, hash_raw_files
 from pkd_core.stage import Stage
-from pkd_core.store.run_notes import noting_run
+from pkd_core.store.run_records import noting_run
 from pkd_core.store.stage_store import StageStatus, StageStore
 
 

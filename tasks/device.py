@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from pkd_core.store.faults import file_faults
 from pkd_core.store.lock import exclusive
+from pkd_core.store.os_errors import file_faults
 
 _one_of_this_process = threading.Lock()
 

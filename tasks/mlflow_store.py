@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from pkd_core.errors import StoreError
-from pkd_core.store.faults import file_faults
+from pkd_core.store.os_errors import file_faults
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

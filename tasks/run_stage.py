@@ -14,12 +14,12 @@ from prefect.states import Failed
 from prefect.transactions import get_transaction
 
 from pkd_core.errors import PkdError
-from pkd_core.exhaustion import exhaustion
-from pkd_core.records import StageRecord
 from pkd_core.stage import Stage, StageKind
 from pkd_core.stages.build import build
 from pkd_core.stages.job import Context
+from pkd_core.store.address import StageRecord
 from pkd_core.store.fingerprint import fingerprint
+from pkd_core.store.os_errors import exhaustion
 from pkd_core.store.stage_store import StageStore
 from tasks.device import device_turn
 from tasks.watching import tell, watch

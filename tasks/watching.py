@@ -10,9 +10,9 @@ from typing import Any
 from pkd_core.data.glue import load_task
 from pkd_core.data.tsv import read_examples
 from pkd_core.observer import Observer
-from pkd_core.records import StageRecord
 from pkd_core.stage import Stage, StageKind, dotted_settings
 from pkd_core.stages.job import Context
+from pkd_core.store.address import StageRecord
 from tasks.logged_model import log_model
 from tasks.progress import ProgressObserver
 from tasks.tracking import find_run, log_report, log_values, tracked_run

@@ -12,7 +12,7 @@ MAX_MODULE_LINES = 300
 MAX_FUNCTION_LINES = 60
 
 PROJECT_IMPORTS_ALLOWED = {
-    "pkd_core/store": ("pkd_core.store", "pkd_core.errors", "pkd_core.records"),
+    "pkd_core/store": ("pkd_core.store", "pkd_core.errors", "pkd_core.store.address"),
     "pkd_core/method": ("pkd_core.method",),
     "pkd_core": ("pkd_core",),
     "tasks": ("tasks", "pkd_core"),
@@ -133,7 +133,7 @@ def test_a_broken_rule_is_found(path: str, source: str) -> None:
     ("path", "source"),
     [
         ("flows/cli.py", "from tasks import stages\nprint(1)"),
-        ("tasks/tracking.py", "import mlflow\nfrom pkd_core.records import StageRecord"),
+        ("tasks/tracking.py", "import mlflow\nfrom pkd_core.store.address import StageRecord"),
         ("pkd_core/store/manifest.py", "from pkd_core.errors import StoreError"),
         ("pkd_core/method/losses.py", "import torch\nfrom pkd_core.method.layer_map import skip_layers"),
         ("pkd_core/engine/models.py", "torch.load(path, weights_only=True)"),

@@ -20,11 +20,11 @@ from pkd_core.errors import TrainingError
 from pkd_core.interruption import StoppedError, ask_to_stop, withdraw
 from pkd_core.observer import LogObserver, Observer
 from pkd_core.plan import Plan, make_plan
-from pkd_core.records import StageRecord
 from pkd_core.stage import Stage
 from pkd_core.stages.job import Context
+from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest, write_manifest
-from pkd_core.store.publish import entries_of
+from pkd_core.store.publishing import entries_of
 from pkd_core.store.stage_store import StageStatus
 
 SETTINGS = {

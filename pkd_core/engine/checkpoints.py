@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pkd_core.store.faults import disk_faults
+from pkd_core.store.os_errors import disk_faults
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from pkd_core.engine.states_format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD,
 from pkd_core.engine.states_writer import StatesWriter
 from pkd_core.observer import Observer
 from pkd_core.prefetch import ahead, behind
-from pkd_core.store.room import check_room
+from pkd_core.store.os_errors import check_room
 
 logger = logging.getLogger(__name__)
 

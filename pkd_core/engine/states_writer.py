@@ -18,7 +18,7 @@ from pkd_core.engine.states_format import (
     shard_path,
 )
 from pkd_core.errors import StoreError
-from pkd_core.store.faults import disk_faults
+from pkd_core.store.os_errors import disk_faults
 
 Array = np.ndarray[Any, Any]
 

@@ -8,7 +8,6 @@ from pkd_core.engine.checkpoints import checkpoint_folder
 from pkd_core.errors import HeldError, StoreError
 from pkd_core.interruption import InterruptibleObserver, check_wish, computing
 from pkd_core.observer import Observer
-from pkd_core.records import StageRecord
 from pkd_core.stage import CODE_VERSIONS, Stage, StageKind
 from pkd_core.stages.evaluation import evaluate
 from pkd_core.stages.extraction import extract_states
@@ -17,6 +16,7 @@ from pkd_core.stages.report import report
 from pkd_core.stages.student import train_student
 from pkd_core.stages.teacher import train_teacher
 from pkd_core.stages.tokens import tokenize
+from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.stage_store import StageStatus, StageStore
 

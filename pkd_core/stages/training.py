@@ -16,7 +16,7 @@ from pkd_core.engine.models import save_model
 from pkd_core.engine.training import Objective, Training, train
 from pkd_core.sources import TOKENIZER_FILES
 from pkd_core.stages.job import Job
-from pkd_core.store.room import check_room
+from pkd_core.store.os_errors import check_room
 
 _WEIGHTS = "model.safetensors"
 _BESIDE = "best.part"

@@ -1,4 +1,4 @@
-"""The stage store: published folders with manifests, locks, atomic writes, and the operating system's errors as one sentence.
+"""The stage store: published folders, their manifests, locks, atomic writes, and operating-system errors as sentences.
 
 It knows files and hashes alone: no tensor, no model and no setting.
 """

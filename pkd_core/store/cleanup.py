@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pkd_core.store.address import AREAS
-from pkd_core.store.faults import file_faults
+from pkd_core.store.os_errors import file_faults
 from pkd_core.store.scan import published_addresses
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pkd_core.errors import StoreError
 from pkd_core.store.address import Address
-from pkd_core.store.faults import file_faults
 from pkd_core.store.fingerprint import hash_file
 from pkd_core.store.manifest import MANIFEST_NAME, Manifest, read_manifest
+from pkd_core.store.os_errors import file_faults
 
 
 class StageStatus(StrEnum):

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from pkd_core.errors import HeldError
-from pkd_core.store.faults import file_faults
+from pkd_core.store.os_errors import file_faults
 
 logger = logging.getLogger(__name__)
 

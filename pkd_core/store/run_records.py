@@ -16,8 +16,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pkd_core.errors import StoreError
-from pkd_core.store.faults import file_faults
 from pkd_core.store.fingerprint import fingerprint
+from pkd_core.store.os_errors import file_faults
 
 _FOLDER = Path("artifacts", "runs")
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pkd_core.errors import StoreError
-from pkd_core.records import StageRecord
-from pkd_core.store.address import Address
-from pkd_core.store.faults import disk_faults, file_faults
+from pkd_core.store.address import Address, StageRecord
 from pkd_core.store.inspection import Inspection, StageStatus, inspect_folder
 from pkd_core.store.lock import exclusive
 from pkd_core.store.manifest import Manifest
-from pkd_core.store.publish import entries_of, publish_folder
-from pkd_core.store.work import leave_work, prepare_work
+from pkd_core.store.os_errors import disk_faults, file_faults
+from pkd_core.store.publishing import entries_of, publish_folder
+from pkd_core.store.work_folder import leave_work, prepare_work
 
 __all__ = ["Address", "Inspection", "StageStatus", "StageStore"]
 

@@ -17,7 +17,7 @@ from pkd_core.config.settings import RunConfig
 from pkd_core.direct import run_plan
 from pkd_core.plan import Plan, make_plan
 from pkd_core.stages.job import Context
-from pkd_core.store.leftovers import LeftoverKind, find_leftovers, remove
+from pkd_core.store.cleanup import LeftoverKind, find_leftovers, remove
 
 SETTINGS = {
     "teacher.num_epochs": 1,
@@ -133,7 +133,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from pkd_core.store.address import Address
-from pkd_core.store.run_notes import noting_run
+from pkd_core.store.run_records import noting_run
 from pkd_core.store.stage_store import StageStore
 root, address = Path(sys.argv[1]), Address("artifacts", "Tiny", "teacher", "0123456789abcdef")
 with noting_run(root, {"run": "under way"}, [Path("artifacts/Tiny/student-0123456789abcdef")]):

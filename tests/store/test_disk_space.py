@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pkd_core.errors import StoreError
-from pkd_core.store import room
-from pkd_core.store.room import check_room
+from pkd_core.store import os_errors
+from pkd_core.store.os_errors import check_room
 
 
 def test_what_fits_is_let_pass(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_what_fits_is_let_pass(tmp_path: Path) -> None:
 def test_too_little_room_is_told_with_both_amounts(
     needed: int, free: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = room.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: usage._replace(free=free))
+    usage = os_errors.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(os_errors.shutil, "disk_usage", lambda _: usage._replace(free=free))
     with pytest.raises(StoreError, match=said):
         check_room(tmp_path, needed, "states")

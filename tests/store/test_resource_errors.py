@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pkd_core.errors import ModelError, PkdError, ResourceError
-from pkd_core.exhaustion import exhaustion
+from pkd_core.store.os_errors import exhaustion
 
 
 @contextmanager

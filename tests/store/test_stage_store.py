@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pkd_core.errors import StoreError
-from pkd_core.records import StageRecord
+from pkd_core.store.address import StageRecord
 from pkd_core.store.stage_store import Address, StageStatus, StageStore
 
 ADDRESS = Address("data_feat", "RTE", "tokens", "0123456789abcdef")

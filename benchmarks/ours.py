@@ -13,10 +13,10 @@ from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.batches import TokenTable
 from pkd_core.engine.extraction import extract
 from pkd_core.engine.objective import Objective
-from pkd_core.engine.precision import Precision
 from pkd_core.engine.teacher_states import TeacherStates
 from pkd_core.engine.training import Training, train
 from pkd_core.method.layer_map import skip_layers
+from pkd_core.runtime.precision import Precision
 
 _WARM_STEPS = 8
 

@@ -13,8 +13,8 @@ import torch
 from benchmarks.measure import Row, compare
 from benchmarks.ours import step_seconds
 from benchmarks.workload import MINILM, Size, make_model, make_table
-from pkd_core.engine.device import find_device
-from pkd_core.engine.precision import resolve_precision
+from pkd_core.runtime.device import find_device
+from pkd_core.runtime.precision import resolve_precision
 
 _NUM_ROWS = 32 * 60
 _barriers: list[Barrier] = []

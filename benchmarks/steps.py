@@ -13,7 +13,7 @@ from benchmarks.measure import Row, compare
 from benchmarks.ours import make_objective, step_seconds
 from benchmarks.rivals import authors_seconds, textbrewer_seconds
 from benchmarks.workload import MINILM, make_model, make_table, training_operations
-from pkd_core.engine.precision import resolve_precision
+from pkd_core.runtime.precision import resolve_precision
 
 _NUM_ROWS = 32 * 40
 _STUDENT_LAYERS = 3

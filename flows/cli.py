@@ -15,8 +15,8 @@ from flows.latest import latest_report
 from flows.limits import check_limits
 from flows.request import Request
 from flows.stopping import ending_at_signals, received_signal, say_stopped
-from pkd_core.engine.memory import keep_freed_memory
 from pkd_core.errors import PkdError
+from pkd_core.runtime.process_setup import keep_freed_memory
 from pkd_core.store.os_errors import exhaustion, file_faults
 
 app = typer.Typer(

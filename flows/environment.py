@@ -30,7 +30,7 @@ _DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    # As pkd_core.engine.memory has it, for a deployment's runs: their threads are there before any of our code.
+    # As pkd_core.runtime.process_setup has it, for a deployment's runs: their threads are there before any of our code.
     "MALLOC_ARENA_MAX": "1",
 }
 SERVER_URL = "http://127.0.0.1:4200/api"

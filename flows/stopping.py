@@ -12,7 +12,7 @@ from types import FrameType
 
 import typer
 
-from pkd_core.interruption import ask_to_stop, wait_until_idle, withdraw
+from pkd_core.runtime.cancellation import ask_to_stop, wait_until_idle, withdraw
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_END = 3.0

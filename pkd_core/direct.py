@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pkd_core.observer import LogObserver, Observer
 from pkd_core.plan import Plan
+from pkd_core.runtime.observer import LogObserver, Observer
 from pkd_core.stage import Stage
 from pkd_core.stages.build import Watch, build
 from pkd_core.stages.job import Context

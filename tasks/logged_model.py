@@ -16,8 +16,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.data.task import Task
-from pkd_core.engine.quiet import quiet_transformers
 from pkd_core.errors import ModelError
+from pkd_core.runtime.process_setup import quiet_transformers
 from tasks.mlflow_store import Store, ensure_store, store_faults
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pkd_core.errors import PkdError, StoreError
-from pkd_core.observer import Observer
+from pkd_core.runtime.observer import Observer
 from tasks.mlflow_store import Store, ensure_store, store_faults
 from tasks.unfinished import fail_abandoned, last_steps, mark_failed, reopen, unfinished_runs
 

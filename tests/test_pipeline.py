@@ -17,9 +17,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from pkd_core.config.overrides import build_run_config
 from pkd_core.direct import run_plan
 from pkd_core.errors import TrainingError
-from pkd_core.interruption import StoppedError, ask_to_stop, withdraw
-from pkd_core.observer import LogObserver, Observer
 from pkd_core.plan import Plan, make_plan
+from pkd_core.runtime.cancellation import StoppedError, ask_to_stop, withdraw
+from pkd_core.runtime.observer import LogObserver, Observer
 from pkd_core.stage import Stage
 from pkd_core.stages.job import Context
 from pkd_core.store.address import StageRecord

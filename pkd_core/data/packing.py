@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from pkd_core.data.batches import Rows, TokenTable
-from pkd_core.data.transfer import send
+from pkd_core.runtime.transfer import send
 
 _LEAST_BITS = 6
 _LENGTH_MULTIPLE = 16

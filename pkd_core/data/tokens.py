@@ -20,7 +20,7 @@ from pkd_core.data.shards import read_shards
 from pkd_core.data.task import Split, Task
 from pkd_core.data.tsv import BadLine, Example, read_examples
 from pkd_core.errors import DataError, ModelError
-from pkd_core.observer import Observer
+from pkd_core.runtime.observer import Observer
 
 _ENCODE_ROWS = 1024
 _ROW_GROUP_BATCHES = 8

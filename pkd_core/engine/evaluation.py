@@ -10,8 +10,8 @@ from transformers import BertForSequenceClassification
 from pkd_core.data.batches import TokenTable, length_sorted_batches
 from pkd_core.data.packing import pack
 from pkd_core.engine.forward import forward
-from pkd_core.engine.memory import keep_freed_memory
-from pkd_core.prefetch import ahead
+from pkd_core.runtime.prefetch import ahead
+from pkd_core.runtime.process_setup import keep_freed_memory
 
 Array = np.ndarray[Any, Any]
 

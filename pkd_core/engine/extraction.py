@@ -13,11 +13,11 @@ from transformers import BertForSequenceClassification
 from pkd_core.data.batches import Rows, TokenTable, length_sorted_batches
 from pkd_core.data.packing import pack
 from pkd_core.engine.forward import Outputs, forward
-from pkd_core.engine.memory import keep_freed_memory
 from pkd_core.engine.states_format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes
 from pkd_core.engine.states_writer import StatesWriter
-from pkd_core.observer import Observer
-from pkd_core.prefetch import ahead, behind
+from pkd_core.runtime.observer import Observer
+from pkd_core.runtime.prefetch import ahead, behind
+from pkd_core.runtime.process_setup import keep_freed_memory
 from pkd_core.store.os_errors import check_room
 
 logger = logging.getLogger(__name__)

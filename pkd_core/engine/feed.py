@@ -13,7 +13,7 @@ from pkd_core.data.packing import PackedBatch, pack
 from pkd_core.engine.dropout import DeviceMasks, HostMasks, KeepMasks
 from pkd_core.engine.teacher import Teacher
 from pkd_core.engine.teacher_states import TeacherPart
-from pkd_core.prefetch import ahead
+from pkd_core.runtime.prefetch import ahead
 
 
 @dataclass(frozen=True)

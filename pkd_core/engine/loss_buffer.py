@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pkd_core.errors import TrainingError
-from pkd_core.observer import Observer
+from pkd_core.runtime.observer import Observer
 
 # Reading a value waits for the GPU to compute it: seldom enough to cost nothing, often enough to watch.
 _STEPS_BETWEEN_READS = 20

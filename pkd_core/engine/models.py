@@ -12,8 +12,8 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from pkd_core.data.task import Task
-from pkd_core.engine.quiet import quiet_transformers
 from pkd_core.errors import ModelError
+from pkd_core.runtime.process_setup import quiet_transformers
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pkd_core.data.transfer import send
 from pkd_core.engine.teacher_states import TeacherPart, TeacherStates
+from pkd_core.runtime.transfer import send
 
 _ROWS_PER_COPY = 8192
 # The rest is the student's: weights, activations, and whatever else runs on the same GPU.

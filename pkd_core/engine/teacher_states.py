@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pkd_core.data.transfer import send
 from pkd_core.engine.states_format import Block, StatesShape, open_shard, shard_path
 from pkd_core.errors import StoreError
+from pkd_core.runtime.transfer import send
 
 Array = np.ndarray[Any, Any]
 

@@ -18,7 +18,6 @@ from pkd_core.engine.evaluation import predict
 from pkd_core.engine.feed import Feed, MicroBatch
 from pkd_core.engine.forward import forward
 from pkd_core.engine.loss_buffer import LossBuffer, StepLosses
-from pkd_core.engine.memory import keep_freed_memory
 from pkd_core.engine.metrics import compute_metrics
 from pkd_core.engine.objective import Objective, batch_losses
 from pkd_core.engine.optimizer import (
@@ -29,11 +28,12 @@ from pkd_core.engine.optimizer import (
     set_learning_rate,
     unpack_tensors,
 )
-from pkd_core.engine.precision import DTYPES, Precision, resolve_precision
 from pkd_core.engine.vocabulary import UsedVocabulary
 from pkd_core.errors import TrainingError
-from pkd_core.interruption import StoppedError
-from pkd_core.observer import Observer
+from pkd_core.runtime.cancellation import StoppedError
+from pkd_core.runtime.observer import Observer
+from pkd_core.runtime.precision import DTYPES, Precision, resolve_precision
+from pkd_core.runtime.process_setup import keep_freed_memory
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from pkd_core.engine.checkpoints import checkpoint_folder
 from pkd_core.errors import HeldError, StoreError
-from pkd_core.interruption import InterruptibleObserver, check_wish, computing
-from pkd_core.observer import Observer
+from pkd_core.runtime.cancellation import InterruptibleObserver, check_wish, computing
+from pkd_core.runtime.observer import Observer
 from pkd_core.stage import CODE_VERSIONS, Stage, StageKind
 from pkd_core.stages.evaluation import evaluate
 from pkd_core.stages.extraction import extract_states

@@ -13,7 +13,7 @@ from pkd_core.data.batches import TokenTable, length_sorted_batches, shuffled_ba
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.tokens import write_tokens
 from pkd_core.errors import DataError
-from pkd_core.observer import LogObserver
+from pkd_core.runtime.observer import LogObserver
 
 FIRSTS = [" ".join(["the cat sat"] * (n % 4)) for n in range(11)]
 SECONDS = [" ".join(["dogs running !"] * (n % 3 + n // 9)) for n in range(11)]

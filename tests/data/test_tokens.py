@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from pkd_core.data.glue import GLUE_TASKS, Task, load_task
 from pkd_core.data.tokens import tokens_schema, write_tokens
 from pkd_core.errors import DataError, ModelError
-from pkd_core.observer import LogObserver
+from pkd_core.runtime.observer import LogObserver
 
 RTE, SST2, STSB = GLUE_TASKS["RTE"], GLUE_TASKS["SST-2"], GLUE_TASKS["STS-B"]
 OBSERVER = LogObserver("test")

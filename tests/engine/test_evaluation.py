@@ -11,7 +11,7 @@ from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.engine.evaluation import count_parameters, predict, size_bytes
 from pkd_core.engine.speed import speed_ratio
 from pkd_core.engine.submission import write_submission
-from pkd_core.interruption import StoppedError
+from pkd_core.runtime.cancellation import StoppedError
 
 CPU = torch.device("cpu")
 

@@ -11,7 +11,7 @@ from pkd_core.data.batches import TokenTable
 from pkd_core.engine.checkpoints import Checkpoints
 from pkd_core.engine.objective import Objective
 from pkd_core.engine.training import TrainingResult
-from pkd_core.interruption import StoppedError
+from pkd_core.runtime.cancellation import StoppedError
 
 
 class Stop(Recorder):

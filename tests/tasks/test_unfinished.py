@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from runs import history, metrics_unavailable, run_of, settings
 
-from pkd_core.interruption import StoppedError
+from pkd_core.runtime.cancellation import StoppedError
 from tasks.mlflow_store import Store
 from tasks.tracking import tracked_run
 

@@ -15,7 +15,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 from pkd_core.data.batches import TokenTable
 from pkd_core.engine import extraction
-from pkd_core.observer import LogObserver
+from pkd_core.runtime.observer import LogObserver
 
 folder, is_kept = Path(sys.argv[1]), sys.argv[2] == "kept"
 if is_kept:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pkd_core.prefetch import ahead, behind
+from pkd_core.runtime.prefetch import ahead, behind
 
 
 def test_items_come_in_order_even_if_they_are_false_or_none() -> None:

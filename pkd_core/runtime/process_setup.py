@@ -1,5 +1,7 @@
-"""Keeps transformers' progress bars, and its report of absent weights, off the terminal."""
+"""What belongs to the whole process: the C library's allocator, and how much transformers writes."""
 
+import ctypes
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +9,35 @@ from typing import Any
 
 from transformers.utils import logging as transformers_logging
 
+# From glibc's malloc.h.
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
+_BYTES = 1 << 30
+
 # Its functions carry no types.
 _logging: Any = transformers_logging
 _lock = threading.Lock()
 # One entry a body that is running; what they change belongs to the whole process.
 _inside: list[None] = []
 _before: dict[str, Any] = {}
+
+
+def keep_freed_memory() -> None:
+    """Let blocks of up to 1 GiB be reused instead of unmapped; does nothing where the C library is not glibc.
+
+    A batch frees what the next one allocates, and every page that comes fresh from the kernel is cleared first: 10 to
+    20 % of a small student's step on a CPU, and of extraction. All threads get one heap, for those of their own hold
+    64 MB at most and are unmapped when empty; threads that have one already keep it, so the earlier this is called,
+    the better.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _BYTES)
+        mallopt(_M_ARENA_MAX, 1)
 
 
 @contextmanager

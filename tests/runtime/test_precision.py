@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pkd_core.engine.precision import resolve_precision
+from pkd_core.runtime.precision import resolve_precision
 
 CPU = torch.device("cpu")
 

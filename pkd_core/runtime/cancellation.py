@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from pkd_core.errors import PkdError
-from pkd_core.observer import Observer
+from pkd_core.runtime.observer import Observer
 
 _wish = threading.Event()
 _change = threading.Condition()

@@ -4,7 +4,7 @@ import threading
 
 from transformers.utils import logging
 
-from pkd_core.engine.quiet import quiet_transformers
+from pkd_core.runtime.process_setup import quiet_transformers
 
 
 def test_several_threads_at_once_leave_it_as_it_was() -> None:

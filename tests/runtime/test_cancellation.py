@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pkd_core.interruption import (
+from pkd_core.runtime.cancellation import (
     InterruptibleObserver,
     StoppedError,
     ask_to_stop,
@@ -14,7 +14,7 @@ from pkd_core.interruption import (
     wait_until_idle,
     withdraw,
 )
-from pkd_core.observer import LogObserver
+from pkd_core.runtime.observer import LogObserver
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ check: $(STAMP) ## Run linter, formatter (as a check), type checker and tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-bench: $(BENCH_STAMP) ## Measure the engine beside its limits and its rivals (half an hour)
+bench: $(BENCH_STAMP) ## Measure training steps and extraction beside their limits and alternatives (half an hour)
 	$(BIN)/python -m benchmarks
 
 bench-gpu: $(STAMP) ## The same for BERT-base on a GPU, and the time of all GLUE tasks

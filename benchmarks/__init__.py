@@ -1,1 +1,1 @@
-"""How fast the engine is, beside its limits and beside what a user would run instead: `make bench`."""
+"""The speed of training, extraction and tokenising beside their limits and their alternatives: `make bench`."""

@@ -11,10 +11,10 @@ import torch
 from benchmarks.measure import Row, compare
 from benchmarks.ours import Stopwatch
 from benchmarks.workload import MINILM, make_model, make_table
-from pkd_core.data.batches import TokenTable, length_sorted_batches
-from pkd_core.data.packing import pack
-from pkd_core.engine.extraction import extract
-from pkd_core.engine.forward import forward
+from pkd_core.data.token_table import TokenTable, length_sorted_batches
+from pkd_core.model.forward import forward
+from pkd_core.model.packing import pack
+from pkd_core.teacher_states.extraction import extract
 
 _CPU = torch.device("cpu")
 _WINDOW = 1024

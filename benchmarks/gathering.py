@@ -12,10 +12,10 @@ import torch
 from benchmarks.measure import Row, compare
 from benchmarks.ours import step_seconds
 from benchmarks.workload import BERT_BASE, make_model, make_table
-from pkd_core.engine.states_format import StatesShape
-from pkd_core.engine.states_writer import StatesWriter
-from pkd_core.engine.teacher_states import TeacherStates
 from pkd_core.runtime.precision import resolve_precision
+from pkd_core.teacher_states.format import StatesShape
+from pkd_core.teacher_states.reader import TeacherStates
+from pkd_core.teacher_states.writer import StatesWriter
 
 _NUM_ROWS = 392_702
 _BATCH_SIZE = 32

@@ -14,8 +14,8 @@ from benchmarks.ours import Stopwatch, make_objective, step_seconds
 from benchmarks.sharing import measure_sharing
 from benchmarks.steps import product_rate
 from benchmarks.workload import BERT_BASE, make_model, make_table, training_operations
-from pkd_core.engine.extraction import extract
 from pkd_core.runtime.device import find_device
+from pkd_core.teacher_states.extraction import extract
 
 _STUDENT_LAYERS = 6
 _EPOCHS = 4

@@ -1,4 +1,4 @@
-"""The engine's own steps, measured as a user runs them: through `train`, with batches made ahead."""
+"""Our own training steps, measured as a user runs them: through `train`, with batches made ahead."""
 
 import time
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from transformers import BertForSequenceClassification
 
 from benchmarks.workload import Size, first_rows, make_model
 from pkd_core.config.settings import TrainingConfig
-from pkd_core.data.batches import TokenTable
-from pkd_core.engine.extraction import extract
-from pkd_core.engine.objective import Objective
-from pkd_core.engine.teacher_states import TeacherStates
-from pkd_core.engine.training import Training, train
+from pkd_core.data.token_table import TokenTable
 from pkd_core.method.layer_map import skip_layers
 from pkd_core.runtime.precision import Precision
+from pkd_core.teacher_states.extraction import extract
+from pkd_core.teacher_states.reader import TeacherStates
+from pkd_core.training.loop import Training, train
+from pkd_core.training.objective import Objective
 
 _WARM_STEPS = 8
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
-from pkd_core.data.batches import TokenTable
-from pkd_core.data.padding import pad
-from pkd_core.engine.objective import Objective
+from pkd_core.data.token_table import TokenTable
 from pkd_core.method.losses import combine, cross_entropy_loss, distillation_loss, patience_loss
+from pkd_core.model.padding import pad
+from pkd_core.training.objective import Objective
 
 _BATCH_SIZE = 32
 _WARM_STEPS = 2

@@ -13,8 +13,8 @@ import torch
 from benchmarks.measure import Row
 from benchmarks.ours import Stopwatch, make_objective, step_seconds
 from benchmarks.workload import MINILM, first_rows, make_model, make_table
-from pkd_core.engine.extraction import extract
 from pkd_core.runtime.precision import resolve_precision
+from pkd_core.teacher_states.extraction import extract
 
 _CPU = torch.device("cpu")
 _NUM_ROWS = 32 * 40

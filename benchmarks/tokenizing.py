@@ -11,7 +11,7 @@ from benchmarks.measure import Row, compare
 from benchmarks.ours import Stopwatch
 from pkd_core.data.glue import load_task
 from pkd_core.data.synthetic import DEMO_TASK, write_demo_model, write_demo_task
-from pkd_core.data.tokens import write_tokens
+from pkd_core.data.tokenize import write_tokens
 
 _NUM_TRAIN = 150_000
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from pkd_core.data.batches import TokenTable
+from pkd_core.data.token_table import TokenTable
 
 # Every twentieth part of the train split's lengths in tokens (uncased WordPiece, cut at 128), the shortest first, and
 # how many of the vocabulary's words occur in train and dev. Counted on GLUE's files.

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from pkd_core.config.settings import RunConfig
-from pkd_core.data.checks import check_examples
-from pkd_core.data.fetch import fetch
+from pkd_core.data.download import fetch
 from pkd_core.data.glue import GLUE_TASKS, load_task
+from pkd_core.data.validation import check_examples
 from pkd_core.errors import DataError
 from pkd_core.plan import Plan, make_plan
 from pkd_core.runtime.device import find_device

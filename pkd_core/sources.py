@@ -7,9 +7,9 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from pkd_core.data.glue import GLUE_TASKS, Task
-from pkd_core.engine.model_checks import check_model
-from pkd_core.engine.models import check_weights, model_config
 from pkd_core.errors import DataError, ModelError
+from pkd_core.model.file_checks import check_model
+from pkd_core.model.loading import check_weights, model_config
 from pkd_core.store.fingerprint import sha256_file, sha256_folder
 
 TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")

@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 RUN_ELSEWHERE = {
     "make demo": "tests/flows/test_demo.py",
     "make test": ".ci/run",
-    "pkd fetch RTE": "tests/data/test_fetch.py",
+    "pkd fetch RTE": "tests/data/test_download.py",
     "pkd up RTE MRPC": "tests/flows/test_up.py",
     "read -rs PKD_LOGIN && export PKD_LOGIN": "tests/flows/test_login.py",
     'export PREFECT_API_AUTH_STRING="$PKD_LOGIN"': "tests/flows/test_up_login.py",

@@ -1,1 +1,4 @@
-"""From GLUE's TSV files to batches of token ids."""
+"""From raw TSV files to token tables: tasks, their files, strict reading, tokenising, downloading.
+
+Nothing here knows a model's arithmetic or a training.
+"""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from pkd_core.data.own_task import TASK_FILE, read_own_task
+from pkd_core.data.custom_task import TASK_FILE, read_own_task
 from pkd_core.data.task import Column, Split, Task
 from pkd_core.errors import DataError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertModel, BertTokenizer
 
-from pkd_core.data.own_task import TASK_FILE
+from pkd_core.data.custom_task import TASK_FILE
 
 DEMO_TASK = "Demo"
 

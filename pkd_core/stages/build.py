@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-from pkd_core.engine.checkpoints import checkpoint_folder
 from pkd_core.errors import HeldError, StoreError
 from pkd_core.runtime.cancellation import InterruptibleObserver, check_wish, computing
 from pkd_core.runtime.observer import Observer
@@ -19,6 +18,7 @@ from pkd_core.stages.tokens import tokenize
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.stage_store import StageStatus, StageStore
+from pkd_core.training.checkpoints import checkpoint_folder
 
 # A stage, its inputs' records, and whether it goes on from a checkpoint.
 Watch = Callable[[Stage, Mapping[str, StageRecord], bool], AbstractContextManager[Observer]]

@@ -7,12 +7,12 @@ import torch
 from transformers import BertForSequenceClassification
 
 from pkd_core.config.settings import EvaluationConfig
-from pkd_core.data.batches import TokenTable
-from pkd_core.engine.evaluation import Array, count_parameters, predict
-from pkd_core.engine.metrics import compute_metrics, majority_baseline
-from pkd_core.engine.models import load_finetuned
-from pkd_core.engine.speed import speed_ratio
-from pkd_core.engine.submission import write_submission
+from pkd_core.data.token_table import TokenTable
+from pkd_core.evaluation.metrics import compute_metrics, majority_baseline
+from pkd_core.evaluation.predict import Array, count_parameters, predict
+from pkd_core.evaluation.speed import speed_ratio
+from pkd_core.evaluation.submission import write_submission
+from pkd_core.model.loading import load_finetuned
 from pkd_core.stage import dotted_settings
 from pkd_core.stages.job import Job
 from pkd_core.store.manifest import read_manifest

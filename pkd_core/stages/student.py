@@ -3,11 +3,11 @@
 from typing import Any
 
 from pkd_core.config.settings import DistillConfig, StudentConfig
-from pkd_core.engine.models import load_student
-from pkd_core.engine.teacher_states import TeacherStates
-from pkd_core.engine.training import Objective
+from pkd_core.model.loading import load_student
 from pkd_core.stages.job import Job
 from pkd_core.stages.training import train_and_save
+from pkd_core.teacher_states.reader import TeacherStates
+from pkd_core.training.loop import Objective
 
 
 def train_student(job: Job) -> dict[str, Any]:

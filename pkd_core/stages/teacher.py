@@ -3,7 +3,7 @@
 from typing import Any
 
 from pkd_core.config.settings import TeacherConfig
-from pkd_core.engine.models import load_teacher
+from pkd_core.model.loading import load_teacher
 from pkd_core.stages.job import Job
 from pkd_core.stages.training import train_and_save
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from pkd_core.data.checks import check_labels
-from pkd_core.data.shards import read_shards, shards_of
-from pkd_core.data.tokens import write_tokens
+from pkd_core.data.token_table import read_shards, shards_of
+from pkd_core.data.tokenize import write_tokens
+from pkd_core.data.validation import check_labels
 from pkd_core.stages.job import Job
 
 

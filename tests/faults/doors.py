@@ -21,8 +21,8 @@ from pkd_core.config.presets import preset_for
 from pkd_core.config.settings import RunConfig
 from pkd_core.data.glue import load_task
 from pkd_core.data.tsv import read_examples
-from pkd_core.engine.models import load_teacher
 from pkd_core.errors import PkdError
+from pkd_core.model.loading import load_teacher
 
 _OPTIONS = ("--methods", "--student-layers", "--seeds", "--workspace", "--model", "--device")
 _FLAGS = (*_OPTIONS, "--deep", "--help", "--no-such")

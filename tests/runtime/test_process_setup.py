@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification
-from pkd_core.data.batches import TokenTable
-from pkd_core.engine import extraction
+from pkd_core.data.token_table import TokenTable
+from pkd_core.teacher_states import extraction
 from pkd_core.runtime.observer import LogObserver
 
 folder, is_kept = Path(sys.argv[1]), sys.argv[2] == "kept"

@@ -1,0 +1,109 @@
+"""One split's tokens as flat arrays in memory, and the orders in which its rows make batches."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from pkd_core.errors import DataError
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """One split in memory; R rows in the order of the file.
+
+    Attributes:
+        example_ids_R: Ids within the split, int64.
+        offsets: Row r's tokens are input_ids[offsets[r]:offsets[r + 1]]; int64, shape (R + 1,).
+        input_ids: All rows' token ids on end, int32.
+        second_starts_R: Position of each row's second segment; the row's length where there is none.
+        labels_R: Class positions (int64) or scores (float32); None for an unlabelled split.
+    """
+
+    example_ids_R: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+    input_ids: npt.NDArray[np.int32]
+    second_starts_R: npt.NDArray[np.int32]
+    labels_R: npt.NDArray[np.int64] | npt.NDArray[np.float32] | None
+
+    def __len__(self) -> int:
+        return len(self.example_ids_R)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Number of tokens of each row."""
+        return np.diff(self.offsets)
+
+    @classmethod
+    def load(cls, folder: Path, split: str) -> "TokenTable":
+        """Read a split's Parquet shards as `write_tokens` left them in `folder`.
+
+        Raises:
+            DataError: If there are none.
+        """
+        shards = shards_of(folder, split)
+        if not shards:
+            raise DataError(
+                f"{folder}: expected tokens of the {split} split, got none; add its TSV file and run again"
+            )
+        table = read_shards(shards)
+        chunks = table["input_ids"].chunks
+        lengths = table["length"].to_numpy()
+        labels = table["label"]
+        return cls(
+            example_ids_R=table["example_id"].to_numpy(),
+            offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)]),
+            input_ids=np.concatenate([chunk.flatten().to_numpy() for chunk in chunks]),
+            second_starts_R=table["second_start"].to_numpy(),
+            labels_R=None if labels.null_count else labels.to_numpy(),
+        )
+
+
+def shuffled_batches(table: TokenTable, batch_size: int, generator: torch.Generator) -> Iterator[Rows]:
+    """Yield every row once, in an order drawn from `generator`; the last batch may be smaller."""
+    order = torch.randperm(len(table), generator=generator).numpy()
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def length_sorted_batches(table: TokenTable, max_tokens: int, rows: Rows | None = None) -> Iterator[Rows]:
+    """Yield rows, longest first, in batches of one row, or of at most `max_tokens` were all as long as the first.
+
+    Args:
+        table: The split.
+        max_tokens: Bound on rows times the longest row's length.
+        rows: The rows to yield; all by default.
+    """
+    lengths_R = table.lengths
+    rows = np.arange(len(table)) if rows is None else rows
+    order = rows[np.argsort(-lengths_R[rows], kind="stable")]
+    start = 0
+    while start < len(order):
+        size = max(1, max_tokens // int(lengths_R[order[start]]))
+        yield order[start : start + size]
+        start += size
+
+
+def shards_of(folder: Path, split: str) -> list[Path]:
+    """Return a split's shards in `folder` in their order; other splits' names may begin with the same word."""
+    name = re.compile(rf"{re.escape(split)}-\d{{5}}")
+    return sorted(path for path in folder.glob("*.parquet") if name.fullmatch(path.stem))
+
+
+def read_shards(paths: Iterable[Path], columns: Sequence[str] | None = None) -> pa.Table:
+    """Read columns, all by default, of at least one shard into one table.
+
+    In this thread alone, unlike `pq.read_table`: Arrow's threads win nothing at such sizes, and where the system gives
+    Arrow no thread any more, it waits for one for ever.
+    """
+    return pa.concat_tables(
+        pq.ParquetFile(path, pre_buffer=False).read(columns, use_threads=False) for path in paths
+    )

@@ -1,0 +1,196 @@
+"""Tokenising: a task's TSV files become Parquet shards of token ids, one shard in memory at a time."""
+
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer
+from transformers import AutoTokenizer
+
+from pkd_core.data.glue import GLUE_TASKS
+from pkd_core.data.task import Split, Task
+from pkd_core.data.token_table import read_shards
+from pkd_core.data.tsv import BadLine, Example, read_examples
+from pkd_core.errors import DataError, ModelError
+from pkd_core.runtime.observer import Observer
+
+_ENCODE_ROWS = 1024
+_ROW_GROUP_BATCHES = 8
+
+
+def tokens_schema(task: Task) -> pa.Schema:
+    """Return the columns of a token shard.
+
+    `second_start` is the position of the second segment's first token, or `length` where there is only one
+    segment; `label` is null in unlabelled splits.
+    """
+    return pa.schema(
+        [
+            ("example_id", pa.int64()),
+            ("input_ids", pa.list_(pa.int32())),
+            ("second_start", pa.int32()),
+            ("length", pa.int32()),
+            ("label", pa.float32() if task.is_regression else pa.int64()),
+        ]
+    )
+
+
+def write_tokens(
+    work: Path,
+    data_raw: Path,
+    task: Task,
+    tokenizer_folder: Path,
+    max_length: int,
+    observer: Observer,
+    shard_rows: int = 65536,
+) -> dict[str, Any]:
+    """Write every split that has a file as `work/<split>-00000.parquet` and so on; keep shards already there.
+
+    Args:
+        work: Folder for the shards; it may hold those of an interrupted call with the same arguments.
+        data_raw: Folder of the tasks' TSV files.
+        task: What to read.
+        tokenizer_folder: A pretrained model's folder with a fast tokenizer.
+        max_length: Most tokens of an example, [CLS] and [SEP] counted; the longer text is cut first.
+        observer: Is told of the examples done.
+        shard_rows: Examples of a shard.
+
+    Returns:
+        Facts: "rows" by split, "mean_length" of the train split in tokens, and "skipped_lines" by split.
+
+    Raises:
+        DataError: If a required file is absent, or a line is not of the stated shape.
+        ModelError: If the folder has no usable tokenizer.
+    """
+    splits = _present_splits(data_raw, task)
+    tokenizer = _load_tokenizer(tokenizer_folder, max_length)
+    num_lines = sum(_count_lines(data_raw / split.file) - split.header for split in splits)
+    num_done = 0
+    shards: dict[str, list[Path]] = {}
+    skipped: dict[str, list[str]] = {}
+    for split in splits:
+        bad_lines: list[BadLine] = []
+        parts = _parts(read_examples(data_raw / split.file, task, split, bad_lines), shard_rows)
+        shards[split.name] = []
+        for number, numbered_parts in itertools.groupby(parts, key=itemgetter(0)):
+            path = work / f"{split.name}-{number:05d}.parquet"
+            for num_rows in _write_shard(path, (part for _, part in numbered_parts), tokenizer, task):
+                num_done += num_rows
+                observer.progress(num_done, num_lines, "examples")
+            shards[split.name].append(path)
+        if bad_lines:
+            skipped[split.name] = [f"line {line.number}: {line.reason}" for line in bad_lines]
+    rows = {name: sum(pq.read_metadata(path).num_rows for path in paths) for name, paths in shards.items()}
+    num_tokens = pc.sum(read_shards(shards["train"], ["length"])["length"]).as_py()
+    return {"rows": rows, "mean_length": round(num_tokens / rows["train"], 1), "skipped_lines": skipped}
+
+
+def _present_splits(data_raw: Path, task: Task) -> list[Split]:
+    present = [split for split in task.splits if (data_raw / split.file).exists()]
+    for split in task.splits:
+        if split.required and split not in present:
+            remedy = f"run `pkd fetch {task.name}` or put" if task.name in GLUE_TASKS else "put"
+            raise DataError(
+                f"{data_raw / split.file}: expected the {split.name} split of {task.name}, got no such file;"
+                f" {remedy} the file there"
+            )
+    return present
+
+
+def _load_tokenizer(folder: Path, max_length: int) -> Tokenizer:
+    # transformers 5 makes a tokenizer of five words, without complaint, for a folder that has none.
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        raise ModelError(
+            f"{folder}: expected a tokenizer.json or a vocab.txt, got neither; add the tokenizer's files"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # tokenizers itself raises nothing more special
+        raise ModelError(
+            f"{folder}: expected a tokenizer that transformers can load, got {error!r}; add its files again"
+        ) from error
+    if not tokenizer.is_fast:
+        raise ModelError(f"{folder}: expected a fast tokenizer, got a slow one; add its tokenizer.json")
+    backend = tokenizer.backend_tokenizer
+    backend.no_padding()
+    backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
+    return backend
+
+
+def _count_lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+
+
+def _parts(examples: Iterator[Example], shard_rows: int) -> Iterator[tuple[int, list[Example]]]:
+    """Yield the examples in lists that are encoded at once, each with its shard's number."""
+    for number in itertools.count():
+        shard = itertools.islice(examples, shard_rows)
+        part = list(itertools.islice(shard, _ENCODE_ROWS))
+        if not part:
+            return
+        while part:
+            yield number, part
+            part = list(itertools.islice(shard, _ENCODE_ROWS))
+
+
+def _write_shard(
+    path: Path, parts: Iterable[list[Example]], tokenizer: Tokenizer, task: Task
+) -> Iterator[int]:
+    """Write one shard beside its place and rename it, so that a shard which is there is whole; yield rows done."""
+    if path.exists():
+        parts = list(parts)
+        num_rows = sum(map(len, parts))
+        if _is_finished(path, num_rows):
+            yield num_rows
+            return
+    schema = tokens_schema(task)
+    beside = path.with_name(f"{path.name}.part")
+    with beside.open("wb") as file:
+        with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer:
+            batches = (_encode(part, tokenizer, schema) for part in parts)
+            while group := list(itertools.islice(batches, _ROW_GROUP_BATCHES)):
+                writer.write_table(pa.Table.from_batches(group))
+                yield sum(map(len, group))
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def _is_finished(path: Path, num_rows: int) -> bool:
+    try:
+        return bool(pq.read_metadata(path).num_rows == num_rows)
+    except (OSError, pa.ArrowInvalid):
+        return False
+
+
+def _encode(examples: Sequence[Example], tokenizer: Tokenizer, schema: pa.Schema) -> pa.RecordBatch:
+    inputs = [example.texts if len(example.texts) == 2 else example.texts[0] for example in examples]
+    encodings = tokenizer.encode_batch_fast(inputs)
+    lengths = np.array([len(encoding) for encoding in encodings], dtype=np.int32)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    input_ids = _flat([encoding.ids for encoding in encodings], offsets[-1])
+    second_starts = lengths
+    if len(examples[0].texts) == 2:
+        type_ids = _flat([encoding.type_ids for encoding in encodings], offsets[-1])
+        second_starts = lengths - np.add.reduceat(type_ids, offsets[:-1])
+    columns = {
+        "example_id": pa.array([example.example_id for example in examples], pa.int64()),
+        "input_ids": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(input_ids)),
+        "second_start": pa.array(second_starts, pa.int32()),
+        "length": pa.array(lengths),
+        "label": pa.array([example.label for example in examples], schema.field("label").type),
+    }
+    return pa.record_batch([columns[name] for name in schema.names], schema=schema)
+
+
+def _flat(lists: Sequence[list[int]], count: int) -> npt.NDArray[np.int32]:
+    return np.fromiter(itertools.chain.from_iterable(lists), dtype=np.int32, count=count)

@@ -1,1 +1,0 @@
-"""Models, teacher states, training, extraction and evaluation."""

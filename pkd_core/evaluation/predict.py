@@ -1,0 +1,59 @@
+"""What a model predicts, and how large it is."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertForSequenceClassification
+
+from pkd_core.data.token_table import TokenTable, length_sorted_batches
+from pkd_core.model.forward import forward
+from pkd_core.model.packing import pack
+from pkd_core.runtime.prefetch import ahead
+from pkd_core.runtime.process_setup import keep_freed_memory
+
+Array = np.ndarray[Any, Any]
+
+
+@torch.inference_mode()
+def predict(
+    model: BertForSequenceClassification,
+    table: TokenTable,
+    device: torch.device,
+    max_tokens: int = 8192,
+    observe: Callable[[int], None] = lambda _: None,
+) -> tuple[Array, Array]:
+    """Run a model over a whole split in float32, without dropout.
+
+    Args:
+        model: On the device.
+        table: The split, R rows.
+        device: Where to compute.
+        max_tokens: Most tokens of a batch.
+        observe: Is told how many examples are done after each batch; what it raises ends the call.
+
+    Returns:
+        Example ids (R,) and logits (R, C), float32, in the table's order.
+    """
+    keep_freed_memory()
+    order = list(length_sorted_batches(table, max_tokens))
+    batches = ahead(pack(table, rows, device) for rows in order)
+    logits: list[torch.Tensor] = []
+    num_done = 0
+    for rows, batch in zip(order, batches, strict=True):
+        logits.append(forward(model, batch).logits_BC)
+        num_done += len(rows)
+        observe(num_done)
+    logits_RC = torch.cat(logits).float().cpu().numpy()
+    return table.example_ids_R, logits_RC[np.argsort(np.concatenate(order))]
+
+
+def count_parameters(model: torch.nn.Module) -> int:
+    """Return how many weights a model has."""
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def size_bytes(model: torch.nn.Module) -> int:
+    """Return how much memory a model's weights take."""
+    return sum(weight.numel() * weight.element_size() for weight in model.parameters())

@@ -1,0 +1,109 @@
+"""Runs a teacher once over its training examples and stores what it says."""
+
+import itertools
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertForSequenceClassification
+
+from pkd_core.data.token_table import Rows, TokenTable, length_sorted_batches
+from pkd_core.model.forward import Outputs, forward
+from pkd_core.model.packing import pack
+from pkd_core.runtime.observer import Observer
+from pkd_core.runtime.prefetch import ahead, behind
+from pkd_core.runtime.process_setup import keep_freed_memory
+from pkd_core.store.os_errors import check_room
+from pkd_core.teacher_states.format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes
+from pkd_core.teacher_states.writer import StatesWriter
+
+logger = logging.getLogger(__name__)
+
+
+def extract(
+    model: BertForSequenceClassification,
+    table: TokenTable,
+    work: Path,
+    dtype: str,
+    observer: Observer,
+    *,
+    device: torch.device,
+    max_tokens: int = 8192,
+    shard_rows: int = ROWS_PER_SHARD,
+) -> dict[str, Any]:
+    """Write a teacher's logits and [CLS] states of all layers, computed in float32 without dropout.
+
+    Rows are written in the table's order, 1,024 at a time; inside such a window the examples run sorted by length,
+    so that attention pads little. Shards that an interrupted call finished are kept.
+
+    Args:
+        model: The fine-tuned teacher.
+        table: The examples, R rows.
+        work: Folder for the shards, created if absent.
+        dtype: "float16" or "float32", of the states; logits are float32.
+        observer: Is told the examples done.
+        device: Where to compute.
+        max_tokens: Most tokens of a batch.
+        shard_rows: Examples of a shard.
+
+    Returns:
+        Facts: "rows", "num_layers", "hidden_size", "num_outputs", "dtype" and "bytes".
+
+    Raises:
+        StoreError: If the disk has too little room, or a value is not finite in `dtype`.
+    """
+    config = model.config
+    num_outputs = model.classifier.out_features
+    shape = StatesShape(config.num_hidden_layers, config.hidden_size, num_outputs, dtype)
+    work.mkdir(parents=True, exist_ok=True)
+    keep_freed_memory()
+    torch.nn.Module.to(model, device)
+    with StatesWriter(work, shape, len(table), shard_rows) as writer:
+        _check_room(work, shape, len(table) - writer.rows_done)
+
+        def write(window: tuple[Rows, Outputs]) -> None:
+            rows, outputs = window
+            writer.write(table.example_ids_R[rows], outputs.logits_BC.numpy(), outputs.cls_states_BND.numpy())
+
+        windows = _windows(model, table, writer.rows_done, max_tokens, getattr(torch, dtype), device)
+        for rows, _ in behind(write, windows):
+            observer.progress(int(rows[-1]) + 1, len(table), "examples")
+    return {
+        "rows": len(table),
+        "num_layers": shape.num_layers,
+        "hidden_size": shape.hidden_size,
+        "num_outputs": shape.num_outputs,
+        "dtype": dtype,
+        "bytes": sum(path.stat().st_size for path in work.glob("states-*.arrow")),
+    }
+
+
+@torch.inference_mode()
+def _windows(
+    model: BertForSequenceClassification,
+    table: TokenTable,
+    first_row: int,
+    max_tokens: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Iterator[tuple[Rows, Outputs]]:
+    """Yield the table's rows from the first one on, a window at a time, with their outputs on the CPU in `dtype`."""
+    starts = range(first_row, len(table), ROWS_PER_RECORD_BATCH)
+    windows = [np.arange(start, min(start + ROWS_PER_RECORD_BATCH, len(table))) for start in starts]
+    orders = [list(length_sorted_batches(table, max_tokens, rows)) for rows in windows]
+    batches = ahead(pack(table, rows, device) for order in orders for rows in order)
+    for rows, order in zip(windows, orders, strict=True):
+        outputs = [forward(model, batch) for batch in itertools.islice(batches, len(order))]
+        back = torch.from_numpy(np.argsort(np.concatenate(order)))
+        logits_BC = torch.cat([output.logits_BC for output in outputs]).cpu()
+        cls_states_BND = torch.cat([output.cls_states_BND.to(dtype) for output in outputs]).cpu()
+        yield rows, Outputs(logits_BC.index_select(0, back), cls_states_BND.index_select(0, back))
+
+
+def _check_room(work: Path, shape: StatesShape, num_rows: int) -> None:
+    needed = forecast_bytes(num_rows, shape.num_layers, shape.hidden_size, shape.num_outputs, shape.dtype)
+    logger.info("teacher states of %d examples will take %.2f GB in %s", num_rows, needed / 1e9, work)
+    check_room(work, needed, "teacher states", "free some, or set states.dtype=float16")

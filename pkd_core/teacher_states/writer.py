@@ -1,0 +1,150 @@
+"""Writes teacher states shard by shard, in constant memory; what stands under a shard's name is whole."""
+
+import contextlib
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from pkd_core.errors import StoreError
+from pkd_core.store.os_errors import disk_faults
+from pkd_core.teacher_states.format import (
+    ROWS_PER_RECORD_BATCH,
+    ROWS_PER_SHARD,
+    StatesShape,
+    open_shard,
+    shard_path,
+)
+
+Array = np.ndarray[Any, Any]
+
+
+class StatesWriter:
+    """Writes rows to shards, each beside its place first; a context manager.
+
+    Shards that an interrupted writer finished are kept: go on from row `rows_done`.
+
+    Args:
+        folder: Where the shards go.
+        shape: What a row holds.
+        num_rows: How many rows there will be in all.
+        shard_rows: Rows of every shard but the last.
+
+    Attributes:
+        rows_done: Rows written so far, those of kept shards included.
+    """
+
+    def __init__(
+        self, folder: Path, shape: StatesShape, num_rows: int, shard_rows: int = ROWS_PER_SHARD
+    ) -> None:
+        self._folder = folder
+        self._shape = shape
+        self._num_rows = num_rows
+        self._shard_rows = shard_rows
+        self._file: IO[bytes] | None = None
+        self._writer: Any = None
+        self.rows_done = 0
+        while self.rows_done < num_rows and self._is_finished(self._shard):
+            self.rows_done = self._shard_end
+
+    def __enter__(self) -> "StatesWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._file is not None:
+            # On a full disk, closing fails as the write before it did.
+            with contextlib.suppress(OSError):
+                self._file.close()
+        if kind is None:
+            assert self.rows_done == self._num_rows, f"wrote {self.rows_done} of {self._num_rows} rows"
+
+    def write(self, example_ids_B: Array, logits_BC: Array, cls_states_BND: Array) -> None:
+        """Append rows.
+
+        Args:
+            example_ids_B: Ids, shape (B,).
+            logits_BC: Teacher logits, shape (B, C).
+            cls_states_BND: [CLS] states of all layers, shape (B, N, D).
+
+        Raises:
+            StoreError: If the disk is full, or a value is not finite in the type that it is stored in.
+        """
+        start = 0
+        while start < len(example_ids_B):
+            room = self._shard_end - self.rows_done
+            stop = min(len(example_ids_B), start + ROWS_PER_RECORD_BATCH, start + room)
+            batch = self._record_batch(
+                example_ids_B[start:stop], logits_BC[start:stop], cls_states_BND[start:stop]
+            )
+            with disk_faults("write teacher states to", self._folder):
+                self._append(batch)
+            start = stop
+
+    @property
+    def _shard(self) -> int:
+        return self.rows_done // self._shard_rows
+
+    @property
+    def _shard_end(self) -> int:
+        return min((self._shard + 1) * self._shard_rows, self._num_rows)
+
+    def _is_finished(self, number: int) -> bool:
+        if not shard_path(self._folder, number).is_file():
+            return False
+        try:
+            shape, blocks = open_shard(shard_path(self._folder, number))
+        except StoreError:
+            return False
+        return (
+            shape == self._shape
+            and sum(block.num_rows for block in blocks) == self._shard_end - self.rows_done
+        )
+
+    def _record_batch(self, example_ids_B: Array, logits_BC: Array, cls_states_BND: Array) -> pa.RecordBatch:
+        with np.errstate(over="ignore"):
+            stored = cls_states_BND.astype(self._shape.dtype, copy=False).reshape(-1)
+        logits = logits_BC.astype(np.float32, copy=False).reshape(-1)
+        if not (_is_finite(stored) and _is_finite(logits)):
+            raise StoreError(
+                f"expected finite teacher states, got some beyond {self._shape.dtype}; "
+                "set states.dtype=float32, or train the teacher again"
+            )
+        columns = [
+            pa.array(example_ids_B, pa.int64()),
+            pa.FixedSizeListArray.from_arrays(pa.array(logits), self._shape.num_outputs),
+            pa.FixedSizeListArray.from_arrays(pa.array(stored), stored.size // len(example_ids_B)),
+        ]
+        return pa.record_batch(columns, schema=self._shape.schema())
+
+    def _append(self, batch: pa.RecordBatch) -> None:
+        """Write a record batch that fits the open shard, and put the shard in its place once it is full."""
+        place = shard_path(self._folder, self._shard)
+        beside = place.with_name(f"{place.name}.part")
+        end = self._shard_end
+        if self._file is None:
+            self._file = beside.open("wb")
+            self._writer = pa.ipc.new_file(self._file, batch.schema)
+        self._writer.write_batch(batch)
+        self.rows_done += len(batch)
+        if self.rows_done == end:
+            self._writer.close()
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._file = None
+            beside.replace(place)
+
+
+def _is_finite(values: Array) -> bool:
+    """Return whether all values are finite, in one quick pass: the least and the greatest then are, too."""
+    least, greatest = torch.aminmax(torch.from_numpy(values))
+    return bool(least.isfinite() & greatest.isfinite())

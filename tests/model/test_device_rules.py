@@ -1,0 +1,70 @@
+"""What a GPU would refuse or wait for, seen without one: tensors of two devices in one operation, values read back."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from tiny_bert import make_table, tiny_classifier, tiny_config
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from transformers import BertForSequenceClassification
+
+from pkd_core.model.forward import forward
+from pkd_core.model.packing import PackedBatch, pack
+from pkd_core.teacher_states.reader import TeacherPart
+from pkd_core.training.objective import Objective, batch_losses
+
+META = torch.device("meta")
+GPU = torch.device("cuda", 0)
+
+
+class DrawnOn:
+    """Masks that are drawn on a device which has no generator that could be made here."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def draw(self, shape: Sequence[int], rate: float, dtype: torch.dtype) -> Tensor:
+        return torch.empty(*shape, dtype=dtype, device=self._device).bernoulli_(1.0 - rate)
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_pin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pinning asks the driver."""
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
+
+
+def empty_classifier(device: torch.device) -> BertForSequenceClassification:
+    """Return a classifier whose weights are on the device and hold nothing."""
+    model = tiny_classifier()
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            setattr(module, name, nn.Parameter(torch.empty(weight.shape, device=device)))
+    return model
+
+
+def total_loss(device: torch.device, batch: PackedBatch) -> Tensor:
+    """Return the loss of patient distillation on a batch that is on the device."""
+    assert batch.labels_B is not None
+    config, num_examples = tiny_config(), len(batch.labels_B)
+    teacher = TeacherPart(
+        torch.empty(num_examples, 2, device=device),
+        torch.empty(num_examples, 1, config.hidden_size, dtype=torch.float16, device=device),
+    )
+    objective = Objective(
+        0.5, 5.0, 100.0, True, "element_mean", "element_mean", ((1, 2),), teacher_states=None
+    )
+    outputs = forward(empty_classifier(device), batch, torch.bfloat16, DrawnOn(device))
+    return batch_losses(outputs, batch.labels_B, teacher, objective, is_regression=False).total
+
+
+def test_a_forward_pass_stays_on_its_device_and_reads_nothing_back() -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        assert total_loss(GPU, pack(make_table(40), np.arange(32), GPU)).device == GPU
+
+
+def test_gradients_are_found_without_reading_anything_back() -> None:
+    loss = total_loss(META, pack(make_table(40), np.arange(32), META))
+    loss.backward()
+    assert loss.device == META

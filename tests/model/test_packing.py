@@ -1,0 +1,114 @@
+"""Packed batches say what transformers' padded ones say, and their layout is a way there and back."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pkd_core.data.token_table import TokenTable
+from pkd_core.model.packing import PackedBatch, pack
+
+LENGTHS = st.lists(st.integers(1, 70), min_size=1, max_size=40)
+
+
+def table_of(lengths: list[int], labelled: bool = True) -> TokenTable:
+    """Rows of the given lengths; every token is told from all others by its id."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    seconds = [1 + length // 3 for length in lengths]
+    return TokenTable(
+        example_ids_R=np.arange(len(lengths), dtype=np.int64) + 100,
+        offsets=offsets,
+        input_ids=np.arange(1, offsets[-1] + 1, dtype=np.int32),
+        second_starts_R=np.minimum(seconds, lengths).astype(np.int32),
+        labels_R=np.array(lengths, dtype=np.float32) / 2 if labelled else None,
+    )
+
+
+@given(LENGTHS)
+def test_every_token_is_there_once_with_its_position_and_segment(lengths: list[int]) -> None:
+    table = table_of(lengths)
+    batch = pack(table, np.arange(len(lengths)))
+    assert sorted(batch.example_ids_B.tolist()) == table.example_ids_R.tolist()
+    for example_id, start in zip(batch.example_ids_B.tolist(), batch.starts_B.tolist(), strict=True):
+        row = example_id - 100
+        rows = slice(start, start + lengths[row])
+        expected = table.input_ids[table.offsets[row] : table.offsets[row + 1]]
+        assert batch.input_ids_T[rows].tolist() == expected.tolist()
+        assert batch.position_ids_T[rows].tolist() == list(range(lengths[row]))
+        second = table.second_starts_R[row]
+        assert batch.token_type_ids_T[rows].tolist() == [0] * second + [1] * (lengths[row] - second)
+    assert batch.labels_B is not None
+    assert batch.labels_B.tolist() == [lengths[example_id - 100] / 2 for example_id in batch.example_ids_B]
+
+
+@given(LENGTHS)
+def test_rows_go_to_places_and_back_and_only_tokens_are_seen(lengths: list[int]) -> None:
+    batch = pack(table_of(lengths), np.arange(len(lengths)))
+    layout = batch.layout
+    assert layout.num_tokens == sum(lengths) < len(batch.input_ids_T)
+    tokens = torch.arange(layout.num_tokens)
+    assert torch.equal(layout.rows_P[layout.places_T[: layout.num_tokens]], tokens)
+    is_token_P = layout.key_bias_P == 0
+    assert torch.equal(layout.rows_P[is_token_P].sort().values, tokens)
+    assert (layout.rows_P[~is_token_P] == len(batch.input_ids_T) - 1).all()
+    assert (layout.key_bias_P[~is_token_P] == -torch.inf).all()
+
+
+@given(LENGTHS)
+def test_an_examples_tokens_stand_in_one_line_of_its_group(lengths: list[int]) -> None:
+    batch = pack(table_of(lengths), np.arange(len(lengths)))
+    ordered = sorted(lengths, reverse=True)
+    first_place, number = 0, 0
+    for group in batch.layout.groups:
+        rows = batch.layout.rows_P[first_place : first_place + group.num_places]
+        for line in rows.view(group.num_examples, group.length):
+            start = int(batch.starts_B[number])
+            assert line[: ordered[number]].tolist() == list(range(start, start + ordered[number]))
+            number += 1
+        first_place += group.num_places
+    assert number == len(lengths)
+    assert first_place == len(batch.layout.rows_P)
+
+
+@given(LENGTHS)
+def test_shapes_take_few_values_and_waste_little(lengths: list[int]) -> None:
+    batch = pack(table_of(lengths), np.arange(len(lengths)))
+    assert len(batch.input_ids_T) % 64 == 0
+    assert 1 <= len(batch.input_ids_T) - sum(lengths) <= max(64, 1 + sum(lengths) // 16)
+    for group in batch.layout.groups:
+        assert group.length % 16 == 0
+        assert group.num_examples % 8 == 0 or group is batch.layout.groups[-1]
+
+
+def test_rows_come_longest_first_and_otherwise_as_given() -> None:
+    batch = pack(table_of([3, 9, 3, 9, 5]), np.array([0, 3, 4, 2, 1]))
+    assert batch.example_ids_B.tolist() == [103, 101, 104, 100, 102]
+
+
+def test_an_unlabelled_table_gives_no_labels() -> None:
+    batch = pack(table_of([3, 4], labelled=False), np.arange(2))
+    assert batch.labels_B is None
+    assert pack(table_of([3, 4], labelled=False), np.arange(2), torch.device("meta")).labels_B is None
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_batch_goes_to_a_device_whole_but_for_its_examples_names(device: str) -> None:
+    batch = pack(table_of([3, 4]), np.arange(2), torch.device(device))
+    assert _devices(batch) == {device}
+    assert batch.example_ids_B.tolist() == [101, 100]
+
+
+def test_attention_on_a_gpu_sees_all_examples_as_one_group() -> None:
+    lengths = [40] * 9 + [3] * 20
+    on_cpu, on_device = (
+        pack(table_of(lengths), np.arange(29), torch.device(name)).layout for name in ("cpu", "meta")
+    )
+    assert [(group.num_examples, group.length) for group in on_cpu.groups] == [(16, 48), (13, 16)]
+    assert [(group.num_examples, group.length) for group in on_device.groups] == [(29, 48)]
+
+
+def _devices(batch: PackedBatch) -> set[str]:
+    values = [value for name, value in vars(batch).items() if name != "example_ids_B"]
+    values += vars(batch.layout).values()
+    return {value.device.type for value in values if isinstance(value, torch.Tensor)}

@@ -1,0 +1,254 @@
+"""Teacher states come back as they were written, by example id, from plain Arrow files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pkd_core.errors import StoreError
+from pkd_core.teacher_states.format import StatesShape, forecast_bytes, shard_path
+from pkd_core.teacher_states.reader import TeacherStates
+from pkd_core.teacher_states.source import ResidentTeacher, StoredTeacher
+from pkd_core.teacher_states.writer import StatesWriter
+
+SHAPE = StatesShape(num_layers=3, hidden_size=8, num_outputs=2, dtype="float16")
+
+
+class Rows:
+    def __init__(self, num_rows: int, seed: int = 0, shape: StatesShape = SHAPE) -> None:
+        generator = np.random.default_rng(seed)
+        self.example_ids = generator.permutation(3 * num_rows)[:num_rows].astype(np.int64)
+        self.logits = generator.standard_normal((num_rows, shape.num_outputs), np.float32)
+        states = generator.standard_normal((num_rows, shape.num_layers, shape.hidden_size), np.float32)
+        self.cls_states = states.astype(shape.dtype)
+
+    def write(self, writer: StatesWriter, step: int = 1000, stop: int | None = None) -> None:
+        stop = len(self.example_ids) if stop is None else stop
+        for start in range(writer.rows_done, stop, step):
+            part = slice(start, min(start + step, stop))
+            writer.write(self.example_ids[part], self.logits[part], self.cls_states[part])
+
+
+def write_all(folder: Path, rows: Rows, shard_rows: int = 1500, shape: StatesShape = SHAPE) -> Path:
+    with StatesWriter(folder, shape, len(rows.example_ids), shard_rows) as writer:
+        rows.write(writer)
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.lists(st.integers(1, 3), unique=True))
+def test_gather_equals_the_rows_written_for_any_order_of_ids(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, size: int, layers: list[int]
+) -> None:
+    rows = Rows(3500, seed=seed)
+    states = TeacherStates.open(write_all(tmp_path_factory.mktemp("states"), rows))
+    assert len(states) == 3500
+    picked = np.random.default_rng(seed).integers(0, 3500, size)
+    part = states.gather(torch.from_numpy(rows.example_ids[picked]), layers)
+    np.testing.assert_array_equal(part.logits_BC.numpy(), rows.logits[picked])
+    expected = rows.cls_states[picked][:, np.array(layers, dtype=int) - 1]
+    np.testing.assert_array_equal(part.cls_states_BMD.numpy(), expected)
+    assert part.cls_states_BMD.dtype == torch.float16
+    assert part.logits_BC.dtype == torch.float32
+
+
+def test_shards_are_plain_arrow_files_with_their_shape_as_metadata(tmp_path: Path) -> None:
+    rows = Rows(3500)
+    write_all(tmp_path, rows)
+    assert names(tmp_path) == ["states-00000.arrow", "states-00001.arrow", "states-00002.arrow"]
+    table = pa.concat_tables(pa.ipc.open_file(str(path)).read_all() for path in sorted(tmp_path.iterdir()))
+    assert table.schema.metadata == {b"num_layers": b"3", b"hidden_size": b"8", b"num_outputs": b"2"}
+    assert table.column_names == ["example_id", "logits", "cls_states"]
+    assert table["example_id"].to_pylist() == rows.example_ids.tolist()
+    assert table["cls_states"][3499].as_py() == rows.cls_states[3499].ravel().tolist()
+    table.validate(full=True)
+
+
+def test_float32_states_stay_exact(tmp_path: Path) -> None:
+    shape = StatesShape(3, 8, 1, "float32")
+    rows = Rows(10, shape=shape)
+    write_all(tmp_path, rows, shape=shape)
+    part = TeacherStates.open(tmp_path).gather(torch.from_numpy(rows.example_ids), [1, 2, 3])
+    np.testing.assert_array_equal(part.cls_states_BMD.numpy(), rows.cls_states)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_forecast_is_the_size_on_disk(tmp_path: Path, dtype: str) -> None:
+    shape = StatesShape(4, 64, 3, dtype)
+    write_all(tmp_path, Rows(3000, shape=shape), shape=shape)
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert forecast_bytes(3000, 4, 64, 3, dtype) == pytest.approx(size, rel=0.02)
+
+
+def test_interrupted_writing_leaves_whole_shards_and_goes_on_after_them(tmp_path: Path) -> None:
+    rows = Rows(3500)
+    with pytest.raises(KeyboardInterrupt), StatesWriter(tmp_path, SHAPE, 3500, 1500) as writer:
+        rows.write(writer, stop=2000)
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["states-00000.arrow", "states-00001.arrow.part"]
+    kept = shard_path(tmp_path, 0).stat().st_mtime_ns
+    with StatesWriter(tmp_path, SHAPE, 3500, 1500) as writer:
+        assert writer.rows_done == 1500
+        rows.write(writer)
+    assert shard_path(tmp_path, 0).stat().st_mtime_ns == kept
+    assert names(tmp_path) == [shard_path(tmp_path, number).name for number in range(3)]
+    part = TeacherStates.open(tmp_path).gather(torch.from_numpy(rows.example_ids), [2])
+    np.testing.assert_array_equal(part.cls_states_BMD[:, 0].numpy(), rows.cls_states[:, 1])
+    assert StatesWriter(tmp_path, SHAPE, 3500, 1500).rows_done == 3500
+
+
+def test_damaged_or_other_shards_are_written_again(tmp_path: Path) -> None:
+    write_all(tmp_path, Rows(3500))
+    os.truncate(shard_path(tmp_path, 1), 10_000)
+    assert StatesWriter(tmp_path, SHAPE, 3500, 1500).rows_done == 1500
+    assert StatesWriter(tmp_path, StatesShape(3, 8, 2, "float32"), 3500, 1500).rows_done == 0
+    assert StatesWriter(tmp_path, SHAPE, 1400, 1500).rows_done == 0
+
+
+@pytest.mark.parametrize("value", [1e5, -1e5, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 17, 47])
+def test_states_beyond_float16_are_refused_with_the_way_out(tmp_path: Path, value: float, place: int) -> None:
+    rows = Rows(2)
+    states = np.zeros((2, 3, 8), np.float32)
+    states.flat[place] = value
+    with StatesWriter(tmp_path, SHAPE, 2) as writer:
+        with pytest.raises(StoreError, match=r"states\.dtype=float32"):
+            writer.write(rows.example_ids, rows.logits, states)
+        rows.write(writer)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's always full device")
+def test_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "states-00000.arrow.part").symlink_to("/dev/full")
+    with (
+        pytest.raises(StoreError, match="No space left"),
+        StatesWriter(tmp_path, StatesShape(3, 512, 2, "float32"), 1024) as writer,
+    ):
+        Rows(1024, shape=StatesShape(3, 512, 2, "float32")).write(writer)
+
+
+@pytest.mark.parametrize("kept", [0, 10, 5_000, -1])
+def test_truncated_shard_is_an_error_at_opening(tmp_path: Path, kept: int) -> None:
+    write_all(tmp_path, Rows(3500))
+    size = shard_path(tmp_path, 1).stat().st_size
+    os.truncate(shard_path(tmp_path, 1), kept % size)
+    with pytest.raises(StoreError, match=r"states-00001\.arrow: expected a whole Arrow file"):
+        TeacherStates.open(tmp_path)
+
+
+def test_missing_shards_are_an_error_at_opening(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="got 0"):
+        TeacherStates.open(tmp_path)
+    write_all(tmp_path, Rows(3500))
+    shard_path(tmp_path, 1).unlink()
+    with pytest.raises(StoreError, match="numbered from 0, got 2"):
+        TeacherStates.open(tmp_path)
+
+
+def test_foreign_arrow_files_and_mixed_shapes_are_errors_at_opening(tmp_path: Path) -> None:
+    write_all(tmp_path, Rows(10))
+    other = tmp_path / "other"
+    other.mkdir()
+    write_all(other, Rows(10, shape=StatesShape(2, 8, 2, "float16")), shape=StatesShape(2, 8, 2, "float16"))
+    shard_path(other, 0).rename(shard_path(tmp_path, 1))
+    with pytest.raises(StoreError, match="of one shape"):
+        TeacherStates.open(tmp_path)
+    for table in (
+        pa.table({"x": [1]}),
+        pa.table({"cls_states": [1]}).replace_schema_metadata(SHAPE.schema().metadata),
+        pa.table({"x": [1]}).replace_schema_metadata({"num_layers": "many"}),
+    ):
+        with pa.ipc.new_file(str(shard_path(tmp_path, 1)), table.schema) as writer:
+            writer.write_table(table)
+        with pytest.raises(StoreError, match="expected the columns"):
+            TeacherStates.open(tmp_path)
+
+
+def test_unknown_and_repeated_examples_are_errors(tmp_path: Path) -> None:
+    rows = Rows(10)
+    states = TeacherStates.open(write_all(tmp_path, rows))
+    for missing in (-1, 10_000, next(number for number in range(30) if number not in rows.example_ids)):
+        with pytest.raises(StoreError, match=f"states of example {missing}, found none"):
+            states.gather(torch.tensor([rows.example_ids[0], missing]), [1])
+    rows.example_ids[3] = rows.example_ids[7]
+    shard_path(tmp_path, 0).unlink()
+    write_all(tmp_path, rows)
+    with pytest.raises(StoreError, match="twice"):
+        TeacherStates.open(tmp_path)
+
+
+def test_reading_takes_no_memory_of_its_own(tmp_path: Path) -> None:
+    shape = StatesShape(12, 768, 2, "float16")
+    rows = Rows(4000, shape=shape)
+    rows.example_ids = np.arange(4000)
+    write_all(tmp_path, rows, shape=shape)
+    script = """
+import re, sys, torch
+from pathlib import Path
+from pkd_core.teacher_states.reader import TeacherStates
+def resident():
+    return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024
+TeacherStates.open(Path(sys.argv[1]))
+before = resident()
+states = TeacherStates.open(Path(sys.argv[1]))
+for ids in torch.arange(4000).split(32): states.gather(ids, [2, 4, 6, 8, 10])
+print(resident() - before)
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 20
+
+
+def test_a_teacher_on_the_device_says_what_the_stored_one_says(tmp_path: Path) -> None:
+    rows = Rows(9000)
+    states = TeacherStates.open(write_all(tmp_path, rows))
+    stored, resident = (
+        kind(states, [1, 3], torch.device("cpu")) for kind in (StoredTeacher, ResidentTeacher)
+    )
+    assert states.num_bytes(2) == 9000 * (2 * 8 * 2 + 2 * 4)
+    for seed in range(5):
+        ids = torch.from_numpy(np.random.default_rng(seed).choice(rows.example_ids, 32))
+        one, other = stored.say(ids), resident.say(ids)
+        assert torch.equal(one.logits_BC, other.logits_BC)
+        assert torch.equal(one.cls_states_BMD, other.cls_states_BMD)
+        assert one.cls_states_BMD.dtype == other.cls_states_BMD.dtype
+    for teacher in (stored, resident):
+        with pytest.raises(StoreError, match="states of example -1"):
+            teacher.say(torch.tensor([-1]))
+
+
+def test_compressed_columns_and_nulls_are_errors_at_opening(tmp_path: Path) -> None:
+    rows = Rows(100)
+    path = shard_path(write_all(tmp_path, rows), 0)
+    whole = pa.ipc.open_file(str(path)).read_all()
+    with pa.ipc.new_file(
+        str(path), whole.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+    ) as writer:
+        writer.write_table(whole)
+    with pytest.raises(StoreError, match="uncompressed columns without nulls"):
+        TeacherStates.open(tmp_path)
+    states = pa.array(rows.cls_states.ravel(), mask=np.arange(rows.cls_states.size) == 7)
+    columns = [whole["example_id"], whole["logits"], pa.FixedSizeListArray.from_arrays(states, 24)]
+    with pa.ipc.new_file(str(path), whole.schema) as writer:
+        writer.write_table(pa.table(columns, schema=whole.schema))
+    with pytest.raises(StoreError, match="uncompressed columns without nulls"):
+        TeacherStates.open(tmp_path)
+
+
+def test_a_shard_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    rows = Rows(1000)
+    states = TeacherStates.open(write_all(tmp_path, rows))
+    os.truncate(shard_path(tmp_path, 0), 30_000)
+    with pytest.raises(StoreError, match=r"states-00000\.arrow: expected 48 bytes"):
+        states.gather(torch.from_numpy(rows.example_ids), [1])

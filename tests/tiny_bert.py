@@ -1,0 +1,104 @@
+"""Tiny random BERTs and learnable token tables for the tests of models and trainings."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+from pkd_core.data.task import Split, Task
+from pkd_core.data.token_table import TokenTable
+from pkd_core.model.packing import PackedBatch
+
+SPLITS = (Split("train", "Tiny/train.tsv", ("sentence",), "label"),)
+TASK = Task("Tiny", SPLITS, ("no", "yes"), ("accuracy",))
+SCORE_TASK = Task("TinyScore", SPLITS, (), ("pearson", "spearman"), label_range=(0.0, 5.0))
+
+
+class Recorder:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.metrics_seen: list[tuple[int, dict[str, float]]] = []
+        self.progress_seen: list[tuple[int, int, str]] = []
+        self.num_settled = 0
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self.metrics_seen.append((step, dict(values)))
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        self.progress_seen.append((done, total, unit))
+
+    def settle(self) -> None:
+        self.num_settled += 1
+
+    def series(self, name: str) -> dict[int, float]:
+        return {step: values[name] for step, values in self.metrics_seen if name in values}
+
+
+def tiny_config(num_layers: int = 4, dropout: float = 0.1) -> BertConfig:
+    return BertConfig(
+        vocab_size=100,
+        hidden_size=32,
+        num_hidden_layers=num_layers,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        initializer_range=0.1,
+    )
+
+
+def save_tiny_bert(folder: Path, num_layers: int = 4, seed: int = 0, dropout: float = 0.1) -> Path:
+    torch.manual_seed(seed)
+    BertModel(tiny_config(num_layers, dropout)).save_pretrained(folder)
+    return folder
+
+
+def tiny_classifier(
+    num_layers: int = 4, seed: int = 0, dropout: float = 0.1, num_outputs: int = 2
+) -> BertForSequenceClassification:
+    torch.manual_seed(seed)
+    config = tiny_config(num_layers, dropout)
+    config.num_labels = num_outputs
+    return BertForSequenceClassification(config).eval()
+
+
+def make_table(num_rows: int, seed: int = 0, score: bool = False, first_id: int = 0) -> TokenTable:
+    """Rows of random length with two segments; the third token tells the label: 10 + class, or 10 + score."""
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(5, 20, num_rows)
+    labels = generator.integers(0, 6 if score else 2, num_rows)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    input_ids = generator.integers(20, 100, offsets[-1]).astype(np.int32)
+    input_ids[offsets[:-1]] = 2
+    input_ids[offsets[:-1] + 2] = 10 + labels
+    return TokenTable(
+        example_ids_R=np.arange(first_id, first_id + num_rows, dtype=np.int64),
+        offsets=offsets,
+        input_ids=input_ids,
+        second_starts_R=generator.integers(3, lengths + 1).astype(np.int32),
+        labels_R=labels.astype(np.float32 if score else np.int64),
+    )
+
+
+def padded(table: TokenTable, rows: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Return rows as transformers wants them, padded to the longest."""
+    lengths = [int(table.lengths[row]) for row in rows]
+    inputs = {
+        name: torch.zeros(len(rows), max(lengths), dtype=torch.long)
+        for name in ("input_ids", "token_type_ids", "attention_mask")
+    }
+    for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+        start = int(table.offsets[row])
+        inputs["input_ids"][place, :length] = torch.from_numpy(table.input_ids[start : start + length])
+        inputs["token_type_ids"][place, int(table.second_starts_R[row]) : length] = 1
+        inputs["attention_mask"][place, :length] = 1
+    return inputs
+
+
+def by_example(batch: PackedBatch) -> torch.Tensor:
+    """Return the places that sort a packed batch's examples by their ids."""
+    return batch.example_ids_B.argsort()

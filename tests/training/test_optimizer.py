@@ -1,0 +1,64 @@
+"""The schedule is Hugging Face's, and weight decay spares what it should."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_bert import tiny_classifier
+from transformers import get_linear_schedule_with_warmup
+
+from pkd_core.config.settings import TrainingConfig
+from pkd_core.training.optimizer import clipped_step, learning_rate_at, make_optimizer, set_learning_rate
+
+
+@given(st.integers(1, 60), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+def test_schedule_equals_hugging_face(num_steps: int, warmup_fraction: float) -> None:
+    settings = TrainingConfig(learning_rate=3e-5, warmup_fraction=warmup_fraction)
+    theirs = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3e-5)
+    schedule = get_linear_schedule_with_warmup(theirs, round(warmup_fraction * num_steps), num_steps)
+    for step in range(1, num_steps + 1):
+        assert learning_rate_at(step, num_steps, settings) == pytest.approx(schedule.get_last_lr()[0])
+        theirs.step()
+        schedule.step()
+
+
+def test_weight_decay_spares_biases_and_layer_norms_and_nothing_else() -> None:
+    model = tiny_classifier()
+    optimizer = make_optimizer(model, TrainingConfig(weight_decay=0.01), torch.device("cpu"))
+    spared = {
+        id(weight)
+        for group in optimizer.param_groups
+        if not group["weight_decay"]
+        for weight in group["params"]
+    }
+    for name, weight in model.named_parameters():
+        assert (id(weight) in spared) == (name.endswith("bias") or "LayerNorm" in name), name
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
+
+
+def test_learning_rate_reaches_every_group() -> None:
+    optimizer = make_optimizer(tiny_classifier(), TrainingConfig(), torch.device("cpu"))
+    set_learning_rate(optimizer, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
+
+
+# torch's optimizer is fused on the CPU and on CUDA, and on no other device.
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("max_norm", [0.01, 1e6])
+def test_a_clipped_step_equals_clipping_first_and_then_stepping(max_norm: float, device: str) -> None:
+    # Gradients of its own: those of keys' biases are rounding alone, which Adam scales up to whole steps.
+    generator = torch.Generator().manual_seed(0)
+    settings = TrainingConfig(learning_rate=0.01)
+    models = [tiny_classifier(2), tiny_classifier(2)]
+    optimizers = [make_optimizer(model, settings, torch.device(device)) for model in models]
+    for _ in range(3):
+        for mine, other in zip(*(model.parameters() for model in models), strict=True):
+            mine.grad = torch.randn(mine.shape, generator=generator)
+            other.grad = mine.grad.clone()
+        expected = torch.nn.utils.clip_grad_norm_(models[0].parameters(), max_norm)
+        optimizers[0].step()
+        optimizers[0].zero_grad()
+        torch.testing.assert_close(clipped_step(optimizers[1], max_norm), expected)
+    for mine, other in zip(*(model.parameters() for model in models), strict=True):
+        assert mine.grad is None
+        torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)

@@ -111,9 +111,9 @@ def test_module_keeps_the_rules_of_its_room(module: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("pkd_core/report.py", "import mlflow"),
-        ("pkd_core/report.py", "from prefect.cache_policies import NO_CACHE"),
-        ("pkd_core/report.py", "def f():\n    from tasks.tracking import tracked_run"),
+        ("pkd_core/report/write.py", "import mlflow"),
+        ("pkd_core/report/write.py", "from prefect.cache_policies import NO_CACHE"),
+        ("pkd_core/report/write.py", "def f():\n    from tasks.tracking import tracked_run"),
         ("tasks/stages.py", "import flows.pkd"),
         ("flows/pkd.py", "import torch"),
         ("pkd_core/method/losses.py", "from pkd_core.config.settings import DistillConfig"),

@@ -7,8 +7,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from pkd_core.reporting.plots import LARGE, NORMAL, Series, draw_costs, draw_scores, legend, prepare
-from pkd_core.reporting.results import Group, by_task
+from pkd_core.report.axes import LARGE, NORMAL, Series, draw_costs, draw_scores, legend, prepare
+from pkd_core.report.results import Group, by_task
 
 _MAX_COLUMNS = 3
 _PLOT_INCHES = (3.9, 2.5)

@@ -7,8 +7,8 @@ from typing import Literal
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from pkd_core.reporting.cells import metric_name
-from pkd_core.reporting.results import METHODS, Group
+from pkd_core.report.cells import metric_name
+from pkd_core.report.results import METHODS, Group
 
 # Okabe and Ito's colours, which stay apart for colour-blind eyes; line styles repeat the difference.
 COLORS = {"finetune": "#D55E00", "kd": "#0072B2", "pkd-skip": "#009E73", "pkd-last": "#CC79A7"}

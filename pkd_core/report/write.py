@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pkd_core.reporting.notes import notes
-from pkd_core.reporting.page import Published, markdown_page
-from pkd_core.reporting.picture import draw_picture
-from pkd_core.reporting.results import METHODS, Group, ResultRow, aggregate
-from pkd_core.reporting.terminal import terminal_table
+from pkd_core.report.figure import draw_picture
+from pkd_core.report.markdown import Published, markdown_page
+from pkd_core.report.notes import notes
+from pkd_core.report.results import METHODS, Group, ResultRow, aggregate
+from pkd_core.report.text_table import terminal_table
 
 __all__ = ["METHODS", "Group", "Published", "ResultRow", "aggregate", "table_text", "write_report"]
 

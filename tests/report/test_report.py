@@ -7,7 +7,7 @@ from pathlib import Path
 
 from report_rows import TEACHER, many, student
 
-from pkd_core.report import ResultRow, aggregate, table_text, write_report
+from pkd_core.report.write import ResultRow, aggregate, table_text, write_report
 
 
 def cells(line: str) -> list[str]:

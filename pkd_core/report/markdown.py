@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pkd_core.reporting.cells import (
+from pkd_core.report.cells import (
     ABSENT,
     COMPARISON_HEADINGS,
     comparison,
@@ -14,8 +14,8 @@ from pkd_core.reporting.cells import (
     points,
     score,
 )
-from pkd_core.reporting.notes import notes
-from pkd_core.reporting.results import Group, by_task
+from pkd_core.report.notes import notes
+from pkd_core.report.results import Group, by_task
 
 Published = Callable[[str, str, int], float | None]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pkd_core.reporting.results import Group
+from pkd_core.report.results import Group
 
 ABSENT = "–"
 COMPARISON_HEADINGS = ("vs teacher", "gap closed", "parameters", "MB", "times smaller", "times faster")

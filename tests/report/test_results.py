@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_rows import TEACHER, many, student
 
-from pkd_core.report import ResultRow, aggregate
+from pkd_core.report.write import ResultRow, aggregate
 
 
 def test_groups_hold_mean_and_sample_deviation_over_seeds() -> None:

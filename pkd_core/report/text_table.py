@@ -7,8 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pkd_core.reporting.cells import COMPARISON_HEADINGS, comparison, flat, metric_name, score
-from pkd_core.reporting.results import Group, by_task
+from pkd_core.report.cells import COMPARISON_HEADINGS, comparison, flat, metric_name, score
+from pkd_core.report.results import Group, by_task
 
 # Wide enough never to cut a cell: a terminal breaks a long line better than rich shortens a figure.
 _WIDTH = 400

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from report_rows import GLUE, TEACHER, many, student
 
-from pkd_core.report import ResultRow, aggregate, write_report
-from pkd_core.reporting.picture import draw_figure
+from pkd_core.report.figure import draw_figure
+from pkd_core.report.write import ResultRow, aggregate, write_report
 
 
 def test_the_picture_carries_no_time_and_no_version(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pkd_core.report import METHODS, ResultRow
+from pkd_core.report.write import METHODS, ResultRow
 
 GLUE = ("CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI", "QNLI", "RTE", "WNLI")
 TEACHER = ResultRow(

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from pkd_core.reporting.cells import ABSENT
-from pkd_core.reporting.results import Group, by_task
+from pkd_core.report.cells import ABSENT
+from pkd_core.report.results import Group, by_task
 
 
 def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:

@@ -8,7 +8,7 @@ AUDIT := .venv/audit
 CODE := pkd_core tasks flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all faults check bench bench-gpu audit lock clean
+.PHONY: help setup demo test test-all faults golden check bench bench-gpu audit lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test-all: $(STAMP) ## Run all tests, the slow ones too
 
 faults: $(STAMP) ## Kill, damage and starve real runs by the dozen, and count what is lost (an hour)
 	PYTHONPATH=tests $(BIN)/python -m faults
+
+golden: $(STAMP) ## Record what each kind of stage makes now, after a code version was raised
+	PYTHONPATH=tests $(BIN)/python tests/pipeline/golden.py
 
 check: $(STAMP) ## Run linter, formatter (as a check), type checker and tests
 	$(BIN)/ruff check .

@@ -107,7 +107,7 @@ def plan(
 ) -> None:
     """Show what `run` would do with the same arguments, what is done, and why."""
     from flows.prepare import check_data
-    from pkd_core.plan import make_plan
+    from pkd_core.pipeline.plan import make_plan
 
     request = Request.parse(words, methods, student_layers, seeds, model, workspace, "auto", deep)
     planned = make_plan(request.run, workspace, deep)

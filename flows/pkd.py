@@ -19,14 +19,14 @@ from flows.pages import show_plan, show_report
 from flows.prepare import prepare
 from flows.stopping import received_signal, redeliver, stopping_at_signals
 from flows.summary import count_done, name_failures
-from pkd_core.chain import draw_report
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import DEFAULT_MODEL, METHODS, RunConfig
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import PkdError, StoreError
-from pkd_core.plan import Plan, PlannedStage
-from pkd_core.stage import Stage, StageKind
-from pkd_core.stages.job import Context
+from pkd_core.pipeline.dag import draw_report
+from pkd_core.pipeline.job import Context
+from pkd_core.pipeline.plan import Plan, PlannedStage
+from pkd_core.pipeline.stage import Stage, StageKind
 from pkd_core.store.address import StageRecord
 from pkd_core.store.os_errors import exhaustion
 from pkd_core.store.stage_store import StageStatus

@@ -7,10 +7,10 @@ from pkd_core.data.download import fetch
 from pkd_core.data.glue import GLUE_TASKS, load_task
 from pkd_core.data.validation import check_examples
 from pkd_core.errors import DataError
-from pkd_core.plan import Plan, make_plan
+from pkd_core.pipeline.plan import Plan, make_plan
+from pkd_core.pipeline.sources import has_raw_files
+from pkd_core.pipeline.stage import StageKind
 from pkd_core.runtime.device import find_device
-from pkd_core.sources import has_raw_files
-from pkd_core.stage import StageKind
 from pkd_core.store.stage_store import StageStatus, StageStore
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect.futures import PrefectFuture
 
-from pkd_core.plan import Plan
+from pkd_core.pipeline.plan import Plan
 
 
 def name_failures(futures: Mapping[str, PrefectFuture[Any]]) -> dict[str, str]:

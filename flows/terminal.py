@@ -16,7 +16,7 @@ from pkd_core.store.scan import Verified
 from pkd_core.store.stage_store import StageStatus
 
 if TYPE_CHECKING:
-    from pkd_core.plan import Plan  # needs torch, which `pkd --help` should not wait for
+    from pkd_core.pipeline.plan import Plan  # needs torch, which `pkd --help` should not wait for
 
 _STYLES = {
     StageStatus.DONE: "green",

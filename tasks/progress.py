@@ -7,8 +7,8 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
+from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.observer import LogObserver
-from pkd_core.stage import Stage
 
 _SECONDS_BETWEEN_UPDATES = 5.0
 

@@ -14,9 +14,9 @@ from prefect.states import Failed
 from prefect.transactions import get_transaction
 
 from pkd_core.errors import PkdError
-from pkd_core.stage import Stage, StageKind
-from pkd_core.stages.build import build
-from pkd_core.stages.job import Context
+from pkd_core.pipeline.build import build
+from pkd_core.pipeline.job import Context
+from pkd_core.pipeline.stage import Stage, StageKind
 from pkd_core.store.address import StageRecord
 from pkd_core.store.fingerprint import fingerprint
 from pkd_core.store.os_errors import exhaustion

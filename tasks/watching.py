@@ -9,9 +9,9 @@ from typing import Any
 
 from pkd_core.data.glue import load_task
 from pkd_core.data.tsv import read_examples
+from pkd_core.pipeline.job import Context
+from pkd_core.pipeline.stage import Stage, StageKind, dotted_settings
 from pkd_core.runtime.observer import Observer
-from pkd_core.stage import Stage, StageKind, dotted_settings
-from pkd_core.stages.job import Context
 from pkd_core.store.address import StageRecord
 from tasks.logged_model import log_model
 from tasks.progress import ProgressObserver

@@ -14,9 +14,9 @@ from tiny import write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunConfig
-from pkd_core.direct import run_plan
-from pkd_core.plan import Plan, make_plan
-from pkd_core.stages.job import Context
+from pkd_core.pipeline.job import Context
+from pkd_core.pipeline.local import run_plan
+from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.store.cleanup import LeftoverKind, find_leftovers, remove
 
 SETTINGS = {

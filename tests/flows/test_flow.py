@@ -22,10 +22,10 @@ from flow_runs import (
 from tiny import write_tiny_model, write_tiny_task
 
 from flows.pkd import pkd
-from pkd_core.direct import log_progress
-from pkd_core.plan import make_plan
-from pkd_core.stages.build import build
-from pkd_core.stages.job import Context
+from pkd_core.pipeline.build import build
+from pkd_core.pipeline.job import Context
+from pkd_core.pipeline.local import log_progress
+from pkd_core.pipeline.plan import make_plan
 from tasks.mlflow_store import ensure_store
 
 

@@ -5,7 +5,7 @@ from prefect import flow, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 import tasks.progress
-from pkd_core.stage import StageKind, make_stage
+from pkd_core.pipeline.stage import StageKind, make_stage
 from tasks.progress import ProgressObserver
 
 

@@ -14,10 +14,10 @@ import torch
 from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.direct import log_progress
-from pkd_core.plan import make_plan
-from pkd_core.stages.build import build
-from pkd_core.stages.job import Context
+from pkd_core.pipeline.build import build
+from pkd_core.pipeline.job import Context
+from pkd_core.pipeline.local import log_progress
+from pkd_core.pipeline.plan import make_plan
 from pkd_core.store.stage_store import StageStatus, StageStore
 from tasks.device import device_name, device_turn
 

@@ -4,12 +4,11 @@
 compared exactly, as a digest. Weights and states differ between CPUs in their last bits, so a few projections of them
 are compared within a tolerance that every real change exceeds many times over.
 
-After a change of results: raise the stage's version in CODE_VERSIONS, then run `python tests/golden.py`.
+After a change of results: raise the stage's version in CODE_VERSIONS, then run `make golden`.
 """
 
 import hashlib
 import json
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,27 +20,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from safetensors.numpy import load_file
+from tiny import write_tiny_model, write_tiny_task
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [
-    str(ROOT),
-    str(ROOT / "tests"),
-]  # for the script: Python puts only the script's own folder there
-
-from tiny import write_tiny_model, write_tiny_task  # noqa: E402
-
-from pkd_core.config.overrides import build_run_config  # noqa: E402
-from pkd_core.direct import run_plan  # noqa: E402
-from pkd_core.plan import make_plan  # noqa: E402
-from pkd_core.stage import CODE_VERSIONS, StageKind  # noqa: E402
-from pkd_core.stages.job import Context  # noqa: E402
+from pkd_core.config.overrides import build_run_config
+from pkd_core.pipeline.job import Context
+from pkd_core.pipeline.local import run_plan
+from pkd_core.pipeline.plan import make_plan
+from pkd_core.pipeline.stage import CODE_VERSIONS, StageKind
 
 RECORD = Path(__file__).with_name("golden_results.json")
 # Of a vector of unit length: another CPU moves a projection by 1e-4 or less, the smallest change of the code that was
 # tried (weight decay left out) by 5e-3.
 TOLERANCE = 1e-3
 _NUM_PROJECTIONS = 8
-_SPEED_RATIO = "pkd_core.stages.evaluation.speed_ratio"
+_SPEED_RATIO = "pkd_core.pipeline.stages.evaluation.speed_ratio"
 _SETTINGS = {
     "tokens.max_length": 12,
     "teacher.num_epochs": 3,

@@ -13,8 +13,8 @@ from pkd_core.evaluation.predict import Array, count_parameters, predict
 from pkd_core.evaluation.speed import speed_ratio
 from pkd_core.evaluation.submission import write_submission
 from pkd_core.model.loading import load_finetuned
-from pkd_core.stage import dotted_settings
-from pkd_core.stages.job import Job
+from pkd_core.pipeline.job import Job
+from pkd_core.pipeline.stage import dotted_settings
 from pkd_core.store.manifest import read_manifest
 
 

@@ -7,7 +7,7 @@ import pytest
 from tiny import TASK_FILE, default_settings, write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config, setting_keys
-from pkd_core.plan import make_plan
+from pkd_core.pipeline.plan import make_plan
 
 Addresses = Callable[..., dict[str, str]]
 

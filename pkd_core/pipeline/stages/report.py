@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 from pkd_core.config.presets import published_score
+from pkd_core.pipeline.job import Job
 from pkd_core.report.write import Published, ResultRow, table_text, write_report
-from pkd_core.stages.job import Job
 
 _PUBLISHED_TEACHERS = ((12, 768), (24, 1024))  # layers and hidden size of BERT-base and BERT-large
 

@@ -9,9 +9,9 @@ import pytest
 from tiny import WORDS, write_tiny_model
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.direct import run_plan
-from pkd_core.plan import make_plan
-from pkd_core.stages.job import Context
+from pkd_core.pipeline.job import Context
+from pkd_core.pipeline.local import run_plan
+from pkd_core.pipeline.plan import make_plan
 from pkd_core.store.address import StageRecord
 
 SETTINGS = {

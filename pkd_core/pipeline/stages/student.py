@@ -4,8 +4,8 @@ from typing import Any
 
 from pkd_core.config.settings import DistillConfig, StudentConfig
 from pkd_core.model.loading import load_student
-from pkd_core.stages.job import Job
-from pkd_core.stages.training import train_and_save
+from pkd_core.pipeline.job import Job
+from pkd_core.pipeline.stages.train_and_save import train_and_save
 from pkd_core.teacher_states.reader import TeacherStates
 from pkd_core.training.loop import Objective
 

@@ -8,9 +8,9 @@ import torch
 
 from pkd_core.data.glue import load_task
 from pkd_core.data.task import Task
+from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import find_device
 from pkd_core.runtime.observer import Observer
-from pkd_core.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pkd_core.chain import draw_stages
 from pkd_core.config.settings import RunConfig
 from pkd_core.data.glue import load_task
-from pkd_core.explain import explain_missing
-from pkd_core.sources import PretrainedModel, find_model, hash_raw_files
-from pkd_core.stage import Stage
+from pkd_core.pipeline.dag import draw_stages
+from pkd_core.pipeline.sources import PretrainedModel, find_model, hash_raw_files
+from pkd_core.pipeline.stage import Stage
+from pkd_core.pipeline.why import explain_missing
 from pkd_core.store.run_records import noting_run
 from pkd_core.store.stage_store import StageStatus, StageStore
 

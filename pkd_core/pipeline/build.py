@@ -5,16 +5,16 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from pkd_core.errors import HeldError, StoreError
+from pkd_core.pipeline.job import Context, Job
+from pkd_core.pipeline.stage import CODE_VERSIONS, Stage, StageKind
+from pkd_core.pipeline.stages.evaluation import evaluate
+from pkd_core.pipeline.stages.report import report
+from pkd_core.pipeline.stages.student import train_student
+from pkd_core.pipeline.stages.teacher import train_teacher
+from pkd_core.pipeline.stages.teacher_states import extract_states
+from pkd_core.pipeline.stages.tokens import tokenize
 from pkd_core.runtime.cancellation import InterruptibleObserver, check_wish, computing
 from pkd_core.runtime.observer import Observer
-from pkd_core.stage import CODE_VERSIONS, Stage, StageKind
-from pkd_core.stages.evaluation import evaluate
-from pkd_core.stages.extraction import extract_states
-from pkd_core.stages.job import Context, Job
-from pkd_core.stages.report import report
-from pkd_core.stages.student import train_student
-from pkd_core.stages.teacher import train_teacher
-from pkd_core.stages.tokens import tokenize
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.stage_store import StageStatus, StageStore

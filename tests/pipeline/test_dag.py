@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from pkd_core.chain import draw_report, draw_stages
 from pkd_core.config.overrides import build_run_config
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
-from pkd_core.sources import PretrainedModel
-from pkd_core.stage import Stage, StageKind
+from pkd_core.pipeline.dag import draw_report, draw_stages
+from pkd_core.pipeline.sources import PretrainedModel
+from pkd_core.pipeline.stage import Stage, StageKind
 
 MODEL = PretrainedModel("bert", Path("bert"), weights="w1", tokenizer="t1", num_layers=12, max_length=512)
 HASHES = {"train": "a", "dev": "b", "test": "c"}

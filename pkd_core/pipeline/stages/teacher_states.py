@@ -7,7 +7,7 @@ from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import TrainingError
 from pkd_core.evaluation.metrics import majority_baseline
 from pkd_core.model.loading import load_finetuned
-from pkd_core.stages.job import Job
+from pkd_core.pipeline.job import Job
 from pkd_core.store.manifest import read_manifest
 from pkd_core.teacher_states.extraction import extract
 

@@ -3,7 +3,7 @@
 import pytest
 from golden import Result, agree, golden_results, read_record
 
-from pkd_core.stage import CODE_VERSIONS, StageKind
+from pkd_core.pipeline.stage import CODE_VERSIONS, StageKind
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +16,12 @@ def test_a_stage_makes_what_its_code_version_is_recorded_with(
     kind: StageKind, results: dict[str, dict[str, Result]]
 ) -> None:
     recorded = read_record()[kind]
-    assert recorded["code_version"] == CODE_VERSIONS[kind], "write the record again: python tests/golden.py"
+    assert recorded["code_version"] == CODE_VERSIONS[kind], "write the record again: make golden"
     assert recorded["results"].keys() == results[kind].keys()
     changed = [name for name, found in results[kind].items() if not agree(recorded["results"][name], found)]
     assert changed == [], (
         f"the stage {kind} makes other results: raise its version in CODE_VERSIONS (old results no longer stand), "
-        "then run `python tests/golden.py`"
+        "then run `make golden`"
     )
 
 

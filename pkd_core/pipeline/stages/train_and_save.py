@@ -12,8 +12,8 @@ from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import TokenTable
 from pkd_core.evaluation.predict import count_parameters
 from pkd_core.model.loading import save_model
-from pkd_core.sources import TOKENIZER_FILES
-from pkd_core.stages.job import Job
+from pkd_core.pipeline.job import Job
+from pkd_core.pipeline.sources import TOKENIZER_FILES
 from pkd_core.store.os_errors import check_room
 from pkd_core.training.checkpoints import Checkpoints, checkpoint_folder
 from pkd_core.training.loop import Objective, Training, train

@@ -10,8 +10,8 @@ from pkd_core.config.settings import Method, RunConfig, Section, Settings
 from pkd_core.data.glue import Task
 from pkd_core.errors import ConfigError
 from pkd_core.method.layer_map import last_layers, skip_layers
-from pkd_core.sources import PretrainedModel
-from pkd_core.stage import Stage, StageKind, make_stage
+from pkd_core.pipeline.sources import PretrainedModel
+from pkd_core.pipeline.stage import Stage, StageKind, make_stage
 
 _LAYER_MAPS = {"pkd-skip": skip_layers, "pkd-last": last_layers}
 

@@ -15,13 +15,13 @@ from tiny import write_tiny_model, write_tiny_task
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.direct import run_plan
 from pkd_core.errors import TrainingError
-from pkd_core.plan import Plan, make_plan
+from pkd_core.pipeline.job import Context
+from pkd_core.pipeline.local import run_plan
+from pkd_core.pipeline.plan import Plan, make_plan
+from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.cancellation import StoppedError, ask_to_stop, withdraw
 from pkd_core.runtime.observer import LogObserver, Observer
-from pkd_core.stage import Stage
-from pkd_core.stages.job import Context
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest, write_manifest
 from pkd_core.store.publishing import entries_of

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 from pkd_core.data.token_table import read_shards, shards_of
 from pkd_core.data.tokenize import write_tokens
 from pkd_core.data.validation import check_labels
-from pkd_core.stages.job import Job
+from pkd_core.pipeline.job import Job
 
 
 def tokenize(job: Job) -> dict[str, Any]:

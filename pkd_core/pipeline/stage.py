@@ -21,8 +21,8 @@ class StageKind(StrEnum):
     REPORT = "report"
 
 
-# A stage's version goes up when its code changes so that old results no longer stand. tests/golden_results.json holds,
-# beside each version, what a tiny fixed run makes with it; a test fails when the two part.
+# A stage's version goes up when its code changes so that old results no longer stand. Beside each version,
+# tests/pipeline/golden_results.json holds what a tiny fixed run makes with it; a test fails when the two disagree.
 CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.TOKENS: 1,
     StageKind.TEACHER: 2,

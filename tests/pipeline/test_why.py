@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pkd_core.explain import explain_missing
-from pkd_core.stage import CODE_VERSIONS, Stage, StageKind, make_stage
+from pkd_core.pipeline.stage import CODE_VERSIONS, Stage, StageKind, make_stage
+from pkd_core.pipeline.why import explain_missing
 from pkd_core.store.manifest import Manifest, read_manifest, write_manifest
 from pkd_core.store.stage_store import StageStore
 
@@ -75,7 +75,7 @@ def test_a_raised_code_version_is_named(
     tmp_path: Path, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(teacher())
-    monkeypatch.setattr("pkd_core.explain.CODE_VERSIONS", {StageKind.TEACHER: 7})
+    monkeypatch.setattr("pkd_core.pipeline.why.CODE_VERSIONS", {StageKind.TEACHER: 7})
     reason = explain_missing(teacher(batch_size=16), tmp_path)
     version = CODE_VERSIONS[StageKind.TEACHER]
     assert reason == (

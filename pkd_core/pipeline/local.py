@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pkd_core.plan import Plan
+from pkd_core.pipeline.build import Watch, build
+from pkd_core.pipeline.job import Context
+from pkd_core.pipeline.plan import Plan
+from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.observer import LogObserver, Observer
-from pkd_core.stage import Stage
-from pkd_core.stages.build import Watch, build
-from pkd_core.stages.job import Context
 from pkd_core.store.address import StageRecord
 
 

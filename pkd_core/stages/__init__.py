@@ -1,1 +1,0 @@
-"""One function a stage: a job in, its files in the job's work folder, a few facts out."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.measure import Row
-from pkd_core.data.synthetic import DEMO_TASK, write_demo_model, write_demo_task
+from flows.demo_data import DEMO_TASK, write_demo_model, write_demo_task
 
 _NUM_TASKS = 9
 _DIRECT = """

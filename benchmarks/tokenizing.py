@@ -9,8 +9,8 @@ from transformers import AutoTokenizer
 
 from benchmarks.measure import Row, compare
 from benchmarks.ours import Stopwatch
+from flows.demo_data import DEMO_TASK, write_demo_model, write_demo_task
 from pkd_core.data.glue import load_task
-from pkd_core.data.synthetic import DEMO_TASK, write_demo_model, write_demo_task
 from pkd_core.data.tokenize import write_tokens
 
 _NUM_TRAIN = 150_000

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from flows.demo_data import DEMO_TASK, write_demo_model, write_demo_task
 from flows.request import Request
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import METHODS
-from pkd_core.data.synthetic import DEMO_TASK, write_demo_model, write_demo_task
 
 _SEED = 0
 _SIZES = {"num_train": 5000, "num_dev": 1000, "num_test": 200}

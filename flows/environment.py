@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from flows.limits import check_disk
-from flows.login import (
+from flows.service.login import (
     VARIABLE,
     for_prefect_client,
     for_prefect_server,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.latest import remember_latest
+from flows.latest_report import remember_latest
 from pkd_core.pipeline.plan import Plan
 from pkd_core.store.address import StageRecord
 from pkd_core.store.stage_store import StageStatus

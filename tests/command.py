@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
+from flows.cli.app import main
 
 
 def tree(folder: Path) -> dict[str, tuple[int, bytes]]:

@@ -10,7 +10,7 @@ import torch
 from huggingface_hub import constants
 from tiny import write_tiny_glue, write_tiny_model, write_tiny_task
 
-from flows.cli import main
+from flows.cli.app import main
 from pkd_core.config.settings import DEFAULT_MODEL
 
 ROOT = Path(__file__).resolve().parent.parent

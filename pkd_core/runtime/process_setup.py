@@ -1,13 +1,12 @@
 """What belongs to the whole process: the C library's allocator, and how much transformers writes."""
 
 import ctypes
+import importlib
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-
-from transformers.utils import logging as transformers_logging
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD = -1
@@ -15,8 +14,6 @@ _M_MMAP_THRESHOLD = -3
 _M_ARENA_MAX = -8
 _BYTES = 1 << 30
 
-# Its functions carry no types.
-_logging: Any = transformers_logging
 _lock = threading.Lock()
 # One entry a body that is running; what they change belongs to the whole process.
 _inside: list[None] = []
@@ -43,6 +40,8 @@ def keep_freed_memory() -> None:
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Silence transformers for as long as the body runs, in this thread or in several at once."""
+    # Its functions carry no types.
+    _logging: Any = importlib.import_module("transformers.utils.logging")
     with _lock:
         if not _inside:
             _before["verbosity"] = _logging.get_verbosity()

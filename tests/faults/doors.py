@@ -15,7 +15,7 @@ from command import tree
 from hypothesis import strategies as st
 
 from faults.nasty import spoilt_bytes, spoilt_json, texts, values, words
-from flows.cli import main
+from flows.cli.app import main
 from pkd_core.config.overrides import build_run_config, build_settings, parse_assignments, setting_keys
 from pkd_core.config.presets import preset_for
 from pkd_core.config.settings import RunConfig

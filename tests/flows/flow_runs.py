@@ -13,7 +13,7 @@ from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 
-from flows.latest import latest_report
+from flows.latest_report import latest_report
 from flows.pkd import pkd
 from flows.request import Request
 from pkd_core.config.overrides import build_run_config

@@ -138,7 +138,7 @@ def test_presets_lists_every_method_with_its_row(capfd: pytest.CaptureFixture[st
 
 def test_help_does_not_wait_for_torch() -> None:
     code = (
-        "import sys\nfrom flows.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "import sys\nfrom flows.cli.app import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "sys.exit(' '.join({'torch', 'transformers', 'prefect', 'mlflow'} & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

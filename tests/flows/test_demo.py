@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.latest import latest_report
+from flows.latest_report import latest_report
 
 
 def demo(folder: Path) -> str:

@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_SERVER_API_AUTH_STRING, temporary_settings
 
 from flows import environment
 from flows.environment import answers, prefect_server, prepare_environment
-from flows.login import Login, for_mlflow, read_login
+from flows.service.login import Login, for_mlflow, read_login
 from pkd_core.errors import ConfigError, PkdError
 
 LOGIN = "me:two words, 100 %: $HOME"

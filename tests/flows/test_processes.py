@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.services import Service, launch, require_free_port, stop, wait_until_ready
+from flows.service.processes import Service, launch, require_free_port, stop, wait_until_ready
 from pkd_core.errors import PkdError
 
 WAITS = "import time; open('ready', 'w').close(); time.sleep(60)"
@@ -36,7 +36,7 @@ Launch = Callable[[str, str], tuple[Service, subprocess.Popen[bytes]]]
 def launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Launch]:
     """Launches a service that runs a piece of Python in tmp_path and is ready once it made a file there."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("flows.services._SECONDS_TO_STOP", 2.0)
+    monkeypatch.setattr("flows.service.processes._SECONDS_TO_STOP", 2.0)
     processes = []
 
     def do(code: str, ready: str) -> tuple[Service, subprocess.Popen[bytes]]:
@@ -95,7 +95,7 @@ def test_a_service_that_ends_at_once_is_an_error_that_names_its_status_and_log(
 def test_a_service_that_never_answers_is_an_error_that_says_how_long_was_waited(
     launched: Launch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.services.SECONDS_TO_START", 1.0)
+    monkeypatch.setattr("flows.service.processes.SECONDS_TO_START", 1.0)
     service, process = launched(WAITS, "never")
     with pytest.raises(PkdError, match=r"the Test Service did not answer within 1 s; its log is "):
         wait_until_ready(service, process, tmp_path / "logs", threading.Event())

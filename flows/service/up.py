@@ -14,7 +14,8 @@ from typing import Any
 import typer
 
 from flows.environment import answers
-from flows.login import (
+from flows.request import Request
+from flows.service.login import (
     VARIABLE,
     Login,
     basic_authorization,
@@ -23,9 +24,8 @@ from flows.login import (
     for_prefect_server,
     read_login,
 )
-from flows.request import Request
-from flows.serve import DEPLOYMENT
-from flows.services import Service, launch, require_free_port, stop, wait_until_ready
+from flows.service.processes import Service, launch, require_free_port, stop, wait_until_ready
+from flows.service.serve import DEPLOYMENT
 from pkd_core.errors import PkdError
 from tasks.mlflow_store import artifact_root, ensure_store, experiment_page, tracking_uri
 
@@ -105,7 +105,7 @@ def _services(
     ]
     mlflow += ["--backend-store-uri", tracking_uri(request.workspace)]
     mlflow += ["--artifacts-destination", artifact_root(request.workspace)]
-    serving = [sys.executable, "-m", "flows.serve", json.dumps(request.parameters())]
+    serving = [sys.executable, "-m", "flows.service.serve", json.dumps(request.parameters())]
     at_server = {"PREFECT_API_URL": api}
     if login:
         mlflow += ["--app-name", "basic-auth"]

@@ -12,8 +12,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from transformers import AutoModel, AutoTokenizer, BertModel
 
+from flows.demo_data import DEMO_TASK, write_demo_model, write_demo_task
 from pkd_core.data.glue import load_task
-from pkd_core.data.synthetic import DEMO_TASK, write_demo_model, write_demo_task
 from pkd_core.data.tsv import Example, read_examples
 
 SIZES = {"train": 2000, "dev": 300, "test": 100}
@@ -124,7 +124,7 @@ def test_the_model_is_a_bert_of_the_size_asked_for_in_safe_files(data_raw: Path,
 
 def test_another_process_writes_the_same_bytes(data_raw: Path, model_folder: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from pkd_core.data.synthetic import *\n"
+        "import sys; from pathlib import Path; from flows.demo_data import *\n"
         "root = Path(sys.argv[1])\n"
         f"write_demo_task(root / 'data_raw', 7, *{tuple(SIZES.values())})\n"
         "write_demo_model(root / 'model', root / 'data_raw', seed=7)"

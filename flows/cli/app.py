@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from flows import terminal
+from flows.cli import display
 from flows.environment import compute_on_one_thread, prepare_environment
-from flows.latest import latest_report
+from flows.latest_report import latest_report
 from flows.limits import check_limits
 from flows.request import Request
 from flows.stopping import ending_at_signals, received_signal, say_stopped
@@ -72,7 +72,7 @@ def demo(workspace: Workspace = Path("demo")) -> None:
     from flows.demo import demo_request
 
     prepare_environment(workspace)
-    _run(demo_request(workspace), next_steps=terminal.after_demo(workspace))
+    _run(demo_request(workspace), next_steps=display.after_demo(workspace))
 
 
 @app.command()
@@ -112,7 +112,7 @@ def plan(
     request = Request.parse(words, methods, student_layers, seeds, model, workspace, "auto", deep)
     planned = make_plan(request.run, workspace, deep)
     check_data(planned, workspace / "data_raw")
-    terminal.show_plan(planned)
+    display.show_plan(planned)
 
 
 @app.command()
@@ -124,7 +124,7 @@ def verify(workspace: Workspace = Here) -> None:
         raise PkdError(f"there is no folder {workspace}; give the workspace whose stages are to be verified.")
     start = time.monotonic()
     checked = list(verify_all(workspace))
-    if not terminal.show_verified(checked, time.monotonic() - start):
+    if not display.show_verified(checked, time.monotonic() - start):
         raise typer.Exit(1)
 
 
@@ -137,7 +137,7 @@ def clean(
     yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed.")] = False,
 ) -> None:
     """List what no run refers to any more, with sizes and ages; delete it only with --yes."""
-    from flows.clean import clean as clean_up
+    from flows.cli.clean import clean as clean_up
 
     clean_up(workspace, last, yes)
 
@@ -159,7 +159,7 @@ def presets() -> None:
     """List the published settings by task, method and student depth, each with the row that it comes from."""
     from pkd_core.config.presets import all_presets
 
-    terminal.show_presets(all_presets())
+    display.show_presets(all_presets())
 
 
 @app.command()
@@ -170,7 +170,7 @@ def report(workspace: Workspace = Here) -> None:
         raise PkdError(
             f"there is no report in {workspace.resolve()} yet; make one with `pkd run TASK` or `pkd demo`."
         )
-    terminal.show_report(folder)
+    display.show_report(folder)
 
 
 @app.command()
@@ -186,7 +186,7 @@ def up(
     mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
 ) -> None:
     """Start what `prefect deployment run pkd/full-glue` needs; the arguments become the deployment's defaults."""
-    from flows.up import serve_until_stopped
+    from flows.service.up import serve_until_stopped
     from pkd_core.data.glue import load_task
 
     prepare_environment(workspace)
@@ -208,19 +208,19 @@ def _run(request: Request, next_steps: str = "") -> None:
 
     planned = prepare(request.run, request.workspace, request.device, request.deep)
     check_data(planned, request.workspace / "data_raw")
-    terminal.show_counts(planned)
+    display.show_counts(planned)
     before = latest_report(request.workspace)
     with prefect_server() as server, ending_at_signals(), ending_at_crashes():
         from flows.pkd import pkd
 
-        terminal.show_server(server)
+        display.show_server(server)
         state = pkd(**request.parameters(), return_state=True)
     if stopped := received_signal():
         raise typer.Exit(say_stopped(stopped))
     folder = latest_report(request.workspace)
     # A run that failed before any evaluation has no report, and an older run's is not its own.
     if folder is not None and (state.is_completed() or folder != before):
-        terminal.show_report(folder)
+        display.show_report(folder)
     typer.echo(next_steps)
     if not state.is_completed():
         raise PkdError(state.message or state.name)

@@ -1,6 +1,6 @@
 """The serving process: registers the deployment `full-glue` and runs what is asked of it, until stopped.
 
-`pkd up` starts it as `python -m flows.serve PARAMETERS`, with the deployment's default parameters as JSON.
+`pkd up` starts it as `python -m flows.service.serve PARAMETERS`, with the deployment's default parameters as JSON.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 from prefect import flow
 
 from flows.environment import answers
-from flows.services import SECONDS_TO_START
+from flows.service.processes import SECONDS_TO_START
 
 DEPLOYMENT = "full-glue"
 
@@ -26,7 +26,7 @@ def serve(parameters: str) -> None:
     deadline = time.monotonic() + SECONDS_TO_START
     while not answers(f"{os.environ['PREFECT_API_URL']}/health") and time.monotonic() < deadline:
         time.sleep(0.25)
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     served = flow.from_source(source=str(root), entrypoint="flows/pkd.py:pkd")
     served.serve(  # type: ignore[union-attr]
         name=DEPLOYMENT,

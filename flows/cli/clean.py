@@ -4,8 +4,8 @@ from pathlib import Path
 
 import typer
 
-from flows import terminal
-from flows.latest import latest_report
+from flows.cli import display
+from flows.latest_report import latest_report
 from pkd_core.errors import PkdError
 from pkd_core.store.cleanup import Leftover, find_leftovers, remove
 from pkd_core.store.run_records import RunNote, read_run_notes
@@ -29,7 +29,7 @@ def clean(workspace: Path, last: int | None, delete: bool) -> None:
         )
     spared = [note for place, note in enumerate(notes) if note.is_running or last is None or place < last]
     found = list(find_leftovers(workspace, _folders(workspace, spared)))
-    terminal.show_leftovers(found, len(spared), len(notes))
+    display.show_leftovers(found, len(spared), len(notes))
     if delete:
         # Notes first: a run that is asked for again writes its own anew.
         for note in notes:
@@ -51,4 +51,4 @@ def _delete(workspace: Path, found: list[Leftover]) -> None:
     for leftover in found:
         if leftover not in gone:
             typer.echo(f"{leftover.folder}: kept, for a process has begun to write it")
-    typer.echo(f"deleted {len(gone)} folders, {terminal.size(sum(one.num_bytes for one in gone))}")
+    typer.echo(f"deleted {len(gone)} folders, {display.size(sum(one.num_bytes for one in gone))}")

@@ -34,7 +34,7 @@ class Stopwatch:
         """Note the time."""
         self.ends.append(time.perf_counter())
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Do nothing."""
 
     def seconds(self, num_warm: int = _WARM_STEPS) -> float:

@@ -13,7 +13,7 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.data.token_table import TokenTable
 from pkd_core.method.losses import combine, cross_entropy_loss, distillation_loss, patience_loss
-from pkd_core.model.padding import pad
+from pkd_core.model.padding import pad_examples
 from pkd_core.training.objective import Objective
 
 _BATCH_SIZE = 32
@@ -34,7 +34,7 @@ def authors_seconds(
     states = objective.teacher_states.gather(torch.from_numpy(table.example_ids_R), layers)
 
     def step(rows: np.ndarray[Any, Any]) -> None:
-        inputs = pad(table, rows.tolist(), 128)
+        inputs = pad_examples(table, rows.tolist(), 128)
         output = model(**inputs, output_hidden_states=True)
         states_BND = torch.stack([hidden[:, 0] for hidden in output.hidden_states], dim=1)
         assert table.labels_R is not None, "made with labels"
@@ -94,7 +94,7 @@ def textbrewer_seconds(
 
     def step(rows: np.ndarray[Any, Any]) -> None:
         assert table.labels_R is not None, "made with labels"
-        batch = pad(table, rows.tolist())
+        batch = pad_examples(table, rows.tolist())
         batch["labels"] = torch.from_numpy(table.labels_R[rows])
         loss, _ = distiller.train_on_batch(batch, {"output_hidden_states": True})
         torch.autograd.backward(loss)

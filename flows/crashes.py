@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import typer
 
-from pkd_core.store.os_errors import Lack, lack_behind
+from pkd_core.store.os_errors import Shortage, find_shortage
 
 _STATUS = 2
 _SECONDS_TO_START = 20.0
@@ -53,7 +53,7 @@ def _watch_starting_threads(done: threading.Event) -> None:
         # A thread is listed before it is started, and no longer once it has ended.
         starting = {thread for thread in threading.enumerate() if not thread.is_alive()}
         if starting & before:
-            _end(_sentence_of(Lack.MEMORY))
+            _end(_sentence_of(Shortage.MEMORY))
         before = starting
 
 
@@ -67,7 +67,7 @@ def _end(sentence: str) -> NoReturn:
         os._exit(_STATUS)
 
 
-def _sentence_of(lack: Lack) -> str:
+def _sentence_of(lack: Shortage) -> str:
     name, advice = lack.value
     return f"this run needs more {name} than its process gets: {advice} {_GO_ON}"
 
@@ -76,7 +76,7 @@ def _sentence(error: Exception) -> str | None:
     import httpx
     from prefect.exceptions import PrefectHTTPStatusError
 
-    lack = lack_behind(error)
+    lack = find_shortage(error)
     if lack is not None:
         return _sentence_of(lack)
     is_server = isinstance(error, PrefectHTTPStatusError | httpx.HTTPError) or "Prefect API server" in str(

@@ -19,7 +19,7 @@ from flows.service.login import (
     refuses,
 )
 from pkd_core.errors import PkdError
-from pkd_core.store.os_errors import file_faults
+from pkd_core.store.os_errors import file_errors
 
 _LOGGERS = ("pkd_core", "tasks", "flows")
 _DEFAULTS = {
@@ -76,7 +76,7 @@ def prefect_server() -> Iterator[str | None]:
     """
     # Prefect looks for the folder when it is imported, and its database needs it.
     home = Path(os.environ["PREFECT_HOME"])
-    with file_faults("write", home):
+    with file_errors("write", home):
         home.mkdir(parents=True, exist_ok=True)
     url = os.environ.get("PREFECT_API_URL") or SERVER_URL
     if answers(f"{url}/health") and _lets_in(url):

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from pkd_core.store.address import StageRecord
-from pkd_core.store.os_errors import file_faults
+from pkd_core.store.os_errors import file_errors
 
 
 def remember_latest(workspace: Path, report: StageRecord) -> None:
@@ -14,7 +14,7 @@ def remember_latest(workspace: Path, report: StageRecord) -> None:
         StoreError: If the disk refuses.
     """
     note = _note(workspace)
-    with file_faults("write", note):
+    with file_errors("write", note):
         note.parent.mkdir(parents=True, exist_ok=True)
         beside = note.with_name(f"{note.name}.{os.getpid()}")
         beside.write_text(report.path + "\n", encoding="utf-8")

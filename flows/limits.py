@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pkd_core.errors import ResourceError
-from pkd_core.store.os_errors import check_room
+from pkd_core.store.os_errors import check_disk_space
 
 # Prefect's database with its journal takes 6 MB for a small run, MLflow's 1 MB; models and states have forecasts of
 # their own.
@@ -52,4 +52,6 @@ def check_disk(folder: Path) -> None:
     Raises:
         StoreError: Says how much is needed and how much is free.
     """
-    check_room(folder, _DATABASE_BYTES, "the databases of Prefect and MLflow", "free some and run again")
+    check_disk_space(
+        folder, _DATABASE_BYTES, "the databases of Prefect and MLflow", "free some and run again"
+    )

@@ -23,12 +23,12 @@ from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import DEFAULT_MODEL, METHODS, RunConfig
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import PkdError, StoreError
-from pkd_core.pipeline.dag import draw_report
+from pkd_core.pipeline.dag import report_stage
 from pkd_core.pipeline.job import Context
 from pkd_core.pipeline.plan import Plan, PlannedStage
 from pkd_core.pipeline.stage import Stage, StageKind
 from pkd_core.store.address import StageRecord
-from pkd_core.store.os_errors import exhaustion
+from pkd_core.store.os_errors import resource_errors
 from pkd_core.store.stage_store import StageStatus
 from tasks.device import divide_cores
 from tasks.run_stage import task_for
@@ -92,7 +92,7 @@ def pkd(
         show_plan(plan)
         context = Context(root, plan.model.folder, device, deep, strict, 60.0 * checkpoint_minutes, share)
         divide_cores(context.torch_device, share)
-        with exhaustion("this run"), plan.noted(root), stopping_at_signals(), _watching_threads():
+        with resource_errors("this run"), plan.noted(root), stopping_at_signals(), _watching_threads():
             state = _run_stages(run, plan, context)
     except PkdError as error:
         return Failed(message=str(error))
@@ -155,6 +155,6 @@ def _submit_report(
     if not completed:
         return None
     if failures:
-        partial: Stage = draw_report(run, completed, failures, plan.model.num_layers)
+        partial: Stage = report_stage(run, completed, failures, plan.model.num_layers)
         planned = PlannedStage(partial, StageStatus.MISSING, "some chains failed")
     return _submit_one(planned, context, futures)

@@ -23,7 +23,7 @@ def prepare(run: RunConfig, workspace: Path, device: str = "auto", deep: bool = 
     """
     StageStore(workspace)
     find_device(device)
-    fetch_absent(run.tasks, workspace / "data_raw")
+    download_missing_data(run.tasks, workspace / "data_raw")
     return make_plan(run, workspace, deep)
 
 
@@ -38,7 +38,7 @@ def check_data(plan: Plan, data_raw: Path) -> None:
             check_examples(load_task(planned.stage.task, data_raw), data_raw)
 
 
-def fetch_absent(names: tuple[str, ...], data_raw: Path) -> None:
+def download_missing_data(names: tuple[str, ...], data_raw: Path) -> None:
     """Fetch the data of every task that lacks it.
 
     Raises:

@@ -12,7 +12,7 @@ from types import FrameType
 
 import typer
 
-from pkd_core.runtime.cancellation import ask_to_stop, wait_until_idle, withdraw
+from pkd_core.runtime.cancellation import clear_stop_request, request_stop, wait_until_idle
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_TO_END = 3.0
@@ -58,7 +58,7 @@ def stopping_at_signals() -> Iterator[None]:
         with _handling(_stop):
             yield
     finally:
-        withdraw()
+        clear_stop_request()
 
 
 def received_signal() -> int | None:
@@ -97,7 +97,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
         _end(number, frame)
     _process.received = number
     typer.echo("\npkd: stopping at the next step; again to end at once.", err=True)
-    ask_to_stop()
+    request_stop()
     if _process.is_ours:
         # A terminal sends Ctrl-C to Prefect's server as well; that the flow cannot reach it any more is no news.
         logging.getLogger("prefect").setLevel(logging.CRITICAL + 1)

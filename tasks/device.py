@@ -11,13 +11,13 @@ from pathlib import Path
 import torch
 
 from pkd_core.store.lock import exclusive
-from pkd_core.store.os_errors import file_faults
+from pkd_core.store.os_errors import file_errors
 
 _one_of_this_process = threading.Lock()
 
 
 @contextmanager
-def device_turn(workspace: Path, device: torch.device, share: int, purpose: str) -> Iterator[None]:
+def device_slot(workspace: Path, device: torch.device, share: int, purpose: str) -> Iterator[None]:
     """Hold one of a device's places while the body runs, first within this process and then before all others.
 
     torch's random state belongs to the process: two trainings in it at once would also spoil each other's seeds. The
@@ -34,7 +34,7 @@ def device_turn(workspace: Path, device: torch.device, share: int, purpose: str)
         StoreError: If the lock files cannot be made.
     """
     folder = workspace / "artifacts" / "devices"
-    with file_faults("lock", folder):
+    with file_errors("lock", folder):
         folder.mkdir(parents=True, exist_ok=True)
     name = device_name(device)
     with _one_of_this_process, exclusive([folder / f"{name}-{place}" for place in range(share)], purpose):

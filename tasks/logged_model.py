@@ -17,8 +17,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.data.task import Task
 from pkd_core.errors import ModelError
-from pkd_core.runtime.process_setup import quiet_transformers
-from tasks.mlflow_store import Store, ensure_store, store_faults
+from pkd_core.runtime.process_setup import silence_transformers
+from tasks.mlflow_store import Store, ensure_store, store_errors
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
@@ -63,7 +63,7 @@ def log_model(
         StoreError: If MLflow does not take it.
     """
     store = ensure_store(workspace)
-    with store_faults(name), _one_at_a_time, _quiet():
+    with store_errors(name), _one_at_a_time, _quiet():
         run = store.client.get_run(run_id)
         if run.outputs and run.outputs.model_outputs:
             return f"models:/{run.outputs.model_outputs[0].model_id}"
@@ -190,6 +190,6 @@ def _register(store: Store, run: "Run", model: "LoggedModel") -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep MLflow's advice and the progress bars of loading weights off the terminal."""
-    with quiet_transformers(), warnings.catch_warnings():
+    with silence_transformers(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from pkd_core.errors import StoreError
-from pkd_core.store.os_errors import file_faults
+from pkd_core.store.os_errors import file_errors
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,7 +74,7 @@ def ensure_store(workspace: Path) -> Store:
     """
     uri = tracking_uri(workspace)
     lock = workspace.resolve() / "artifacts" / "mlflow.lock"
-    with file_faults("lock", lock):
+    with file_errors("lock", lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         holding = FileLock(lock).acquire()
     with holding:
@@ -86,7 +86,7 @@ def ensure_store(workspace: Path) -> Store:
 
 
 @contextmanager
-def store_faults(name: str) -> Iterator[None]:
+def store_errors(name: str) -> Iterator[None]:
     """Turn MLflow's and the system's errors of the body into a StoreError.
 
     Args:
@@ -119,10 +119,10 @@ def _make_database(path: Path) -> None:
     if path.exists() and path.stat().st_size:
         return
     beside = path.with_name(f"{path.name}.part")
-    with file_faults("write", beside):
+    with file_errors("write", beside):
         for left in path.parent.glob(f"{beside.name}*"):
             left.unlink()
-        with store_faults(f"to a new database {path}"):
+        with store_errors(f"to a new database {path}"):
             _client(f"sqlite:///{beside}").search_experiments(max_results=1)
         beside.replace(path)
 
@@ -153,7 +153,7 @@ def _client(uri: str) -> "MlflowClient":
 
 
 def _open(uri: str, artifacts: str | None) -> Store:
-    with store_faults(f"experiment {EXPERIMENT}"):
+    with store_errors(f"experiment {EXPERIMENT}"):
         client = _client(uri)
         experiment = client.get_experiment_by_name(EXPERIMENT) or _new_experiment(client, artifacts)
         if experiment.lifecycle_stage == "deleted":

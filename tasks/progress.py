@@ -44,5 +44,5 @@ class ProgressObserver:
         else:
             update_progress_artifact(self._artifact, percent)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Do nothing: progress is told anew."""

@@ -19,9 +19,9 @@ from pkd_core.pipeline.job import Context
 from pkd_core.pipeline.stage import Stage, StageKind
 from pkd_core.store.address import StageRecord
 from pkd_core.store.fingerprint import fingerprint
-from pkd_core.store.os_errors import exhaustion
+from pkd_core.store.os_errors import resource_errors
 from pkd_core.store.stage_store import StageStore
-from tasks.device import device_turn
+from tasks.device import device_slot
 from tasks.watching import tell, watch
 
 _ON_DEVICE = (StageKind.TEACHER, StageKind.STATES, StageKind.STUDENT, StageKind.EVALUATION)
@@ -33,11 +33,11 @@ def run_stage(
     """Build one stage and return its record as JSON; a user's mistake becomes a failed state of one sentence."""
     records = {part: StageRecord.from_json(record) for part, record in inputs.items()}
     try:
-        with exhaustion(stage.key):
+        with resource_errors(stage.key):
             watching = functools.partial(watch, context=context, flow_run=flow_run)
             record = build(stage, records, context, watching, functools.partial(_turn, stage, context))
         # Whoever else has just found the stage done would tell MLflow the same once more.
-        with exhaustion(stage.key), StageStore(context.workspace).locked(stage.address):
+        with resource_errors(stage.key), StageStore(context.workspace).locked(stage.address):
             tell(stage, records, record, context, flow_run)
     except PkdError as error:
         # Prefect would keep a record of the failure, and take it for the result once the stage's files are there.
@@ -78,4 +78,4 @@ def _turn(stage: Stage, context: Context) -> AbstractContextManager[None]:
     """Wait for the device if the stage computes on it."""
     if stage.kind not in _ON_DEVICE:
         return nullcontext()
-    return device_turn(context.workspace, context.torch_device, context.share, stage.key)
+    return device_slot(context.workspace, context.torch_device, context.share, stage.key)

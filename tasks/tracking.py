@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pkd_core.errors import PkdError, StoreError
 from pkd_core.runtime.observer import Observer
-from tasks.mlflow_store import Store, ensure_store, store_faults
+from tasks.mlflow_store import Store, ensure_store, store_errors
 from tasks.unfinished import fail_abandoned, last_steps, mark_failed, reopen, unfinished_runs
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ class TrackedRun:
         self._unsent += _metrics(step, new)
         self._num_steps += 1
         if self._num_steps >= _STEPS_PER_BATCH or time.monotonic() - self._last_sent >= _SECONDS_PER_BATCH:
-            self.settle()
+            self.flush()
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Pass the progress on to whoever shows it."""
         if self._progress_to:
             self._progress_to.progress(done, total, unit)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Send what was not sent yet, as far as the store takes it."""
         try:
             self.send()
@@ -86,7 +86,7 @@ class TrackedRun:
         self._num_steps = 0
         self._last_sent = time.monotonic()
         while batch := self._unsent[:_METRICS_PER_CALL]:
-            with store_faults(self.run_id):
+            with store_errors(self.run_id):
                 self._store.client.log_batch(self.run_id, metrics=batch)
             self._unsent = self._unsent[len(batch) :]
 
@@ -121,7 +121,7 @@ def tracked_run(
     """
     store = ensure_store(workspace)
     home = f"{socket.gethostname()}:{workspace.resolve()}"
-    with store_faults(name):
+    with store_errors(name):
         unfinished = unfinished_runs(store, tags.get("fingerprint", ""), home)
         resumed = unfinished.pop(0) if resumes and unfinished else None
         fail_abandoned(store, unfinished)
@@ -132,10 +132,10 @@ def tracked_run(
                 store.experiment_id, run_name=name, tags={**_tags(tags), "workspace": home}
             ).info.run_id
         )
-    with store_faults(name):
+    with store_errors(name):
         run = TrackedRun(store, run_id, progress_to, last_steps(store, resumed))
     try:
-        with store_faults(name):
+        with store_errors(name):
             if resumed is None:
                 _log_params(store, run_id, params)
                 _log_datasets(store, run_id, datasets)
@@ -144,14 +144,14 @@ def tracked_run(
     except BaseException as error:
         _end_failed(store, run, error)
         raise
-    with store_faults(name):
+    with store_errors(name):
         store.client.set_terminated(run_id, "FINISHED")
 
 
 def find_run(workspace: Path, fingerprint: str) -> str | None:
     """Return the id of the newest FINISHED run of a stage, or None."""
     store = ensure_store(workspace)
-    with store_faults(fingerprint):
+    with store_errors(fingerprint):
         found = store.client.search_runs(
             [store.experiment_id],
             f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'",
@@ -170,7 +170,7 @@ def log_values(workspace: Path, run_id: str, values: Mapping[str, float]) -> Non
         StoreError: If MLflow does not take them.
     """
     store = ensure_store(workspace)
-    with store_faults(run_id):
+    with store_errors(run_id):
         for key, value in values.items():
             history = store.client.get_metric_history(run_id, key)
             last = max(history, key=lambda metric: (metric.step, metric.timestamp), default=None)
@@ -211,7 +211,7 @@ def log_report(
         return run_id
     with tracked_run(workspace, name=name, tags=tags, params={}, datasets={}) as run:
         store = ensure_store(workspace)
-        with store_faults(name):
+        with store_errors(name):
             for path in sorted(folder.glob("report.*")):
                 store.client.log_artifact(run.run_id, str(path))
             if rows:

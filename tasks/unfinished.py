@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tasks.mlflow_store import Store, store_faults
+from tasks.mlflow_store import Store, store_errors
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -46,6 +46,6 @@ def last_steps(store: Store, run: "Run | None") -> dict[str, int]:
 
 def mark_failed(store: Store, run_id: str, sentence: str) -> None:
     """End a run as failed, with the reason as its tag "error"."""
-    with store_faults(run_id):
+    with store_errors(run_id):
         store.client.set_tag(run_id, "error", sentence[:_SENTENCE_LENGTH])
         store.client.set_terminated(run_id, "FAILED")

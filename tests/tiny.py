@@ -40,29 +40,29 @@ def write_tiny_task(data_raw: Path, name: str = "Tiny", num_train: int = 48, num
     folder = data_raw / name
     folder.mkdir(parents=True)
     (folder / "task.toml").write_text(TASK_FILE, encoding="utf-8")
-    dice = random.Random(name)
+    rng = random.Random(name)
     for split, count in (("train", num_train), ("dev", num_dev)):
         lines = ["sentence\tlabel"]
         for _ in range(count):
-            word = dice.choice(("good", "fine", "bad", "poor"))
+            word = rng.choice(("good", "fine", "bad", "poor"))
             label = "up" if word in ("good", "fine") else "down"
-            lines.append(f"{_sentence(dice)} {word} {_sentence(dice)}\t{label}")
+            lines.append(f"{_sentence(rng)} {word} {_sentence(rng)}\t{label}")
         (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    lines = ["index\tsentence", *(f"{row}\t{_sentence(dice)} good" for row in range(6))]
+    lines = ["index\tsentence", *(f"{row}\t{_sentence(rng)} good" for row in range(6))]
     (folder / "test.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_tiny_glue(data_raw: Path, num_rows: int = 40) -> None:
     """Write data_raw/RTE and data_raw/MRPC with GLUE's own columns: the label is whether both texts are the same."""
-    dice = random.Random("glue")
+    rng = random.Random("glue")
     for name, header in (("RTE", "index\tsentence1\tsentence2\tlabel"), ("MRPC", _MRPC_HEADER)):
         folder = data_raw / name
         folder.mkdir(parents=True)
         for split in ("train", "dev"):
             lines = [header]
             for row in range(num_rows):
-                first = _sentence(dice)
-                second = first if row % 2 else _sentence(dice)
+                first = _sentence(rng)
+                second = first if row % 2 else _sentence(rng)
                 if name == "RTE":
                     lines.append(f"{row}\t{first}\t{second}\t{'entailment' if row % 2 else 'not_entailment'}")
                 else:
@@ -90,8 +90,8 @@ def write_tiny_model(folder: Path, num_layers: int = 4) -> None:
     BertModel(config).save_pretrained(folder)
 
 
-def _sentence(dice: random.Random) -> str:
-    return " ".join(dice.choice(WORDS[4:]) for _ in range(dice.randint(2, 6)))
+def _sentence(rng: random.Random) -> str:
+    return " ".join(rng.choice(WORDS[4:]) for _ in range(rng.randint(2, 6)))
 
 
 def default_settings() -> dict[str, object]:

@@ -22,7 +22,7 @@ class Recorder:
     def __init__(self) -> None:
         self.metrics_seen: list[tuple[int, dict[str, float]]] = []
         self.progress_seen: list[tuple[int, int, str]] = []
-        self.num_settled = 0
+        self.num_flushed = 0
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         self.metrics_seen.append((step, dict(values)))
@@ -30,8 +30,8 @@ class Recorder:
     def progress(self, done: int, total: int, unit: str) -> None:
         self.progress_seen.append((done, total, unit))
 
-    def settle(self) -> None:
-        self.num_settled += 1
+    def flush(self) -> None:
+        self.num_flushed += 1
 
     def series(self, name: str) -> dict[int, float]:
         return {step: values[name] for step, values in self.metrics_seen if name in values}

@@ -17,7 +17,7 @@ from flows.request import Request
 from flows.stopping import ending_at_signals, received_signal, say_stopped
 from pkd_core.errors import PkdError
 from pkd_core.runtime.process_setup import keep_freed_memory
-from pkd_core.store.os_errors import exhaustion, file_faults
+from pkd_core.store.os_errors import file_errors, resource_errors
 
 app = typer.Typer(
     help="Compress BERT by Patient Knowledge Distillation, as a cached, tracked pipeline.",
@@ -29,7 +29,7 @@ app = typer.Typer(
 
 
 def _usable(workspace: Path) -> Path:
-    with file_faults("use", workspace):
+    with file_errors("use", workspace):
         workspace.exists()
     return workspace
 
@@ -147,10 +147,10 @@ def fetch(
     tasks: Annotated[list[str], typer.Argument(help="GLUE tasks.")], workspace: Workspace = Here
 ) -> None:
     """Download GLUE tasks from the Hugging Face hub into data_raw, overwriting nothing."""
-    from pkd_core.data.download import fetch as fetch_task
+    from pkd_core.data.download import fetch as download_task
 
     for task in tasks:
-        for path in fetch_task(task, workspace / "data_raw"):
+        for path in download_task(task, workspace / "data_raw"):
             typer.echo(f"wrote {path}")
 
 
@@ -233,7 +233,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _exit_with_sentence(call: Callable[[], None]) -> None:
     try:
-        with exhaustion("this command"):
+        with resource_errors("this command"):
             call()
     except PkdError as error:
         # Libraries' words, which some sentences quote, may go over several lines.

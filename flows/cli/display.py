@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pkd_core.config.presets import ListedPreset
-from pkd_core.store.cleanup import Leftover
+from pkd_core.store.cleanup import Garbage
 from pkd_core.store.scan import Verified
 from pkd_core.store.stage_store import StageStatus
 
@@ -86,7 +86,7 @@ def show_verified(checked: Sequence[Verified], seconds: float) -> bool:
     return not damaged
 
 
-def show_leftovers(found: Sequence[Leftover], num_spared: int, num_runs: int) -> None:
+def show_garbage(found: Sequence[Garbage], num_spared: int, num_runs: int) -> None:
     """Show what no run refers to: why, how large, and how old."""
     table = Table("folder", "why", box=None, pad_edge=False)
     table.add_column("size", justify="right")

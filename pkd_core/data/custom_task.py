@@ -23,7 +23,7 @@ SCORE_METRICS = ("pearson", "spearman")
 _KEYS = ("texts", "label", "labels", "label_range", "metrics", "index")
 
 
-def read_own_task(name: str, path: Path) -> Task:
+def read_custom_task(name: str, path: Path) -> Task:
     """Read the description of the user's task `name`; its files lie beside it, and all of them have a header.
 
     Raises:

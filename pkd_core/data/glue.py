@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from pkd_core.data.custom_task import TASK_FILE, read_own_task
+from pkd_core.data.custom_task import TASK_FILE, read_custom_task
 from pkd_core.data.task import Column, Split, Task
 from pkd_core.errors import DataError
 
@@ -109,7 +109,7 @@ def load_task(name: str, data_raw: Path) -> Task:
         )
     task_file = data_raw / name / TASK_FILE
     if task_file.is_file():
-        return read_own_task(name, task_file)
+        return read_custom_task(name, task_file)
     own_names = sorted(path.parent.name for path in data_raw.glob(f"*/{TASK_FILE}"))
     known = {known.casefold(): known for known in (*GLUE_TASKS, *own_names)}
     near = difflib.get_close_matches(name.casefold(), known, n=3) or list(known)

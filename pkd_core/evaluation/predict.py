@@ -10,7 +10,7 @@ from transformers import BertForSequenceClassification
 from pkd_core.data.token_table import TokenTable, length_sorted_batches
 from pkd_core.model.forward import forward
 from pkd_core.model.packing import pack
-from pkd_core.runtime.prefetch import ahead
+from pkd_core.runtime.prefetch import prefetch
 from pkd_core.runtime.process_setup import keep_freed_memory
 
 Array = np.ndarray[Any, Any]
@@ -38,7 +38,7 @@ def predict(
     """
     keep_freed_memory()
     order = list(length_sorted_batches(table, max_tokens))
-    batches = ahead(pack(table, rows, device) for rows in order)
+    batches = prefetch(pack(table, rows, device) for rows in order)
     logits: list[torch.Tensor] = []
     num_done = 0
     for rows, batch in zip(order, batches, strict=True):

@@ -8,7 +8,7 @@ import torch
 from transformers import BertForSequenceClassification
 
 from pkd_core.data.token_table import TokenTable
-from pkd_core.model.padding import pad
+from pkd_core.model.padding import pad_examples
 
 _BATCH_SIZE = 32
 _NUM_BATCHES = 8
@@ -37,7 +37,7 @@ def speed_ratio(
     """
     num_rows = min(len(table), _BATCH_SIZE * _NUM_BATCHES)
     starts = range(0, num_rows, _BATCH_SIZE)
-    padded = [pad(table, range(start, min(start + _BATCH_SIZE, num_rows))) for start in starts]
+    padded = [pad_examples(table, range(start, min(start + _BATCH_SIZE, num_rows))) for start in starts]
     batches = [{name: values.to(device) for name, values in batch.items()} for batch in padded]
     ratios: list[float] = []
     for turn in range(repeats + 1):

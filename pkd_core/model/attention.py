@@ -8,18 +8,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from pkd_core.model.dropout import KeepMasks
-from pkd_core.model.packing import Group, Layout
+from pkd_core.model.packing import Group, PaddingLayout
 
 
-def to_places(values_TD: Tensor, layout: Layout) -> Tensor:
+def pad(values_TD: Tensor, layout: PaddingLayout) -> Tensor:
     """Return packed rows (T, D) in their places in the padded groups (P, D)."""
-    places: Tensor = _ToPlaces.apply(values_TD, layout)  # type: ignore[no-untyped-call]
+    places: Tensor = _Pad.apply(values_TD, layout)  # type: ignore[no-untyped-call]
     return places
 
 
-def to_rows(values_PD: Tensor, layout: Layout) -> Tensor:
+def unpad(values_PD: Tensor, layout: PaddingLayout) -> Tensor:
     """Return the padded groups' places (P, D) as packed rows (T, D), the filler zero."""
-    rows: Tensor = _ToRows.apply(values_PD, layout)  # type: ignore[no-untyped-call]
+    rows: Tensor = _Unpad.apply(values_PD, layout)  # type: ignore[no-untyped-call]
     return rows
 
 
@@ -27,7 +27,7 @@ def attend(
     queries_QD: Tensor,
     keys_PD: Tensor,
     values_PD: Tensor,
-    layout: Layout,
+    layout: PaddingLayout,
     num_heads: int,
     rate: float,
     masks: KeepMasks | None,
@@ -54,10 +54,10 @@ def attend(
             queries_QD, keys_PD, values_PD, layout, num_heads, rate, masks
         )
         return dropped
-    sizes = [group.num_places for group in layout.groups]
+    sizes = [group.num_padded_rows for group in layout.groups]
     per_example = len(queries_QD) != len(keys_PD)
     query_sizes = [group.num_examples for group in layout.groups] if per_example else sizes
-    bias_P = layout.key_bias_P.to(queries_QD.dtype)
+    bias_P = layout.attention_bias_P.to(queries_QD.dtype)
     outputs = []
     for group, queries, keys, values, bias in zip(
         layout.groups,
@@ -78,31 +78,31 @@ def attend(
     return torch.cat(outputs)
 
 
-class _ToPlaces(torch.autograd.Function):
+class _Pad(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values_TD: Tensor, layout: Layout) -> Tensor:
+    def forward(ctx: Any, values_TD: Tensor, layout: PaddingLayout) -> Tensor:
         ctx.layout = layout
-        return values_TD.index_select(0, layout.rows_P)
+        return values_TD.index_select(0, layout.packed_rows_P)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         return _collect(gradients[0], ctx.layout), None
 
 
-class _ToRows(torch.autograd.Function):
+class _Unpad(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, values_PD: Tensor, layout: Layout) -> Tensor:
+    def forward(ctx: Any, values_PD: Tensor, layout: PaddingLayout) -> Tensor:
         ctx.layout = layout
         return _collect(values_PD, layout)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         # Places beyond an example's end take the last row's gradient, which is zero: nothing depends on filler.
-        return gradients[0].index_select(0, ctx.layout.rows_P), None
+        return gradients[0].index_select(0, ctx.layout.packed_rows_P), None
 
 
-def _collect(values_PD: Tensor, layout: Layout) -> Tensor:
-    rows_TD = values_PD.index_select(0, layout.places_T)
+def _collect(values_PD: Tensor, layout: PaddingLayout) -> Tensor:
+    rows_TD = values_PD.index_select(0, layout.padded_rows_T)
     rows_TD.narrow(0, layout.num_tokens, len(rows_TD) - layout.num_tokens).zero_()
     return rows_TD
 
@@ -119,13 +119,13 @@ class _DropoutAttention(torch.autograd.Function):
         queries_QD: Tensor,
         keys_PD: Tensor,
         values_PD: Tensor,
-        layout: Layout,
+        layout: PaddingLayout,
         num_heads: int,
         rate: float,
         masks: KeepMasks,
     ) -> Tensor:
         output_QD = torch.empty_like(queries_QD)
-        bias_P = layout.key_bias_P.to(queries_QD.dtype)
+        bias_P = layout.attention_bias_P.to(queries_QD.dtype)
         saved = []
         for group, query_rows, rows in _slices(layout, len(queries_QD)):
             queries = _split_heads(queries_QD[query_rows], group, num_heads)
@@ -150,9 +150,9 @@ class _DropoutAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         gradient_QD = gradients[0]
-        num_places = len(ctx.layout.rows_P)
+        num_padded_rows = len(ctx.layout.packed_rows_P)
         query_gradient_QD = torch.empty_like(gradient_QD)
-        key_gradient_PD, value_gradient_PD = gradient_QD.new_empty(2, num_places, gradient_QD.shape[-1])
+        key_gradient_PD, value_gradient_PD = gradient_QD.new_empty(2, num_padded_rows, gradient_QD.shape[-1])
         saved = iter(ctx.saved_tensors)
         scale = 1.0 / (1.0 - ctx.rate)
         for group, query_rows, rows in _slices(ctx.layout, len(gradient_QD)):
@@ -168,19 +168,19 @@ class _DropoutAttention(torch.autograd.Function):
         return query_gradient_QD, key_gradient_PD, value_gradient_PD, None, None, None, None
 
 
-def _slices(layout: Layout, num_queries: int) -> Iterator[tuple[Group, slice, slice]]:
+def _slices(layout: PaddingLayout, num_queries: int) -> Iterator[tuple[Group, slice, slice]]:
     """Yield each group with its queries' rows and its places."""
     query, place = 0, 0
-    per_example = num_queries != len(layout.rows_P)
+    per_example = num_queries != len(layout.packed_rows_P)
     for group in layout.groups:
-        num_group_queries = group.num_examples if per_example else group.num_places
+        num_group_queries = group.num_examples if per_example else group.num_padded_rows
         yield (
             group,
             slice(query, query + num_group_queries),
-            slice(place, place + group.num_places),
+            slice(place, place + group.num_padded_rows),
         )
         query += num_group_queries
-        place += group.num_places
+        place += group.num_padded_rows
 
 
 def _view_heads(rows: Tensor, group: Group, num_heads: int) -> Tensor:

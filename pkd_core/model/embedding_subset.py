@@ -17,7 +17,7 @@ from transformers import BertForSequenceClassification
 from pkd_core.data.token_table import TokenTable
 
 
-class UsedVocabulary:
+class EmbeddingSubset:
     """Replaces a model's word embeddings by those of the words in use, from now until `release`.
 
     Args:
@@ -56,7 +56,7 @@ class UsedVocabulary:
         self.total_decay *= factor
 
     @contextmanager
-    def whole(self) -> Iterator[None]:
+    def full_embeddings(self) -> Iterator[None]:
         """Give the model its whole embeddings, up to date, for as long as the body runs."""
         with torch.no_grad():
             torch.mul(self._initial, self.total_decay, out=self._whole.weight.data)
@@ -67,8 +67,8 @@ class UsedVocabulary:
         finally:
             self._embeddings.word_embeddings = self._used
 
-    def release(self) -> None:
+    def restore(self) -> None:
         """Leave the model with its whole embeddings, up to date."""
-        with self.whole():
+        with self.full_embeddings():
             pass
         self._embeddings.word_embeddings = self._whole

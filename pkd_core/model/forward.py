@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BertForSequenceClassification
 
-from pkd_core.model.attention import attend, to_places, to_rows
+from pkd_core.model.attention import attend, pad, unpad
 from pkd_core.model.dropout import KeepMasks, drop, drop_and_add
 from pkd_core.model.packing import PackedBatch
 
@@ -62,11 +62,11 @@ def forward(
         masks,
     )
     hidden_TD = drop(_embed(model.bert.embeddings, batch).to(dtype), setting.hidden_rate, masks)
-    hidden_TD, cls_BD = _tap(hidden_TD, batch.starts_B)
+    hidden_TD, cls_BD = take_cls(hidden_TD, batch.cls_positions_B)
     *layers, last = model.bert.encoder.layer
     cls_states_BD = []
     for layer in layers:
-        hidden_TD, cls_BD = _tap(_layer(layer, hidden_TD, hidden_TD, setting), batch.starts_B)
+        hidden_TD, cls_BD = take_cls(_layer(layer, hidden_TD, hidden_TD, setting), batch.cls_positions_B)
         cls_states_BD.append(cls_BD)
     cls_states_BD.append(_layer(last, hidden_TD, cls_BD, setting))
     pooled_BD = torch.tanh(_linear(model.bert.pooler.dense, cls_states_BD[-1])).float()
@@ -83,27 +83,27 @@ def _embed(embeddings: Any, batch: PackedBatch) -> Tensor:
     return _normalize(embeddings.LayerNorm, summed_TD)
 
 
-def _tap(hidden_TD: Tensor, starts_B: Tensor) -> tuple[Tensor, Tensor]:
+def take_cls(hidden_TD: Tensor, cls_positions_B: Tensor) -> tuple[Tensor, Tensor]:
     """Return all rows, to go on with, and a copy of the examples' first ones."""
-    rows: tuple[Tensor, Tensor] = _Tap.apply(hidden_TD, starts_B)  # type: ignore[no-untyped-call]
+    rows: tuple[Tensor, Tensor] = _TakeCls.apply(hidden_TD, cls_positions_B)  # type: ignore[no-untyped-call]
     return rows
 
 
-class _Tap(torch.autograd.Function):
+class _TakeCls(torch.autograd.Function):
     """Adds the [CLS] rows' gradient to all rows' in one pass over memory; autograd's own takes three."""
 
     @staticmethod
-    def forward(ctx: Any, hidden_TD: Tensor, starts_B: Tensor) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(starts_B)
+    def forward(ctx: Any, hidden_TD: Tensor, cls_positions_B: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(cls_positions_B)
         ctx.set_materialize_grads(False)
-        return hidden_TD.view_as(hidden_TD), hidden_TD.index_select(0, starts_B)
+        return hidden_TD.view_as(hidden_TD), hidden_TD.index_select(0, cls_positions_B)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        (starts_B,) = ctx.saved_tensors
+        (cls_positions_B,) = ctx.saved_tensors
         gradient_TD, cls_gradient_BD = gradients
         if cls_gradient_BD is not None:
-            gradient_TD = gradient_TD.index_add(0, starts_B, cls_gradient_BD)
+            gradient_TD = gradient_TD.index_add(0, cls_positions_B, cls_gradient_BD)
         return gradient_TD, None
 
 
@@ -114,15 +114,15 @@ def _layer(layer: Any, hidden_TD: Tensor, query_rows_QD: Tensor, setting: _Pass)
     weights = layer.attention.self
     queries = _linear(weights.query, query_rows_QD)
     attended = attend(
-        to_places(queries, layout) if of_all_rows else queries,
-        to_places(_linear(weights.key, hidden_TD), layout),
-        to_places(_linear(weights.value, hidden_TD), layout),
+        pad(queries, layout) if of_all_rows else queries,
+        pad(_linear(weights.key, hidden_TD), layout),
+        pad(_linear(weights.value, hidden_TD), layout),
         layout,
         setting.num_heads,
         setting.attention_rate,
         setting.masks,
     )
-    context_QD = to_rows(attended, layout) if of_all_rows else attended
+    context_QD = unpad(attended, layout) if of_all_rows else attended
     attended_QD = _project(layer.attention.output, context_QD, query_rows_QD, setting)
     inner_QI = layer.intermediate.intermediate_act_fn(_linear(layer.intermediate.dense, attended_QD))
     return _project(layer.output, inner_QI, attended_QD, setting)

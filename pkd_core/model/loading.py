@@ -13,7 +13,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from pkd_core.data.task import Task
 from pkd_core.errors import ModelError
-from pkd_core.runtime.process_setup import quiet_transformers
+from pkd_core.runtime.process_setup import silence_transformers
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def load_finetuned(folder: Path) -> BertForSequenceClassification:
 
 def save_model(model: BertForSequenceClassification, folder: Path) -> None:
     """Write a model's configuration and weights, as transformers does but without its progress bar."""
-    with quiet_transformers():
+    with silence_transformers():
         model.save_pretrained(folder)
 
 
@@ -138,7 +138,7 @@ def _load(folder: Path, config: BertConfig) -> tuple[BertForSequenceClassificati
     """Load what the folder has, in float32 and evaluation mode; also name the weights that it lacks."""
     check_weights(folder)
     try:
-        with quiet_transformers():
+        with silence_transformers():
             loaded: Any = BertForSequenceClassification.from_pretrained(
                 folder,
                 config=config,

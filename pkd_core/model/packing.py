@@ -31,37 +31,37 @@ class Group:
     length: int
 
     @property
-    def num_places(self) -> int:
+    def num_padded_rows(self) -> int:
         """Rows of the padded form that belong to the group."""
         return self.num_examples * self.length
 
 
 @dataclass(frozen=True)
-class Layout:
+class PaddingLayout:
     """Where a packed batch's rows stand in its padded groups; T rows, P places of all groups on end.
 
     Attributes:
         groups: The groups, in the examples' order.
         num_tokens: Rows that hold tokens; the T - num_tokens rows after them, at least one, are filler.
-        rows_P: The row that goes to each place; a place beyond its example's end takes the last row, a filler.
-        places_T: The place that each token's row comes back from; 0 for filler.
-        key_bias_P: What attention adds to a place's scores as a key: 0, or minus infinity beyond the example's end.
+        packed_rows_P: The row that goes to each place; a place beyond its example's end takes the last row, a filler.
+        padded_rows_T: The place that each token's row comes back from; 0 for filler.
+        attention_bias_P: What attention adds to the scores of a key: 0, or minus infinity beyond the example.
     """
 
     groups: tuple[Group, ...]
     num_tokens: int
-    rows_P: torch.Tensor
-    places_T: torch.Tensor
-    key_bias_P: torch.Tensor
+    packed_rows_P: torch.Tensor
+    padded_rows_T: torch.Tensor
+    attention_bias_P: torch.Tensor
 
-    def to(self, device: torch.device) -> "Layout":
+    def to(self, device: torch.device) -> "PaddingLayout":
         """Return the layout on `device`."""
-        return Layout(
+        return PaddingLayout(
             self.groups,
             self.num_tokens,
-            send(self.rows_P, device),
-            send(self.places_T, device),
-            send(self.key_bias_P, device),
+            send(self.packed_rows_P, device),
+            send(self.padded_rows_T, device),
+            send(self.attention_bias_P, device),
         )
 
 
@@ -73,7 +73,7 @@ class PackedBatch:
         input_ids_T: Token ids; the first id of the vocabulary as filler.
         token_type_ids_T: 1 on the second segment's tokens.
         position_ids_T: Each token's position in its example.
-        starts_B: The row of each example's first token, [CLS].
+        cls_positions_B: The row of each example's first token, [CLS].
         layout: How attention sees the examples side by side.
         labels_B: Class positions or, for a regression task, scores (float32); None without labels.
         example_ids_B: Ids within the split, by which teacher states are joined; always on the CPU.
@@ -82,8 +82,8 @@ class PackedBatch:
     input_ids_T: torch.Tensor
     token_type_ids_T: torch.Tensor
     position_ids_T: torch.Tensor
-    starts_B: torch.Tensor
-    layout: Layout
+    cls_positions_B: torch.Tensor
+    layout: PaddingLayout
     labels_B: torch.Tensor | None
     example_ids_B: torch.Tensor
 
@@ -93,7 +93,7 @@ class PackedBatch:
             send(self.input_ids_T, device),
             send(self.token_type_ids_T, device),
             send(self.position_ids_T, device),
-            send(self.starts_B, device),
+            send(self.cls_positions_B, device),
             self.layout.to(device),
             None if self.labels_B is None else send(self.labels_B, device),
             self.example_ids_B,
@@ -111,10 +111,10 @@ def pack(table: TokenTable, rows: Rows, device: torch.device = _CPU) -> PackedBa
     lengths = table.lengths
     rows = rows[np.argsort(-lengths[rows], kind="stable")]
     lengths_B = lengths[rows]
-    starts_B = np.cumsum(lengths_B) - lengths_B
+    cls_positions_B = np.cumsum(lengths_B) - lengths_B
     num_tokens = int(lengths_B.sum())
     num_rows = _round_rows(num_tokens + 1)
-    positions = np.arange(num_tokens) - np.repeat(starts_B, lengths_B)
+    positions = np.arange(num_tokens) - np.repeat(cls_positions_B, lengths_B)
     tokens = table.input_ids[np.repeat(table.offsets[rows], lengths_B) + positions]
     is_second = positions >= np.repeat(table.second_starts_R[rows], lengths_B)
     groups = tuple(_groups(lengths_B, _GROUP_SIZE if device.type == "cpu" else len(rows)))
@@ -122,31 +122,37 @@ def pack(table: TokenTable, rows: Rows, device: torch.device = _CPU) -> PackedBa
         input_ids_T=_filled(tokens, num_rows),
         token_type_ids_T=_filled(is_second, num_rows),
         position_ids_T=_filled(positions, num_rows),
-        starts_B=torch.from_numpy(starts_B),
-        layout=_lay_out(groups, lengths_B, starts_B, num_rows),
+        cls_positions_B=torch.from_numpy(cls_positions_B),
+        layout=_padding_layout(groups, lengths_B, cls_positions_B, num_rows),
         labels_B=None if table.labels_R is None else torch.from_numpy(table.labels_R[rows]),
         example_ids_B=torch.from_numpy(table.example_ids_R[rows]),
     )
     return batch.to(device)
 
 
-def _lay_out(groups: tuple[Group, ...], lengths_B: Integers, starts_B: Integers, num_rows: int) -> Layout:
+def _padding_layout(
+    groups: tuple[Group, ...], lengths_B: Integers, cls_positions_B: Integers, num_rows: int
+) -> PaddingLayout:
     num_tokens = int(lengths_B.sum())
-    rows_P = np.full(sum(group.num_places for group in groups), num_rows - 1, dtype=np.int64)
-    places_T = np.zeros(num_rows, dtype=np.int64)
+    packed_rows_P = np.full(sum(group.num_padded_rows for group in groups), num_rows - 1, dtype=np.int64)
+    padded_rows_T = np.zeros(num_rows, dtype=np.int64)
     first_place, first_example = 0, 0
     for group in groups:
         members = slice(first_example, first_example + group.num_examples)
-        places = first_place + np.arange(group.num_places).reshape(group.num_examples, group.length)
+        places = first_place + np.arange(group.num_padded_rows).reshape(group.num_examples, group.length)
         is_token = np.arange(group.length) < lengths_B[members, None]
-        rows = (starts_B[members, None] + np.arange(group.length))[is_token]
-        rows_P[places[is_token]] = rows
-        places_T[rows] = places[is_token]
-        first_place += group.num_places
+        rows = (cls_positions_B[members, None] + np.arange(group.length))[is_token]
+        packed_rows_P[places[is_token]] = rows
+        padded_rows_T[rows] = places[is_token]
+        first_place += group.num_padded_rows
         first_example += group.num_examples
-    key_bias_P = np.where(rows_P < num_tokens, np.float32(0.0), np.float32(-np.inf))
-    return Layout(
-        groups, num_tokens, torch.from_numpy(rows_P), torch.from_numpy(places_T), torch.from_numpy(key_bias_P)
+    attention_bias_P = np.where(packed_rows_P < num_tokens, np.float32(0.0), np.float32(-np.inf))
+    return PaddingLayout(
+        groups,
+        num_tokens,
+        torch.from_numpy(packed_rows_P),
+        torch.from_numpy(padded_rows_T),
+        torch.from_numpy(attention_bias_P),
     )
 
 

@@ -8,7 +8,9 @@ import torch
 from pkd_core.data.token_table import TokenTable
 
 
-def pad(table: TokenTable, rows: Sequence[int], length: int | None = None) -> dict[str, torch.Tensor]:
+def pad_examples(
+    table: TokenTable, rows: Sequence[int], length: int | None = None
+) -> dict[str, torch.Tensor]:
     """Return rows of a table under the names that transformers gives its inputs, each int64 of shape (B, L).
 
     Args:

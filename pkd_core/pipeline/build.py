@@ -13,7 +13,7 @@ from pkd_core.pipeline.stages.student import train_student
 from pkd_core.pipeline.stages.teacher import train_teacher
 from pkd_core.pipeline.stages.teacher_states import extract_states
 from pkd_core.pipeline.stages.tokens import tokenize
-from pkd_core.runtime.cancellation import InterruptibleObserver, check_wish, computing
+from pkd_core.runtime.cancellation import InterruptibleObserver, check_stop_requested, computing
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
@@ -65,12 +65,12 @@ def build(
     while True:
         if published := _published(store, stage, digests, context.deep):
             return published
-        check_wish(stage.key)
+        check_stop_requested(stage.key)
         with suppress(HeldError), turn(), store.writing(stage.address, digests, wait=False) as work:
             # Whoever had the turn or the lock before may have published just this.
             if published := _published(store, stage, digests, context.deep):
                 return published
-            check_wish(stage.key)
+            check_stop_requested(stage.key)
             with computing(), watch(stage, inputs, checkpoint_folder(work).is_dir()) as watching:
                 observer = InterruptibleObserver(stage.key, watching)
                 facts = _FUNCTIONS[stage.kind](Job(stage, work, folders, context, observer))

@@ -16,7 +16,7 @@ from pkd_core.pipeline.stage import Stage, StageKind, make_stage
 _LAYER_MAPS = {"pkd-skip": skip_layers, "pkd-last": last_layers}
 
 
-def draw_stages(
+def build_dag(
     run: RunConfig, tasks: list[Task], raw_hashes: Mapping[str, Mapping[str, str]], model: PretrainedModel
 ) -> list[Stage]:
     """Return every stage of a run, each after its inputs, the report last.
@@ -24,12 +24,12 @@ def draw_stages(
     Raises:
         ConfigError: A setting is unknown or out of range, or a depth does not fit the teacher's.
     """
-    stages = [stage for task in tasks for stage in _draw_chain(run, task, raw_hashes[task.name], model)]
+    stages = [stage for task in tasks for stage in _task_dag(run, task, raw_hashes[task.name], model)]
     evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
-    return [*stages, draw_report(run, evaluations, {}, model.num_layers)]
+    return [*stages, report_stage(run, evaluations, {}, model.num_layers)]
 
 
-def draw_report(
+def report_stage(
     run: RunConfig, evaluations: Sequence[Stage], failures: Mapping[str, str], num_teacher_layers: int
 ) -> Stage:
     """Return the report over some evaluations, naming the chains that failed and why."""
@@ -39,11 +39,11 @@ def draw_report(
     return make_stage(StageKind.REPORT, "reports", "report", config, inputs, {})
 
 
-def _draw_chain(
+def _task_dag(
     run: RunConfig, task: Task, raw_hashes: Mapping[str, str], model: PretrainedModel
 ) -> Iterator[Stage]:
     settings = _settings_for(run, task, "teacher", model.num_layers, model)
-    tokens = _draw_tokens(task, raw_hashes, settings, model)
+    tokens = _tokens_stage(task, raw_hashes, settings, model)
     teacher = make_stage(
         StageKind.TEACHER,
         task.name,
@@ -65,7 +65,7 @@ def _draw_chain(
         {"tokens": tokens, "teacher": teacher},
         {},
     )
-    yield from (tokens, teacher, _draw_evaluation(task, teacher, teacher, tokens, settings))
+    yield from (tokens, teacher, _evaluation_stage(task, teacher, teacher, tokens, settings))
     if any(method != "finetune" for method in run.methods):
         yield states
     inputs = {"tokens": tokens, "teacher": teacher, "states": states}
@@ -73,11 +73,11 @@ def _draw_chain(
         for method in run.methods:
             settings = _settings_for(run, task, method, num_layers, model)
             for seed in run.seeds:
-                student = _draw_student(task, method, num_layers, seed, settings, inputs, model)
-                yield from (student, _draw_evaluation(task, student, teacher, tokens, settings))
+                student = _student_stage(task, method, num_layers, seed, settings, inputs, model)
+                yield from (student, _evaluation_stage(task, student, teacher, tokens, settings))
 
 
-def _draw_tokens(
+def _tokens_stage(
     task: Task, raw_hashes: Mapping[str, str], settings: Settings, model: PretrainedModel
 ) -> Stage:
     shape = {
@@ -98,7 +98,7 @@ def _draw_tokens(
     return make_stage(StageKind.TOKENS, task.name, "tokens", config, {}, sources)
 
 
-def _draw_student(
+def _student_stage(
     task: Task,
     method: Method,
     num_layers: int,
@@ -133,7 +133,7 @@ def _draw_student(
     return make_stage(StageKind.STUDENT, task.name, name, config, chosen, sources)
 
 
-def _draw_evaluation(task: Task, model: Stage, teacher: Stage, tokens: Stage, settings: Settings) -> Stage:
+def _evaluation_stage(task: Task, model: Stage, teacher: Stage, tokens: Stage, settings: Settings) -> Stage:
     inputs = {"tokens": tokens, "model": model} | ({} if model is teacher else {"teacher": teacher})
     config = {
         "method": model.config["method"],

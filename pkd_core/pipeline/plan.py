@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pkd_core.config.settings import RunConfig
 from pkd_core.data.glue import load_task
-from pkd_core.pipeline.dag import draw_stages
+from pkd_core.pipeline.dag import build_dag
 from pkd_core.pipeline.sources import PretrainedModel, find_model, hash_raw_files
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.why import explain_missing
-from pkd_core.store.run_records import noting_run
+from pkd_core.store.run_records import recorded_run
 from pkd_core.store.stage_store import StageStatus, StageStore
 
 
@@ -45,7 +45,7 @@ class Plan:
             StoreError: If the note cannot be written.
         """
         folders = [planned.stage.address.folder for planned in self.stages]
-        with noting_run(workspace, self.run.model_dump(mode="json"), folders):
+        with recorded_run(workspace, self.run.model_dump(mode="json"), folders):
             yield
 
 
@@ -66,7 +66,7 @@ def make_plan(run: RunConfig, workspace: Path, deep: bool = False) -> Plan:
     tasks = [load_task(name, data_raw) for name in run.tasks]
     hashes = {task.name: hash_raw_files(task, data_raw) for task in tasks}
     model = find_model(run.model)
-    stages = draw_stages(run, tasks, hashes, model)
+    stages = build_dag(run, tasks, hashes, model)
     return Plan(run, tuple(_look_up(stages, store, deep)), model)
 
 

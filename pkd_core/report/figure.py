@@ -15,7 +15,7 @@ _PLOT_INCHES = (3.9, 2.5)
 _LEGEND_ENTRY_INCHES = 1.3
 
 
-def draw_picture(groups: Sequence[Group], path: Path) -> None:
+def save_figure(groups: Sequence[Group], path: Path) -> None:
     """Write the picture as PNG; the same groups give the same bytes.
 
     Args:

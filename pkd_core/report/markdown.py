@@ -20,7 +20,7 @@ from pkd_core.report.results import Group, by_task
 Published = Callable[[str, str, int], float | None]
 
 
-def markdown_page(
+def markdown_report(
     groups: Sequence[Group], failures: Mapping[str, str], published: Published | None, picture: str
 ) -> str:
     """Return the whole page.

@@ -14,7 +14,7 @@ from pkd_core.report.results import Group, by_task
 _WIDTH = 400
 
 
-def terminal_table(groups: Sequence[Group], failures: Mapping[str, str]) -> str:
+def text_table(groups: Sequence[Group], failures: Mapping[str, str]) -> str:
     """Return one line a group and one a failure, without colours."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("task", "model"):

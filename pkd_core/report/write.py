@@ -6,13 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pkd_core.report.figure import draw_picture
-from pkd_core.report.markdown import Published, markdown_page
+from pkd_core.report.figure import save_figure
+from pkd_core.report.markdown import Published, markdown_report
 from pkd_core.report.notes import notes
 from pkd_core.report.results import METHODS, Group, ResultRow, aggregate
-from pkd_core.report.text_table import terminal_table
+from pkd_core.report.text_table import text_table
 
-__all__ = ["METHODS", "Group", "Published", "ResultRow", "aggregate", "table_text", "write_report"]
+__all__ = ["METHODS", "Group", "Published", "ResultRow", "aggregate", "results_table", "write_report"]
 
 _FORMAT_VERSION = 1
 
@@ -42,14 +42,14 @@ def write_report(
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / "report.json").write_text(text + "\n", encoding="utf-8")
     (folder / "report.md").write_text(
-        markdown_page(groups, failures, published, "report.png"), encoding="utf-8"
+        markdown_report(groups, failures, published, "report.png"), encoding="utf-8"
     )
-    draw_picture(groups, folder / "report.png")
+    save_figure(groups, folder / "report.png")
 
 
-def table_text(rows: Sequence[ResultRow], failures: Mapping[str, str]) -> str:
+def results_table(rows: Sequence[ResultRow], failures: Mapping[str, str]) -> str:
     """Return the results as a plain-text table for a terminal, with the failures under it."""
-    return terminal_table(aggregate(rows), failures)
+    return text_table(aggregate(rows), failures)
 
 
 def _group_json(group: Group, published: Published | None) -> dict[str, Any]:

@@ -17,12 +17,12 @@ class StoppedError(PkdError):
     """Someone asked to stop; what is done is kept, and the same command goes on from there."""
 
 
-def ask_to_stop() -> None:
+def request_stop() -> None:
     """Let every stage of this process end at its next step, and none begin."""
     _wish.set()
 
 
-def withdraw() -> None:
+def clear_stop_request() -> None:
     """Forget the wish: for a process that goes on to something else."""
     _wish.clear()
 
@@ -46,7 +46,7 @@ def wait_until_idle() -> None:
         _change.wait_for(lambda: not _computing)
 
 
-def check_wish(name: str) -> None:
+def check_stop_requested(name: str) -> None:
     """Do nothing, unless someone asked to stop.
 
     Args:
@@ -77,8 +77,8 @@ class InterruptibleObserver:
             StoppedError: Someone asked to stop.
         """
         self._observer.progress(done, total, unit)
-        check_wish(self._name)
+        check_stop_requested(self._name)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Pass it on."""
-        self._observer.settle()
+        self._observer.flush()

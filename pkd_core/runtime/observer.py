@@ -21,7 +21,7 @@ class Observer(Protocol):
         """Take how much is done, such as (640, 2490, "examples")."""
         ...
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Keep for good what was told so far: a checkpoint is about to be made, from which it is not told again."""
         ...
 
@@ -49,5 +49,5 @@ class LogObserver:
                 "%s: %d of %d %s (%.0f %%)", self._name, done, total, unit, 100 * done / max(total, 1)
             )
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Do nothing: a line that is written is kept."""

@@ -13,7 +13,7 @@ _DEPTH = 2
 Item = TypeVar("Item")
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
+def prefetch(items: Iterable[Item]) -> Iterator[Item]:
     """Yield the items in their order, making up to two of them before they are asked for.
 
     An error in making an item is raised where that item would have been yielded. A reader that stops early waits for
@@ -27,7 +27,7 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
             yield made[0]
 
 
-def behind(act: Callable[[Item], None], items: Iterable[Item]) -> Iterator[Item]:
+def write_behind(act: Callable[[Item], None], items: Iterable[Item]) -> Iterator[Item]:
     """Yield the items in their order; a thread acts on each while the next one is made.
 
     An error in acting is raised where the next item would have been yielded, or at the end. A reader that stops early

@@ -38,7 +38,7 @@ def keep_freed_memory() -> None:
 
 
 @contextmanager
-def quiet_transformers() -> Iterator[None]:
+def silence_transformers() -> Iterator[None]:
     """Silence transformers for as long as the body runs, in this thread or in several at once."""
     # Its functions carry no types.
     _logging: Any = importlib.import_module("transformers.utils.logging")

@@ -46,7 +46,7 @@ class Address:
         return Path(self.area, self.task, ".work", self.name)
 
     @property
-    def aside_folder(self) -> Path:
+    def backup_folder(self) -> Path:
         """Where replaced copies of the task's stages are kept, relative to the workspace."""
         return Path(self.area, self.task, ".aside")
 

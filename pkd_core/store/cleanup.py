@@ -12,20 +12,20 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pkd_core.store.address import AREAS
-from pkd_core.store.os_errors import file_faults
+from pkd_core.store.os_errors import file_errors
 from pkd_core.store.scan import published_addresses
 
 
-class LeftoverKind(StrEnum):
+class GarbageKind(StrEnum):
     """Why a folder is left over."""
 
     UNREFERENCED = "no run refers to it"
     UNFINISHED = "unfinished, and no run refers to it"
-    SET_ASIDE = "a replaced copy"
+    BACKUP = "a replaced copy"
 
 
 @dataclass(frozen=True)
-class Leftover:
+class Garbage:
     """A folder that may go.
 
     Attributes:
@@ -36,12 +36,12 @@ class Leftover:
     """
 
     folder: Path
-    kind: LeftoverKind
+    kind: GarbageKind
     num_bytes: int
     modified: float
 
 
-def find_leftovers(workspace: Path, kept: Collection[str]) -> Iterator[Leftover]:
+def find_garbage(workspace: Path, kept: Collection[str]) -> Iterator[Garbage]:
     """Yield what is left over, leaving out whatever a process is writing at this moment.
 
     Args:
@@ -50,33 +50,33 @@ def find_leftovers(workspace: Path, kept: Collection[str]) -> Iterator[Leftover]
     """
     for address in published_addresses(workspace):
         if address.folder.as_posix() not in kept and not _is_locked(workspace / address.work_folder):
-            yield _leftover(workspace, address.folder, LeftoverKind.UNREFERENCED)
+            yield _garbage(workspace, address.folder, GarbageKind.UNREFERENCED)
     for area in AREAS:
         for work in sorted((workspace / area).glob("*/.work/*")):
             published = Path(area, work.parent.parent.name, work.name)
             if work.is_dir() and published.as_posix() not in kept and not _is_locked(work):
-                yield _leftover(workspace, work.relative_to(workspace), LeftoverKind.UNFINISHED)
+                yield _garbage(workspace, work.relative_to(workspace), GarbageKind.UNFINISHED)
         for copy in sorted((workspace / area).glob("*/.aside/*")):
-            yield _leftover(workspace, copy.relative_to(workspace), LeftoverKind.SET_ASIDE)
+            yield _garbage(workspace, copy.relative_to(workspace), GarbageKind.BACKUP)
 
 
-def remove(workspace: Path, leftover: Leftover) -> bool:
-    """Remove a leftover whole, unless a process has begun to write it since; tell whether it went.
+def remove(workspace: Path, garbage: Garbage) -> bool:
+    """Remove a garbage whole, unless a process has begun to write it since; tell whether it went.
 
     What is published goes out of its place first, with one rename: a removal that is interrupted leaves no half stage.
 
     Raises:
         StoreError: If the disk refuses.
     """
-    place = workspace / leftover.folder
-    if leftover.kind is LeftoverKind.SET_ASIDE:
+    place = workspace / garbage.folder
+    if garbage.kind is GarbageKind.BACKUP:
         _delete(place)
         return True
-    task = place.parent if leftover.kind is LeftoverKind.UNREFERENCED else place.parent.parent
+    task = place.parent if garbage.kind is GarbageKind.UNREFERENCED else place.parent.parent
     work, aside = task / ".work" / place.name, task / ".aside"
     with _unless_locked(work) as is_free:
         if is_free:
-            with file_faults("remove", place):
+            with file_errors("remove", place):
                 aside.mkdir(exist_ok=True)
                 target = aside / f"{place.name}-removed-{time.time_ns()}"
                 place.rename(target)
@@ -85,17 +85,17 @@ def remove(workspace: Path, leftover: Leftover) -> bool:
         return is_free
 
 
-def _leftover(workspace: Path, folder: Path, kind: LeftoverKind) -> Leftover:
+def _garbage(workspace: Path, folder: Path, kind: GarbageKind) -> Garbage:
     place = workspace / folder
-    with file_faults("read", place):
+    with file_errors("read", place):
         files = [Path(parent, name) for parent, _, names in os.walk(place) for name in names]
         sizes = [path.lstat().st_size for path in files]
         newest = max(path.lstat().st_mtime for path in [place, *files])
-    return Leftover(folder, kind, sum(sizes), newest)
+    return Garbage(folder, kind, sum(sizes), newest)
 
 
 def _delete(place: Path) -> None:
-    with file_faults("remove", place):
+    with file_errors("remove", place):
         if place.is_dir() and not place.is_symlink():
             shutil.rmtree(place)
         else:

@@ -10,7 +10,7 @@ from pkd_core.errors import StoreError
 from pkd_core.store.address import Address
 from pkd_core.store.fingerprint import hash_file
 from pkd_core.store.manifest import MANIFEST_NAME, Manifest, read_manifest
-from pkd_core.store.os_errors import file_faults
+from pkd_core.store.os_errors import file_errors
 
 
 class StageStatus(StrEnum):
@@ -45,7 +45,7 @@ def list_files(folder: Path) -> dict[str, int]:
     """
     sizes: dict[str, int] = {}
     folders = [folder]
-    with file_faults("read", folder):
+    with file_errors("read", folder):
         while folders:
             with os.scandir(folders.pop()) as entries:
                 for entry in entries:

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, Timeout
 
 from pkd_core.errors import HeldError
-from pkd_core.store.os_errors import file_faults
+from pkd_core.store.os_errors import file_errors
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +33,11 @@ def exclusive(paths: Sequence[Path], purpose: str, wait: bool = True) -> Iterato
         HeldError: If others hold all of them, and `wait` is false.
         StoreError: If a lock file cannot be made.
     """
-    with file_faults("lock", paths[0]):
+    with file_errors("lock", paths[0]):
         path, lock = _acquire(paths, purpose, wait)
     holder = _holder(path)
     try:
-        with file_faults("write", holder):
+        with file_errors("write", holder):
             _write_holder(holder)
         yield
     finally:

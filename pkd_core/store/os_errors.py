@@ -41,7 +41,7 @@ _MEMORY_WORDS = (
 
 
 @contextmanager
-def file_faults(need: str, path: Path) -> Iterator[None]:
+def file_errors(need: str, path: Path) -> Iterator[None]:
     """Turn any OSError of the body into a StoreError.
 
     Args:
@@ -58,7 +58,7 @@ def file_faults(need: str, path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def disk_faults(need: str, path: Path) -> Iterator[None]:
+def disk_errors(need: str, path: Path) -> Iterator[None]:
     """Turn the body's errors into a StoreError where the disk is their cause, and let every other error pass.
 
     Libraries written in Rust, such as safetensors, put the error number in their message: "(os error 28)".
@@ -90,7 +90,7 @@ def _store_error(need: str, path: Path, number: int | None, message: str) -> Sto
     return StoreError(f"pkd needs to {need} {path}, but the system answers '{answer}': {advice}.")
 
 
-def check_room(folder: Path, num_bytes: int, purpose: str, advice: str = "free some") -> None:
+def check_disk_space(folder: Path, num_bytes: int, purpose: str, advice: str = "free some") -> None:
     """Check, before hours are spent, that a number of bytes will fit.
 
     Args:
@@ -113,7 +113,7 @@ def _shown(num_bytes: int) -> str:
     return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.2f} MB"
 
 
-class Lack(Enum):
+class Shortage(Enum):
     """What ran out, with what to do about it."""
 
     MEMORY = (
@@ -124,7 +124,7 @@ class Lack(Enum):
 
 
 @contextmanager
-def exhaustion(what: str) -> Iterator[None]:
+def resource_errors(what: str) -> Iterator[None]:
     """Turn the body's errors into a ResourceError where too little memory or too few file handles caused them.
 
     That goes before what a sentence made of them on the way: a model that cannot be opened need not be fetched again.
@@ -140,7 +140,7 @@ def exhaustion(what: str) -> Iterator[None]:
     except ResourceError:
         raise
     except Exception as error:
-        lack = lack_behind(error)
+        lack = find_shortage(error)
         if lack is None:
             raise
         name, advice = lack.value
@@ -149,7 +149,7 @@ def exhaustion(what: str) -> Iterator[None]:
         ) from error
 
 
-def lack_behind(error: BaseException) -> Lack | None:
+def find_shortage(error: BaseException) -> Shortage | None:
     """Return what ran out if that is what an error, or one that it came from, tells of."""
     seen: set[int] = set()
     cause: BaseException | None = error
@@ -159,9 +159,9 @@ def lack_behind(error: BaseException) -> Lack | None:
         # A sentence of ours may quote the user's own words; what it was made from is told apart.
         message = "" if isinstance(cause, PkdError) else str(cause)
         if isinstance(cause, MemoryError) or number == errno.ENOMEM or _holds(message, _MEMORY_WORDS):
-            return Lack.MEMORY
+            return Shortage.MEMORY
         if number in _HANDLE_ERRNOS or _holds(message, _HANDLE_WORDS):
-            return Lack.HANDLES
+            return Shortage.HANDLES
         cause = cause.__cause__ or (None if isinstance(cause, PkdError) else cause.__context__)
     return None
 

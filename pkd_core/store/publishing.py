@@ -18,7 +18,7 @@ def entries_of(work: Path) -> tuple[FileEntry, ...]:
     return tuple(FileEntry(name, size, hash_file(work / name)) for name, size in list_files(work).items())
 
 
-def publish_folder(work: Path, final: Path, aside_folder: Path, manifest: Manifest) -> None:
+def publish_folder(work: Path, final: Path, backup_folder: Path, manifest: Manifest) -> None:
     """Write the manifest and rename the work folder to its final place; an old copy is kept aside.
 
     After a crash the final place holds the old copy, nothing, or the whole new copy; never a part.
@@ -26,7 +26,7 @@ def publish_folder(work: Path, final: Path, aside_folder: Path, manifest: Manife
     Args:
         work: The finished work folder, on the same disk as `final`.
         final: Where it is to be found.
-        aside_folder: Where a folder that stands at `final` is moved to, under its name and the UTC time.
+        backup_folder: Where a folder that stands at `final` is moved to, under its name and the UTC time.
         manifest: What the work folder holds.
 
     Raises:
@@ -38,9 +38,9 @@ def publish_folder(work: Path, final: Path, aside_folder: Path, manifest: Manife
             _sync(Path(folder, name))
         _sync(Path(folder))
     if os.path.lexists(final):
-        aside_folder.mkdir(exist_ok=True)
-        final.rename(aside_folder / f"{final.name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
-        _sync(aside_folder)
+        backup_folder.mkdir(exist_ok=True)
+        final.rename(backup_folder / f"{final.name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+        _sync(backup_folder)
     work.rename(final)
     _sync(work.parent)
     _sync(final.parent)

@@ -17,13 +17,13 @@ from filelock import FileLock, Timeout
 
 from pkd_core.errors import StoreError
 from pkd_core.store.fingerprint import fingerprint
-from pkd_core.store.os_errors import file_faults
+from pkd_core.store.os_errors import file_errors
 
 _FOLDER = Path("artifacts", "runs")
 
 
 @dataclass(frozen=True)
-class RunNote:
+class RunRecord:
     """A run as it was last asked for.
 
     Attributes:
@@ -40,7 +40,7 @@ class RunNote:
 
 
 @contextmanager
-def noting_run(workspace: Path, asked_for: Mapping[str, Any], folders: Collection[Path]) -> Iterator[None]:
+def recorded_run(workspace: Path, asked_for: Mapping[str, Any], folders: Collection[Path]) -> Iterator[None]:
     """Note what a run refers to, and that it goes on for as long as the body does.
 
     Args:
@@ -60,7 +60,7 @@ def noting_run(workspace: Path, asked_for: Mapping[str, Any], folders: Collectio
         "asked_for": dict(asked_for),
         "folders": sorted(folder.as_posix() for folder in folders),
     }
-    with file_faults("write", note):
+    with file_errors("write", note):
         note.parent.mkdir(parents=True, exist_ok=True)
         running.acquire()
         beside = note.with_name(f"{name}.{this}.part")
@@ -74,13 +74,13 @@ def noting_run(workspace: Path, asked_for: Mapping[str, Any], folders: Collectio
             Path(running.lock_file).unlink(missing_ok=True)
 
 
-def read_run_notes(workspace: Path) -> list[RunNote]:
+def read_run_records(workspace: Path) -> list[RunRecord]:
     """Return all notes, the newest run first.
 
     Raises:
         StoreError: If one cannot be read: nothing may be taken for unreferenced then.
     """
-    notes: list[RunNote] = []
+    notes: list[RunRecord] = []
     for path in (workspace / _FOLDER).glob("*.json"):
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
@@ -90,7 +90,7 @@ def read_run_notes(workspace: Path) -> list[RunNote]:
                 f"{path}: expected a note of a run, got one that cannot be read; delete it, and run that again."
             ) from error
         notes.append(
-            RunNote(path, begun, folders, any(map(_is_held, path.parent.glob(f"{path.stem}.*.running"))))
+            RunRecord(path, begun, folders, any(map(_is_held, path.parent.glob(f"{path.stem}.*.running"))))
         )
     return sorted(notes, key=lambda note: note.begun, reverse=True)
 

@@ -12,7 +12,7 @@ from pkd_core.store.address import Address, StageRecord
 from pkd_core.store.inspection import Inspection, StageStatus, inspect_folder
 from pkd_core.store.lock import exclusive
 from pkd_core.store.manifest import Manifest
-from pkd_core.store.os_errors import disk_faults, file_faults
+from pkd_core.store.os_errors import disk_errors, file_errors
 from pkd_core.store.publishing import entries_of, publish_folder
 from pkd_core.store.work_folder import leave_work, prepare_work
 
@@ -71,7 +71,7 @@ class StageStore:
             StoreError: If the lock cannot be made.
         """
         work = self.workspace / address.work_folder
-        with file_faults("write", work):
+        with file_errors("write", work):
             work.parent.mkdir(parents=True, exist_ok=True)
         with exclusive([work], f"{address.task} {address.stage}", wait):
             yield
@@ -95,10 +95,10 @@ class StageStore:
         """
         work = self.workspace / address.work_folder
         with self.locked(address, wait):
-            with file_faults("write", work):
+            with file_errors("write", work):
                 prepare_work(work, inputs)
             try:
-                with disk_faults("write", work):
+                with disk_errors("write", work):
                     yield work
             finally:
                 leave_work(work)
@@ -131,7 +131,7 @@ class StageStore:
         """
         work = self.workspace / address.work_folder
         assert work.is_dir(), f"publish outside of writing: {work}"
-        with file_faults("publish", work):
+        with file_errors("publish", work):
             manifest = Manifest(
                 task=address.task,
                 stage=address.stage,
@@ -144,5 +144,5 @@ class StageStore:
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
             )
             final = self.workspace / address.folder
-            publish_folder(work, final, self.workspace / address.aside_folder, manifest)
+            publish_folder(work, final, self.workspace / address.backup_folder, manifest)
         return self.record(address, manifest)

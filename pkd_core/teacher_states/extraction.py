@@ -14,9 +14,9 @@ from pkd_core.data.token_table import Rows, TokenTable, length_sorted_batches
 from pkd_core.model.forward import Outputs, forward
 from pkd_core.model.packing import pack
 from pkd_core.runtime.observer import Observer
-from pkd_core.runtime.prefetch import ahead, behind
+from pkd_core.runtime.prefetch import prefetch, write_behind
 from pkd_core.runtime.process_setup import keep_freed_memory
-from pkd_core.store.os_errors import check_room
+from pkd_core.store.os_errors import check_disk_space
 from pkd_core.teacher_states.format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes
 from pkd_core.teacher_states.writer import StatesWriter
 
@@ -62,14 +62,14 @@ def extract(
     keep_freed_memory()
     torch.nn.Module.to(model, device)
     with StatesWriter(work, shape, len(table), shard_rows) as writer:
-        _check_room(work, shape, len(table) - writer.rows_done)
+        _check_disk_space(work, shape, len(table) - writer.rows_done)
 
         def write(window: tuple[Rows, Outputs]) -> None:
             rows, outputs = window
             writer.write(table.example_ids_R[rows], outputs.logits_BC.numpy(), outputs.cls_states_BND.numpy())
 
         windows = _windows(model, table, writer.rows_done, max_tokens, getattr(torch, dtype), device)
-        for rows, _ in behind(write, windows):
+        for rows, _ in write_behind(write, windows):
             observer.progress(int(rows[-1]) + 1, len(table), "examples")
     return {
         "rows": len(table),
@@ -94,7 +94,7 @@ def _windows(
     starts = range(first_row, len(table), ROWS_PER_RECORD_BATCH)
     windows = [np.arange(start, min(start + ROWS_PER_RECORD_BATCH, len(table))) for start in starts]
     orders = [list(length_sorted_batches(table, max_tokens, rows)) for rows in windows]
-    batches = ahead(pack(table, rows, device) for order in orders for rows in order)
+    batches = prefetch(pack(table, rows, device) for order in orders for rows in order)
     for rows, order in zip(windows, orders, strict=True):
         outputs = [forward(model, batch) for batch in itertools.islice(batches, len(order))]
         back = torch.from_numpy(np.argsort(np.concatenate(order)))
@@ -103,7 +103,7 @@ def _windows(
         yield rows, Outputs(logits_BC.index_select(0, back), cls_states_BND.index_select(0, back))
 
 
-def _check_room(work: Path, shape: StatesShape, num_rows: int) -> None:
+def _check_disk_space(work: Path, shape: StatesShape, num_rows: int) -> None:
     needed = forecast_bytes(num_rows, shape.num_layers, shape.hidden_size, shape.num_outputs, shape.dtype)
     logger.info("teacher states of %d examples will take %.2f GB in %s", num_rows, needed / 1e9, work)
-    check_room(work, needed, "teacher states", "free some, or set states.dtype=float16")
+    check_disk_space(work, needed, "teacher states", "free some, or set states.dtype=float16")

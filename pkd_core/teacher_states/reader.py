@@ -19,15 +19,15 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class TeacherPart:
+class TeacherTargets:
     """The teacher's say on one batch: logits (B, C) in float32, [CLS] states (B, M, D) as stored."""
 
     logits_BC: Tensor
     cls_states_BMD: Tensor
 
-    def to(self, device: torch.device) -> "TeacherPart":
+    def to(self, device: torch.device) -> "TeacherTargets":
         """Return the part on `device`."""
-        return TeacherPart(send(self.logits_BC, device), send(self.cls_states_BMD, device))
+        return TeacherTargets(send(self.logits_BC, device), send(self.cls_states_BMD, device))
 
 
 class TeacherStates:
@@ -88,7 +88,7 @@ class TeacherStates:
             )
         return states
 
-    def gather(self, example_ids_B: Tensor, layers: Sequence[int]) -> TeacherPart:
+    def gather(self, example_ids_B: Tensor, layers: Sequence[int]) -> TeacherTargets:
         """Copy what the teacher says of these examples.
 
         Args:
@@ -114,7 +114,7 @@ class TeacherStates:
             for position, (file, offset) in enumerate(places):
                 self._read_into(file, offset, row_ND)
                 cls_states_BMD[position] = row_ND[columns_M]
-        return TeacherPart(torch.from_numpy(self._logits_RC[rows_B]), torch.from_numpy(cls_states_BMD))
+        return TeacherTargets(torch.from_numpy(self._logits_RC[rows_B]), torch.from_numpy(cls_states_BMD))
 
     def _places(self, rows_B: Array, row_bytes: int) -> list[tuple[FileIO, int]]:
         """Return the file of each row's states, and the byte that they begin at."""

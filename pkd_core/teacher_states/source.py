@@ -8,17 +8,17 @@ import torch
 from torch import Tensor
 
 from pkd_core.runtime.transfer import send
-from pkd_core.teacher_states.reader import TeacherPart, TeacherStates
+from pkd_core.teacher_states.reader import TeacherStates, TeacherTargets
 
 _ROWS_PER_COPY = 8192
 # The rest is the student's: weights, activations, and whatever else runs on the same GPU.
 _SHARE_OF_FREE_MEMORY = 0.5
 
 
-class Teacher(Protocol):
+class TeacherSource(Protocol):
     """Tells what the teacher says of examples, at the layers that a training matches."""
 
-    def say(self, example_ids_B: Tensor) -> TeacherPart:
+    def gather(self, example_ids_B: Tensor) -> TeacherTargets:
         """Return the teacher's part of a batch, on the training's device.
 
         Raises:
@@ -28,19 +28,19 @@ class Teacher(Protocol):
 
 
 @dataclass(frozen=True)
-class StoredTeacher:
+class StoredTeacherSource:
     """Reads each batch from disk."""
 
     states: TeacherStates
     layers: Sequence[int]
     device: torch.device
 
-    def say(self, example_ids_B: Tensor) -> TeacherPart:
+    def gather(self, example_ids_B: Tensor) -> TeacherTargets:
         """Read a batch's part and send it to the device."""
         return self.states.gather(example_ids_B, self.layers).to(self.device)
 
 
-class ResidentTeacher:
+class ResidentTeacherSource:
     """Holds the matched layers of all examples on the device, and picks each batch there."""
 
     def __init__(self, states: TeacherStates, layers: Sequence[int], device: torch.device) -> None:
@@ -57,17 +57,17 @@ class ResidentTeacher:
             self._logits_RC[rows] = part.logits_BC
             self._cls_states_RMD[rows] = part.cls_states_BMD
 
-    def say(self, example_ids_B: Tensor) -> TeacherPart:
+    def gather(self, example_ids_B: Tensor) -> TeacherTargets:
         """Pick a batch's part on the device."""
         places_B = torch.from_numpy(self._states.places(example_ids_B.numpy()))
         rows_B = send(places_B, self._logits_RC.device)
-        return TeacherPart(self._logits_RC[rows_B], self._cls_states_RMD[rows_B])
+        return TeacherTargets(self._logits_RC[rows_B], self._cls_states_RMD[rows_B])
 
 
-def teacher_for(states: TeacherStates, layers: Sequence[int], device: torch.device) -> Teacher:
+def open_teacher_source(states: TeacherStates, layers: Sequence[int], device: torch.device) -> TeacherSource:
     """Return the quickest teacher that there is room for."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         if states.num_bytes(len(layers)) <= _SHARE_OF_FREE_MEMORY * free:
-            return ResidentTeacher(states, layers, device)
-    return StoredTeacher(states, layers, device)
+            return ResidentTeacherSource(states, layers, device)
+    return StoredTeacherSource(states, layers, device)

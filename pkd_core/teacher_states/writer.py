@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 
 from pkd_core.errors import StoreError
-from pkd_core.store.os_errors import disk_faults
+from pkd_core.store.os_errors import disk_errors
 from pkd_core.teacher_states.format import (
     ROWS_PER_RECORD_BATCH,
     ROWS_PER_SHARD,
@@ -85,7 +85,7 @@ class StatesWriter:
             batch = self._record_batch(
                 example_ids_B[start:stop], logits_BC[start:stop], cls_states_BND[start:stop]
             )
-            with disk_faults("write teacher states to", self._folder):
+            with disk_errors("write teacher states to", self._folder):
                 self._append(batch)
             start = stop
 

@@ -11,9 +11,9 @@ from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import Rows, TokenTable, shuffled_batches
 from pkd_core.model.dropout import DeviceMasks, HostMasks, KeepMasks
 from pkd_core.model.packing import PackedBatch, pack
-from pkd_core.runtime.prefetch import ahead
-from pkd_core.teacher_states.reader import TeacherPart
-from pkd_core.teacher_states.source import Teacher
+from pkd_core.runtime.prefetch import prefetch
+from pkd_core.teacher_states.reader import TeacherTargets
+from pkd_core.teacher_states.source import TeacherSource
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class MicroBatch:
     """
 
     batch: PackedBatch
-    teacher: TeacherPart | None
+    teacher: TeacherTargets | None
     masks: KeepMasks
     share: float
 
 
 @dataclass(frozen=True)
-class StepFeed:
+class StepBatch:
     """One optimizer step's examples: their rows in the table, and the batch in as many parts as are accumulated."""
 
     rows: Rows
@@ -42,7 +42,7 @@ class StepFeed:
 
 
 @dataclass(frozen=True)
-class Feed:
+class BatchLoader:
     """Makes an epoch's steps ready, the next ones while the last is computed.
 
     Attributes:
@@ -55,11 +55,11 @@ class Feed:
 
     table: TokenTable
     settings: TrainingConfig
-    teacher: Teacher | None
+    teacher: TeacherSource | None
     seed: int
     device: torch.device
 
-    def epoch(self, epoch: int, num_done: int = 0) -> Iterator[StepFeed]:
+    def epoch(self, epoch: int, num_done: int = 0) -> Iterator[StepBatch]:
         """Yield an epoch's steps, in an order drawn for this epoch: it can be had without the epochs before it.
 
         Args:
@@ -73,11 +73,11 @@ class Feed:
         batches = list(shuffled_batches(self.table, self.settings.batch_size, generator))
         first_step = (epoch - 1) * len(batches) + 1
         numbered = itertools.islice(enumerate(batches, first_step), num_done, None)
-        return ahead(self._step(step, rows) for step, rows in numbered)
+        return prefetch(self._step(step, rows) for step, rows in numbered)
 
-    def _step(self, step: int, rows: Rows) -> StepFeed:
+    def _step(self, step: int, rows: Rows) -> StepBatch:
         parts = [part for part in np.array_split(rows, self.settings.accumulation_steps) if len(part)]
-        return StepFeed(
+        return StepBatch(
             rows,
             tuple(
                 self._micro_batch(part, len(part) / len(rows), step, number)
@@ -87,7 +87,7 @@ class Feed:
 
     def _micro_batch(self, rows: Rows, share: float, step: int, number: int) -> MicroBatch:
         batch = pack(self.table, rows, self.device)
-        teacher = None if self.teacher is None else self.teacher.say(batch.example_ids_B)
+        teacher = None if self.teacher is None else self.teacher.gather(batch.example_ids_B)
         return MicroBatch(batch, teacher, self._masks(step, number), share)
 
     def _masks(self, step: int, number: int) -> KeepMasks:

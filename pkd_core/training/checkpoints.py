@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pkd_core.store.os_errors import disk_faults
+from pkd_core.store.os_errors import disk_errors
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Checkpoints:
             StoreError: If the disk is full or cannot be written.
         """
         beside = self._folder.with_name(f"{self._folder.name}.part")
-        with disk_faults("write a training checkpoint to", self._work):
+        with disk_errors("write a training checkpoint to", self._work):
             _remove(beside)
             beside.mkdir(parents=True)
             tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}

@@ -16,15 +16,15 @@ from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import TrainingError
 from pkd_core.evaluation.metrics import compute_metrics
 from pkd_core.evaluation.predict import predict
-from pkd_core.model.embedding_subset import UsedVocabulary
+from pkd_core.model.embedding_subset import EmbeddingSubset
 from pkd_core.model.forward import forward
 from pkd_core.runtime.cancellation import StoppedError
 from pkd_core.runtime.observer import Observer
 from pkd_core.runtime.precision import DTYPES, Precision, resolve_precision
 from pkd_core.runtime.process_setup import keep_freed_memory
-from pkd_core.training.batches import Feed, MicroBatch
+from pkd_core.training.batches import BatchLoader, MicroBatch
 from pkd_core.training.checkpoints import Checkpoint, Checkpoints
-from pkd_core.training.metric_buffer import LossBuffer, StepLosses
+from pkd_core.training.metric_buffer import MetricBuffer, StepMetrics
 from pkd_core.training.objective import Objective, batch_losses
 from pkd_core.training.optimizer import (
     clipped_step,
@@ -118,11 +118,11 @@ class _Run:
     """A training under way; its tables hold the small vocabulary's ids."""
 
     training: Training
-    vocabulary: UsedVocabulary
-    feed: Feed
+    vocabulary: EmbeddingSubset
+    loader: BatchLoader
     dev_table: TokenTable
     optimizer: torch.optim.AdamW
-    losses: LossBuffer
+    losses: MetricBuffer
     precision: Precision
 
 
@@ -144,16 +144,16 @@ def train(training: Training) -> TrainingResult:
         training.objective.check(model)
     keep_freed_memory()
     torch.nn.Module.to(model, device)
-    vocabulary = UsedVocabulary(model, [training.train_table, training.dev_table])
+    vocabulary = EmbeddingSubset(model, [training.train_table, training.dev_table])
     table = vocabulary.translate(training.train_table)
     teacher = None if training.objective is None else training.objective.teacher(device)
     run = _Run(
         training,
         vocabulary,
-        Feed(table, training.settings, teacher, training.seed, device),
+        BatchLoader(table, training.settings, teacher, training.seed, device),
         vocabulary.translate(training.dev_table),
         make_optimizer(model, training.settings, device),
-        LossBuffer(training.observer),
+        MetricBuffer(training.observer),
         resolve_precision(training.settings.precision, device),
     )
     state = _resume(run)
@@ -169,23 +169,23 @@ def train(training: Training) -> TrainingResult:
         raise
     except TrainingError as error:
         raise TrainingError(f"{error}; {_name_checkpoint(training.checkpoints, state)}") from error
-    vocabulary.release()
+    vocabulary.restore()
     return TrainingResult(state.best_epoch, state.best_score, state.history, state.step, run.precision)
 
 
 def _train_epoch(run: _Run, state: _State) -> None:
     """Make an optimizer step for each batch that is left of an epoch."""
     training, settings = run.training, run.training.settings
-    for feed in run.feed.epoch(state.epoch, state.num_done):
+    for batch in run.loader.epoch(state.epoch, state.num_done):
         state.step += 1
         state.num_done += 1
         learning_rate = learning_rate_at(state.step, training.num_steps, settings)
         set_learning_rate(run.optimizer, learning_rate)
-        values = _backward(run, feed.parts)
+        values = _backward(run, batch.parts)
         gradient_norm = clipped_step(run.optimizer, settings.max_grad_norm)
         run.vocabulary.decay(1.0 - learning_rate * settings.weight_decay)
-        example_ids = training.train_table.example_ids_R[feed.rows].tolist()
-        run.losses.add(StepLosses(state.step, learning_rate, example_ids, values, gradient_norm))
+        example_ids = training.train_table.example_ids_R[batch.rows].tolist()
+        run.losses.add(StepMetrics(state.step, learning_rate, example_ids, values, gradient_norm))
         training.observer.progress(state.step, training.num_steps, "steps")
         if training.checkpoints is not None and training.checkpoints.is_due:
             _save_checkpoint(run, state)
@@ -221,7 +221,7 @@ def _end_epoch(run: _Run, state: _State) -> None:
     state.history.append({"epoch": state.epoch, "step": state.step, "train/total": mean_loss} | told)
     if score > state.best_score:
         state.best_epoch, state.best_score = state.epoch, score
-        with run.vocabulary.whole():
+        with run.vocabulary.full_embeddings():
             training.save_best(training.model)
     state.epoch += 1
     state.num_done = 0
@@ -244,7 +244,7 @@ def _save_checkpoint(run: _Run, state: _State) -> None:
         return
     # What was told of the steps so far is not told again, so it must be in safe hands before.
     run.losses.send()
-    run.training.observer.settle()
+    run.training.observer.flush()
     state.checkpoint_step = state.step
     told = asdict(state) | {
         "loss_total": run.losses.total,

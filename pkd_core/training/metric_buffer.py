@@ -15,7 +15,7 @@ _STEPS_BETWEEN_READS = 20
 
 
 @dataclass(frozen=True)
-class StepLosses:
+class StepMetrics:
     """What one optimizer step tells.
 
     Attributes:
@@ -33,7 +33,7 @@ class StepLosses:
     gradient_norm: Tensor
 
 
-class LossBuffer:
+class MetricBuffer:
     """Keeps losses as tensors, and sends them to the observer every few steps.
 
     Args:
@@ -46,11 +46,11 @@ class LossBuffer:
 
     def __init__(self, observer: Observer) -> None:
         self._observer = observer
-        self._waiting: list[StepLosses] = []
+        self._waiting: list[StepMetrics] = []
         self.total = 0.0
         self.count = 0
 
-    def add(self, losses: StepLosses) -> None:
+    def add(self, losses: StepMetrics) -> None:
         """Keep a step's losses; now and then, send what is kept.
 
         Raises:
@@ -90,7 +90,7 @@ class LossBuffer:
             self._observer.metrics(step.step, values | {"train/learning_rate": step.learning_rate})
 
 
-def _not_finite(step: StepLosses, row: list[float]) -> TrainingError:
+def _not_finite(step: StepMetrics, row: list[float]) -> TrainingError:
     names = [*(name.removeprefix("train/") for name in step.values), "gradient norm"]
     told = ", ".join(f"{name} {value:g}" for name, value in zip(names, row, strict=True))
     examples = ", ".join(map(str, step.example_ids))

@@ -18,8 +18,8 @@ from pkd_core.method.losses import (
     squared_error_loss,
 )
 from pkd_core.model.forward import Outputs
-from pkd_core.teacher_states.reader import TeacherPart, TeacherStates
-from pkd_core.teacher_states.source import Teacher, teacher_for
+from pkd_core.teacher_states.reader import TeacherStates, TeacherTargets
+from pkd_core.teacher_states.source import TeacherSource, open_teacher_source
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,11 @@ class Objective:
         """The pairs that have a say in the loss: none if beta is 0."""
         return self.layer_map if self.beta else ()
 
-    def teacher(self, device: torch.device) -> Teacher:
+    def teacher(self, device: torch.device) -> TeacherSource:
         """Return who tells what the teacher said at the matched layers, on a device."""
-        return teacher_for(self.teacher_states, [teacher for _, teacher in self.matched_layers], device)
+        return open_teacher_source(
+            self.teacher_states, [teacher for _, teacher in self.matched_layers], device
+        )
 
     def check(self, model: BertForSequenceClassification) -> None:
         """Refuse a student that cannot be compared with the stored states.
@@ -83,7 +85,7 @@ class Objective:
 def batch_losses(
     outputs: Outputs,
     labels_B: Tensor,
-    teacher: TeacherPart | None,
+    teacher: TeacherTargets | None,
     objective: Objective | None,
     is_regression: bool,
 ) -> LossParts:
@@ -109,7 +111,9 @@ def batch_losses(
     )
 
 
-def _distillation(outputs: Outputs, part: TeacherPart, objective: Objective, is_regression: bool) -> Tensor:
+def _distillation(
+    outputs: Outputs, part: TeacherTargets, objective: Objective, is_regression: bool
+) -> Tensor:
     if is_regression:
         return squared_error_loss(outputs.logits_BC, part.logits_BC)
     return distillation_loss(
@@ -117,7 +121,7 @@ def _distillation(outputs: Outputs, part: TeacherPart, objective: Objective, is_
     )
 
 
-def _patience(outputs: Outputs, part: TeacherPart, objective: Objective) -> Tensor:
+def _patience(outputs: Outputs, part: TeacherTargets, objective: Objective) -> Tensor:
     # One layer after the other: indexing with a list would send it to the GPU, and wait.
     matched = [outputs.cls_states_BND.select(1, student - 1) for student, _ in objective.matched_layers]
     return patience_loss(

@@ -24,19 +24,19 @@ def main() -> None:
     arguments = parser.parse_args()
     begin = time.monotonic()
 
-    def say(text: str) -> None:
+    def show(text: str) -> None:
         print(f"{time.monotonic() - begin:6.0f} s  {text}", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        tallies = [feed_bad_inputs(root / "inputs", arguments.inputs, say)]
-        say("damage to every published file")
+        tallies = [feed_bad_inputs(root / "inputs", arguments.inputs, show)]
+        show("damage to every published file")
         tallies.append(damage_everything(root / "damage", every=1))
-        say("three at once")
+        show("three at once")
         tallies.append(run_together(root / "together", 3))
         tallies.append(run_together(root / "sharing", 3, "--share", "2"))
-        tallies += run_short(root / "short", SHORTAGES, say)
-        tallies.append(kill_at_random(root / "kills", arguments.kills, arguments.seed, say))
+        tallies += run_short(root / "short", SHORTAGES, show)
+        tallies.append(kill_at_random(root / "kills", arguments.kills, arguments.seed, show))
     _show(tallies)
     sys.exit(any(tally.lost for tally in tallies))
 

@@ -27,7 +27,7 @@ def kill_at_random(
     finish(undisturbed, model, *words)
     seconds = time.monotonic() - begin
     expected = result(undisturbed)
-    dice, tally = random.Random(seed), Tally("SIGKILL at a random moment")
+    rng, tally = random.Random(seed), Tally("SIGKILL at a random moment")
     number = 0
     while tally.injected < count:
         number += 1
@@ -35,7 +35,7 @@ def kill_at_random(
         while tally.injected < count:
             process = start(workspace, model, *words)
             # Most of the first seconds go into imports and the server: some kills belong there, most of them later.
-            time.sleep(dice.triangular(0.0, seconds, 0.75 * seconds))
+            time.sleep(rng.triangular(0.0, seconds, 0.75 * seconds))
             if not kill(process):
                 break
             tally.injected += 1

@@ -42,9 +42,9 @@ class Result:
         """Return the names of what is not the same in both."""
         return [
             name
-            for mine, theirs in ((self.files, other.files), (self.curves, other.curves))
-            for name in sorted(mine.keys() | theirs.keys())
-            if mine.get(name) != theirs.get(name)
+            for mine, reference in ((self.files, other.files), (self.curves, other.curves))
+            for name in sorted(mine.keys() | reference.keys())
+            if mine.get(name) != reference.get(name)
         ]
 
 

@@ -17,7 +17,7 @@ from pkd_core.config.settings import RunConfig
 from pkd_core.pipeline.job import Context
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
-from pkd_core.store.cleanup import LeftoverKind, find_leftovers, remove
+from pkd_core.store.cleanup import GarbageKind, find_garbage, remove
 
 SETTINGS = {
     "teacher.num_epochs": 1,
@@ -123,8 +123,8 @@ def test_replaced_copies_and_abandoned_work_are_listed_too(
     assert run_pkd("clean", "--yes") == 0
     out = capfd.readouterr().out
     assert "2.0 MB" in out
-    assert LeftoverKind.SET_ASIDE.value in out
-    assert LeftoverKind.UNFINISHED.value in out
+    assert GarbageKind.BACKUP.value in out
+    assert GarbageKind.UNFINISHED.value in out
     assert not aside.exists()
     assert not work.exists()
 
@@ -133,10 +133,10 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from pkd_core.store.address import Address
-from pkd_core.store.run_records import noting_run
+from pkd_core.store.run_records import recorded_run
 from pkd_core.store.stage_store import StageStore
 root, address = Path(sys.argv[1]), Address("artifacts", "Tiny", "teacher", "0123456789abcdef")
-with noting_run(root, {"run": "under way"}, [Path("artifacts/Tiny/student-0123456789abcdef")]):
+with recorded_run(root, {"run": "under way"}, [Path("artifacts/Tiny/student-0123456789abcdef")]):
     with StageStore(root).writing(address, {}) as work:
         (work / "half").write_text("half")
         print("held", flush=True)
@@ -187,7 +187,7 @@ def test_what_a_process_has_begun_to_write_since_it_was_listed_stays(
 ) -> None:
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
-    (work,) = (one for one in find_leftovers(workspace, set()) if one.kind is LeftoverKind.UNFINISHED)
+    (work,) = (one for one in find_garbage(workspace, set()) if one.kind is GarbageKind.UNFINISHED)
     again = subprocess.Popen([sys.executable, "-c", HOLD, str(workspace)], stdout=subprocess.PIPE, text=True)
     try:
         assert again.stdout is not None

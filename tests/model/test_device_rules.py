@@ -12,7 +12,7 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.model.forward import forward
 from pkd_core.model.packing import PackedBatch, pack
-from pkd_core.teacher_states.reader import TeacherPart
+from pkd_core.teacher_states.reader import TeacherTargets
 from pkd_core.training.objective import Objective, batch_losses
 
 META = torch.device("meta")
@@ -48,7 +48,7 @@ def total_loss(device: torch.device, batch: PackedBatch) -> Tensor:
     """Return the loss of patient distillation on a batch that is on the device."""
     assert batch.labels_B is not None
     config, num_examples = tiny_config(), len(batch.labels_B)
-    teacher = TeacherPart(
+    teacher = TeacherTargets(
         torch.empty(num_examples, 2, device=device),
         torch.empty(num_examples, 1, config.hidden_size, dtype=torch.float16, device=device),
     )

@@ -8,7 +8,7 @@ import torch
 from tiny_bert import make_table, tiny_classifier
 from torch import Tensor
 
-from pkd_core.model.attention import attend, to_places, to_rows
+from pkd_core.model.attention import attend, pad, unpad
 from pkd_core.model.dropout import DeviceMasks, HostMasks, KeepMasks, drop, drop_and_add
 from pkd_core.model.forward import forward
 from pkd_core.model.packing import pack
@@ -87,11 +87,11 @@ def test_no_masks_or_no_rate_change_nothing() -> None:
 def test_attention_with_dropout_is_its_formula_and_its_gradients_too(per_example: bool) -> None:
     table, heads = make_table(11), 2
     layout = pack(table, np.arange(11)).layout
-    num_places, num_queries = len(layout.rows_P), 11 if per_example else len(layout.rows_P)
+    num_padded_rows, num_queries = len(layout.packed_rows_P), 11 if per_example else len(layout.packed_rows_P)
     torch.manual_seed(0)
     inputs = [
         torch.randn(rows, 8, dtype=torch.float64, requires_grad=True)
-        for rows in (num_queries, num_places, num_places)
+        for rows in (num_queries, num_padded_rows, num_padded_rows)
     ]
     masks = Remembered()
     attended = attend(*inputs, layout, heads, 0.3, masks)
@@ -103,7 +103,7 @@ def test_attention_with_dropout_is_its_formula_and_its_gradients_too(per_example
             for head in range(heads):
                 part = slice(4 * head, 4 * head + 4)
                 scores = inputs[0][own_queries, part] @ inputs[1][own, part].T / 2
-                weights = (scores + layout.key_bias_P[own]).softmax(-1)
+                weights = (scores + layout.attention_bias_P[own]).softmax(-1)
                 expected = (weights * mask[example * heads + head] / 0.7) @ inputs[2][own, part]
                 torch.testing.assert_close(attended[own_queries, part], expected)
             place, query = own.stop, own_queries.stop
@@ -114,12 +114,15 @@ def test_attention_with_dropout_is_its_formula_and_its_gradients_too(per_example
 
 def test_going_to_places_and_back_has_the_right_gradients() -> None:
     layout = pack(make_table(11), np.arange(11)).layout
-    weights = torch.randn(len(layout.rows_P), 3, dtype=torch.float64) * (layout.key_bias_P == 0)[:, None]
+    weights = (
+        torch.randn(len(layout.packed_rows_P), 3, dtype=torch.float64)
+        * (layout.attention_bias_P == 0)[:, None]
+    )
 
     def there_and_back(rows: Tensor) -> Tensor:
-        return to_rows(to_places(rows, layout) * weights, layout)[: layout.num_tokens]
+        return unpad(pad(rows, layout) * weights, layout)[: layout.num_tokens]
 
-    rows = torch.randn(len(layout.places_T), 3, dtype=torch.float64, requires_grad=True)
+    rows = torch.randn(len(layout.padded_rows_T), 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(there_and_back, rows, fast_mode=True)
 
 

@@ -13,7 +13,7 @@ from pkd_core.model.forward import Outputs, forward
 from pkd_core.model.packing import pack
 
 
-def theirs(model: BertForSequenceClassification, num_rows: int, seed: int = 0) -> Outputs:
+def reference(model: BertForSequenceClassification, num_rows: int, seed: int = 0) -> Outputs:
     inputs = padded(make_table(num_rows, seed), range(num_rows))
     assert inputs["attention_mask"].min() == 0
     outputs = model(**inputs, output_hidden_states=True)
@@ -35,7 +35,7 @@ def ours(
 def test_logits_and_states_equal_hugging_face(num_rows: int, num_layers: int) -> None:
     model = tiny_classifier(num_layers, num_outputs=3)
     with torch.no_grad():
-        mine, other = ours(model, num_rows), theirs(model, num_rows)
+        mine, other = ours(model, num_rows), reference(model, num_rows)
     torch.testing.assert_close(mine.logits_BC, other.logits_BC)
     torch.testing.assert_close(mine.cls_states_BND, other.cls_states_BND)
 
@@ -58,7 +58,7 @@ def logits_alone(outputs: Outputs) -> Tensor:
 def test_gradients_equal_hugging_face(loss: Callable[[Outputs], Tensor]) -> None:
     model = tiny_classifier(3)
     gradients = []
-    for run in (ours, theirs):
+    for run in (ours, reference):
         model.zero_grad()
         loss(run(model, 20)).backward()
         gradients.append({name: weight.grad for name, weight in model.named_parameters()})
@@ -73,7 +73,7 @@ def test_gradients_equal_hugging_face(loss: Callable[[Outputs], Tensor]) -> None
 
 def test_bfloat16_is_near_and_its_logits_are_float32() -> None:
     model = tiny_classifier(3)
-    mine, other = ours(model, 20, torch.bfloat16), theirs(model, 20)
+    mine, other = ours(model, 20, torch.bfloat16), reference(model, 20)
     assert mine.logits_BC.dtype == torch.float32
     assert mine.cls_states_BND.dtype == torch.bfloat16
     torch.testing.assert_close(mine.logits_BC, other.logits_BC, atol=0.05, rtol=0.05)

@@ -30,7 +30,7 @@ def test_every_token_is_there_once_with_its_position_and_segment(lengths: list[i
     table = table_of(lengths)
     batch = pack(table, np.arange(len(lengths)))
     assert sorted(batch.example_ids_B.tolist()) == table.example_ids_R.tolist()
-    for example_id, start in zip(batch.example_ids_B.tolist(), batch.starts_B.tolist(), strict=True):
+    for example_id, start in zip(batch.example_ids_B.tolist(), batch.cls_positions_B.tolist(), strict=True):
         row = example_id - 100
         rows = slice(start, start + lengths[row])
         expected = table.input_ids[table.offsets[row] : table.offsets[row + 1]]
@@ -48,11 +48,11 @@ def test_rows_go_to_places_and_back_and_only_tokens_are_seen(lengths: list[int])
     layout = batch.layout
     assert layout.num_tokens == sum(lengths) < len(batch.input_ids_T)
     tokens = torch.arange(layout.num_tokens)
-    assert torch.equal(layout.rows_P[layout.places_T[: layout.num_tokens]], tokens)
-    is_token_P = layout.key_bias_P == 0
-    assert torch.equal(layout.rows_P[is_token_P].sort().values, tokens)
-    assert (layout.rows_P[~is_token_P] == len(batch.input_ids_T) - 1).all()
-    assert (layout.key_bias_P[~is_token_P] == -torch.inf).all()
+    assert torch.equal(layout.packed_rows_P[layout.padded_rows_T[: layout.num_tokens]], tokens)
+    is_token_P = layout.attention_bias_P == 0
+    assert torch.equal(layout.packed_rows_P[is_token_P].sort().values, tokens)
+    assert (layout.packed_rows_P[~is_token_P] == len(batch.input_ids_T) - 1).all()
+    assert (layout.attention_bias_P[~is_token_P] == -torch.inf).all()
 
 
 @given(LENGTHS)
@@ -61,14 +61,14 @@ def test_an_examples_tokens_stand_in_one_line_of_its_group(lengths: list[int]) -
     ordered = sorted(lengths, reverse=True)
     first_place, number = 0, 0
     for group in batch.layout.groups:
-        rows = batch.layout.rows_P[first_place : first_place + group.num_places]
+        rows = batch.layout.packed_rows_P[first_place : first_place + group.num_padded_rows]
         for line in rows.view(group.num_examples, group.length):
-            start = int(batch.starts_B[number])
+            start = int(batch.cls_positions_B[number])
             assert line[: ordered[number]].tolist() == list(range(start, start + ordered[number]))
             number += 1
-        first_place += group.num_places
+        first_place += group.num_padded_rows
     assert number == len(lengths)
-    assert first_place == len(batch.layout.rows_P)
+    assert first_place == len(batch.layout.packed_rows_P)
 
 
 @given(LENGTHS)

@@ -8,7 +8,7 @@ import pytest
 from pkd_core.config.overrides import build_run_config
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
-from pkd_core.pipeline.dag import draw_report, draw_stages
+from pkd_core.pipeline.dag import build_dag, report_stage
 from pkd_core.pipeline.sources import PretrainedModel
 from pkd_core.pipeline.stage import Stage, StageKind
 
@@ -25,7 +25,7 @@ def draw(
     values = {"tasks": ["RTE"], "student_layers": [6], "seeds": [1], "settings": settings or {}} | run
     config = build_run_config(**values)
     tasks = [GLUE_TASKS[name] for name in config.tasks]
-    stages = draw_stages(config, tasks, {task.name: hashes for task in tasks}, model)
+    stages = build_dag(config, tasks, {task.name: hashes for task in tasks}, model)
     return {stage.key: stage for stage in stages}
 
 
@@ -145,8 +145,8 @@ def test_a_report_names_the_presets_and_what_was_put_over_them() -> None:
     config = build_run_config(
         tasks=["RTE"], student_layers=[6], seeds=[1], settings={"distill.temperature": 7}
     )
-    stages = draw_stages(config, [GLUE_TASKS["RTE"]], {"RTE": HASHES}, MODEL)
+    stages = build_dag(config, [GLUE_TASKS["RTE"]], {"RTE": HASHES}, MODEL)
     evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
-    presets = draw_report(config, evaluations, {}, 12).config["presets"]
+    presets = report_stage(config, evaluations, {}, 12).config["presets"]
     assert presets["RTE/evaluation-kd-6l-s1"].startswith("kd_6layer best RTE, but for distill.temperature")
     assert "but for" not in presets["RTE/evaluation-teacher"]

@@ -20,7 +20,7 @@ from pkd_core.pipeline.job import Context
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.pipeline.stage import Stage
-from pkd_core.runtime.cancellation import StoppedError, ask_to_stop, withdraw
+from pkd_core.runtime.cancellation import StoppedError, clear_stop_request, request_stop
 from pkd_core.runtime.observer import LogObserver, Observer
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest, write_manifest
@@ -218,7 +218,7 @@ class StopsAtStep(LogObserver):
 
     def progress(self, done: int, total: int, unit: str) -> None:
         if unit == "steps" and done == 2:
-            ask_to_stop()
+            request_stop()
 
 
 def test_trainings_that_are_stopped_publish_the_same_files_when_they_go_on(
@@ -240,11 +240,11 @@ def test_trainings_that_are_stopped_publish_the_same_files_when_they_go_on(
             break
         except StoppedError as error:
             stopped.append(str(error).split()[0])
-            withdraw()
+            clear_stop_request()
     assert stopped == ["Tiny/teacher", *(f"Tiny/{student}" for student in STUDENTS)]
     for key in ("Tiny/teacher", *(f"Tiny/{student}" for student in STUDENTS)):
-        ours, theirs = (read_manifest(place.folder(key)) for place in (workspace, finished))
-        assert ours.files == theirs.files, key
+        ours, reference = (read_manifest(place.folder(key)) for place in (workspace, finished))
+        assert ours.files == reference.files, key
 
 
 @pytest.mark.parametrize("strict", [False, True])

@@ -46,8 +46,8 @@ def write_table(path: Path, header: list[str], rows: list[list[object]]) -> None
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def sentence(dice: random.Random) -> str:
-    return " ".join(dice.choices(WORDS, k=4))
+def sentence(rng: random.Random) -> str:
+    return " ".join(rng.choices(WORDS, k=4))
 
 
 def evaluation(root: Path, record: StageRecord) -> dict[str, Any]:
@@ -56,10 +56,10 @@ def evaluation(root: Path, record: StageRecord) -> dict[str, Any]:
 
 
 def test_a_task_of_scores_goes_through_every_method(tmp_path: Path) -> None:
-    dice = random.Random(1)
+    rng = random.Random(1)
     for split, count in (("train", 32), ("dev", 16)):
         rows = [
-            [row, *["x"] * 6, sentence(dice), sentence(dice), round(dice.uniform(0, 5), 3)]
+            [row, *["x"] * 6, sentence(rng), sentence(rng), round(rng.uniform(0, 5), 3)]
             for row in range(count)
         ]
         header = [
@@ -75,7 +75,7 @@ def test_a_task_of_scores_goes_through_every_method(tmp_path: Path) -> None:
             "score",
         ]
         write_table(tmp_path / "data_raw" / "STS-B" / f"{split}.tsv", header, rows)
-    rows = [[row, *["x"] * 6, sentence(dice), sentence(dice)] for row in range(5)]
+    rows = [[row, *["x"] * 6, sentence(rng), sentence(rng)] for row in range(5)]
     write_table(tmp_path / "data_raw" / "STS-B" / "test.tsv", header[:-1], rows)
     records = run(tmp_path, "STS-B")
     for name in ("teacher", "finetune-2l-s1", "kd-2l-s1", "pkd-skip-2l-s1", "pkd-last-2l-s1"):
@@ -89,7 +89,7 @@ def test_a_task_of_scores_goes_through_every_method(tmp_path: Path) -> None:
 
 @pytest.fixture
 def mnli(tmp_path: Path) -> Path:
-    dice = random.Random(2)
+    rng = random.Random(2)
     folder = tmp_path / "data_raw" / "MNLI"
     columns = [
         "index",
@@ -107,12 +107,12 @@ def mnli(tmp_path: Path) -> Path:
         rows = []
         for row in range(30):
             label = MNLI_LABELS[row % 3]
-            rows.append([row, *["x"] * 7, sentence(dice), sentence(dice), *[label] * len(middle), label])
+            rows.append([row, *["x"] * 7, sentence(rng), sentence(rng), *[label] * len(middle), label])
         write_table(folder / f"{split}.tsv", [*columns, *middle, "gold_label"], rows)
     for split in ("test_matched", "test_mismatched"):
-        rows = [[row, *["x"] * 7, sentence(dice), sentence(dice)] for row in range(7)]
+        rows = [[row, *["x"] * 7, sentence(rng), sentence(rng)] for row in range(7)]
         write_table(folder / f"{split}.tsv", columns, rows)
-    rows = [[row, sentence(dice), sentence(dice)] for row in range(4)]
+    rows = [[row, sentence(rng), sentence(rng)] for row in range(4)]
     write_table(tmp_path / "data_raw" / "AX" / "AX.tsv", ["index", "sentence1", "sentence2"], rows)
     return tmp_path
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from report_rows import TEACHER, many, student
 
-from pkd_core.report.write import ResultRow, aggregate, table_text, write_report
+from pkd_core.report.write import ResultRow, aggregate, results_table, write_report
 
 
 def cells(line: str) -> list[str]:
@@ -133,12 +133,12 @@ def test_nothing_trained_is_reported_rather_than_failing(tmp_path: Path) -> None
     assert "no data" in page
     assert "](report.png)" not in page
     assert (tmp_path / "report.png").stat().st_size > 1000
-    assert table_text([], {"RTE/teacher": "no data"}) == "FAILED RTE/teacher: no data"
+    assert results_table([], {"RTE/teacher": "no data"}) == "FAILED RTE/teacher: no data"
 
 
 def test_the_terminal_table_has_a_line_a_group_and_no_colours() -> None:
     rows = [TEACHER, student("finetune", 0.60), student("kd", 0.64), student("kd", 0.66, seed=2)]
-    text = table_text(rows, {"QQP/teacher": "out of\nmemory [bold]"})
+    text = results_table(rows, {"QQP/teacher": "out of\nmemory [bold]"})
     assert [" ".join(line.split()) for line in text.splitlines() if "─" not in line and line] == [
         "task model score vs teacher gap closed parameters MB smaller faster",
         "RTE (accuracy) teacher, 12 layers 70.0 – – 110.0M 440.0 – –",
@@ -151,4 +151,4 @@ def test_the_terminal_table_has_a_line_a_group_and_no_colours() -> None:
 
 
 def test_a_difference_that_rounds_to_nothing_has_no_minus_sign() -> None:
-    assert " +0.0 " in table_text([TEACHER, student("kd", 0.6999)], {})
+    assert " +0.0 " in results_table([TEACHER, student("kd", 0.6999)], {})

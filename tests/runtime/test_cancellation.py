@@ -8,11 +8,11 @@ import pytest
 from pkd_core.runtime.cancellation import (
     InterruptibleObserver,
     StoppedError,
-    ask_to_stop,
-    check_wish,
+    check_stop_requested,
+    clear_stop_request,
     computing,
+    request_stop,
     wait_until_idle,
-    withdraw,
 )
 from pkd_core.runtime.observer import LogObserver
 
@@ -20,26 +20,26 @@ from pkd_core.runtime.observer import LogObserver
 @pytest.fixture(autouse=True)
 def _no_wish() -> Iterator[None]:
     yield
-    withdraw()
+    clear_stop_request()
 
 
 def test_progress_hears_the_wish_and_nothing_else_does() -> None:
     observer = InterruptibleObserver("RTE/teacher", LogObserver("RTE/teacher"))
     observer.progress(1, 10, "steps")
-    ask_to_stop()
+    request_stop()
     observer.metrics(2, {"train/total": 0.5})
-    observer.settle()
+    observer.flush()
     with pytest.raises(StoppedError, match="RTE/teacher was stopped; the same command goes on from there"):
         observer.progress(2, 10, "steps")
-    withdraw()
+    clear_stop_request()
     observer.progress(3, 10, "steps")
 
 
 def test_nothing_begins_while_the_wish_stands() -> None:
-    check_wish("RTE/tokens")
-    ask_to_stop()
+    check_stop_requested("RTE/tokens")
+    request_stop()
     with pytest.raises(StoppedError):
-        check_wish("RTE/tokens")
+        check_stop_requested("RTE/tokens")
 
 
 def test_waiting_until_idle_waits_for_every_stage() -> None:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from pkd_core.runtime.prefetch import ahead, behind
+from pkd_core.runtime.prefetch import prefetch, write_behind
 
 
 def test_items_come_in_order_even_if_they_are_false_or_none() -> None:
-    assert list(ahead([0, None, "", 3, None])) == [0, None, "", 3, None]
-    assert list(ahead([])) == []
+    assert list(prefetch([0, None, "", 3, None])) == [0, None, "", 3, None]
+    assert list(prefetch([])) == []
 
 
 def test_two_items_are_made_before_they_are_asked_for_and_no_more() -> None:
@@ -23,7 +23,7 @@ def test_two_items_are_made_before_they_are_asked_for_and_no_more() -> None:
             (None, second, third)[min(number, 2)] and (second, third)[min(number, 2) - 1].set()
             yield number
 
-    items = ahead(make())
+    items = prefetch(make())
     assert next(items) == 0
     assert second.wait(10)
     assert third.wait(10)
@@ -37,7 +37,7 @@ def test_an_error_is_raised_where_its_item_would_have_been() -> None:
         yield 2
         raise ValueError("the third")
 
-    items = ahead(make())
+    items = prefetch(make())
     assert [next(items), next(items)] == [1, 2]
     with pytest.raises(ValueError, match="the third"):
         next(items)
@@ -45,7 +45,7 @@ def test_an_error_is_raised_where_its_item_would_have_been() -> None:
 
 def test_items_are_made_in_another_thread_that_ends_with_the_reader() -> None:
     before = threading.active_count()
-    items = ahead(threading.get_ident() for _ in range(5))
+    items = prefetch(threading.get_ident() for _ in range(5))
     assert next(items) != threading.get_ident()
     items.close()
     assert threading.active_count() == before
@@ -65,9 +65,9 @@ def test_items_are_acted_on_in_order_by_another_thread_while_the_next_is_made() 
         assert second_made.wait(10)
         acted.append(number)
 
-    assert list(behind(act, make())) == [0, 1]
+    assert list(write_behind(act, make())) == [0, 1]
     assert acted == [0, 1]
-    assert list(behind(act, [])) == []
+    assert list(write_behind(act, [])) == []
 
 
 @pytest.mark.parametrize(("bad", "seen"), [(0, [0]), (1, [0, 1])])
@@ -78,7 +78,7 @@ def test_an_error_in_acting_is_raised_before_the_next_item_or_at_the_end(bad: in
 
     yielded = []
     with pytest.raises(ValueError, match=f"number {bad}"):
-        for number in behind(act, [0, 1]):
+        for number in write_behind(act, [0, 1]):
             yielded.append(number)
     assert yielded == seen
 
@@ -91,7 +91,7 @@ def test_a_reader_that_stops_waits_for_the_act_under_way() -> None:
         assert stopping.wait(10)
         acted.append(number)
 
-    items = behind(act, range(5))
+    items = write_behind(act, range(5))
     assert next(items) == 0
     threading.Timer(0.1, stopping.set).start()
     items.close()

@@ -4,7 +4,7 @@ import threading
 
 from transformers.utils import logging
 
-from pkd_core.runtime.process_setup import quiet_transformers
+from pkd_core.runtime.process_setup import silence_transformers
 
 
 def test_several_threads_at_once_leave_it_as_it_was() -> None:
@@ -12,12 +12,12 @@ def test_several_threads_at_once_leave_it_as_it_was() -> None:
     entered, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with quiet_transformers():
+        with silence_transformers():
             entered.set()
             leave.wait(10)
 
     other = threading.Thread(target=hold)
-    with quiet_transformers():
+    with silence_transformers():
         other.start()
         assert entered.wait(10)
     # The first has left; the second still wants silence.

@@ -6,11 +6,11 @@ import pytest
 
 from pkd_core.errors import StoreError
 from pkd_core.store import os_errors
-from pkd_core.store.os_errors import check_room
+from pkd_core.store.os_errors import check_disk_space
 
 
 def test_what_fits_is_let_pass(tmp_path: Path) -> None:
-    check_room(tmp_path, 1000, "training checkpoints")
+    check_disk_space(tmp_path, 1000, "training checkpoints")
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ def test_too_little_room_is_told_with_both_amounts(
     usage = os_errors.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(os_errors.shutil, "disk_usage", lambda _: usage._replace(free=free))
     with pytest.raises(StoreError, match=said):
-        check_room(tmp_path, needed, "states")
+        check_disk_space(tmp_path, needed, "states")

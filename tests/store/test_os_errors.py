@@ -146,7 +146,7 @@ def test_a_file_where_replaced_copies_go_keeps_both_copies(tmp_path: Path) -> No
     store = StageStore(tmp_path)
     for text in ("old", "new"):
         if text == "new":
-            (tmp_path / ADDRESS.aside_folder).write_bytes(b"")
+            (tmp_path / ADDRESS.backup_folder).write_bytes(b"")
         with store.writing(ADDRESS, {}) as work:
             (work / "file").write_text(text, encoding="utf-8")
             if text == "old":

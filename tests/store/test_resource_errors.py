@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pkd_core.errors import ModelError, PkdError, ResourceError
-from pkd_core.store.os_errors import exhaustion
+from pkd_core.store.os_errors import resource_errors
 
 
 @contextmanager
@@ -25,13 +25,13 @@ def no_more_handles() -> Iterator[None]:
 def test_an_array_beyond_all_memory_is_told_with_what_to_do() -> None:
     with (
         pytest.raises(ResourceError, match=r"^RTE/teacher needs more memory .*accumulation_steps"),
-        exhaustion("RTE/teacher"),
+        resource_errors("RTE/teacher"),
     ):
         torch.empty(1 << 50)
 
 
 def test_a_sentence_that_was_made_of_a_lack_of_memory_becomes_the_one_about_memory() -> None:
-    with pytest.raises(ResourceError, match="memory"), exhaustion("RTE/teacher"):
+    with pytest.raises(ResourceError, match="memory"), resource_errors("RTE/teacher"):
         try:
             torch.empty(1 << 50)
         except RuntimeError as error:
@@ -41,7 +41,7 @@ def test_a_sentence_that_was_made_of_a_lack_of_memory_becomes_the_one_about_memo
 def test_handles_that_run_out_are_told_with_what_to_do() -> None:
     with (
         pytest.raises(ResourceError, match=r"more file handles .*ulimit -n"),
-        exhaustion("RTE/tokens"),
+        resource_errors("RTE/tokens"),
         no_more_handles(),
     ):
         os.open("/dev/null", os.O_RDONLY)
@@ -49,6 +49,6 @@ def test_handles_that_run_out_are_told_with_what_to_do() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("other"), PkdError("said already"), OSError(2, "No such file")])
 def test_other_errors_pass(error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, exhaustion("RTE/tokens"):
+    with pytest.raises(type(error)) as caught, resource_errors("RTE/tokens"):
         raise error
     assert caught.value is error

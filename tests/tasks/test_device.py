@@ -19,16 +19,16 @@ from pkd_core.pipeline.job import Context
 from pkd_core.pipeline.local import log_progress
 from pkd_core.pipeline.plan import make_plan
 from pkd_core.store.stage_store import StageStatus, StageStore
-from tasks.device import device_name, device_turn
+from tasks.device import device_name, device_slot
 
 CPU = torch.device("cpu")
 COMPUTES = """
 import sys, time
 from pathlib import Path
 import torch
-from tasks.device import device_turn
+from tasks.device import device_slot
 root, share, number = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-with device_turn(root, torch.device("cpu"), share, "test"):
+with device_slot(root, torch.device("cpu"), share, "test"):
     (root / f"computes-{number}").touch()
     time.sleep(120)
 """
@@ -78,7 +78,7 @@ def test_threads_of_one_process_take_turns_however_many_runs_share_the_device(tm
     inside, most = [0], [0]
 
     def compute() -> None:
-        with device_turn(tmp_path, CPU, 3, "test"):
+        with device_slot(tmp_path, CPU, 3, "test"):
             inside[0] += 1
             most[0] = max(most[0], inside[0])
             time.sleep(0.05)
@@ -102,12 +102,12 @@ def test_the_device_is_free_for_others_while_another_process_makes_the_stage(
     plan = make_plan(run, tmp_path)
     stage = plan.stages[0].stage
     store, context = StageStore(tmp_path), Context(tmp_path, plan.model.folder, "cpu")
-    turn = functools.partial(device_turn, tmp_path, CPU, 1, stage.key)
+    turn = functools.partial(device_slot, tmp_path, CPU, 1, stage.key)
     builder = threading.Thread(target=build, args=[stage, {}, context, log_progress, turn], daemon=True)
     with store.locked(stage.address):
         builder.start()
         assert wait_until(lambda: "Tiny tokens: waits for process" in caplog.text)
-        with device_turn(tmp_path, CPU, 1, "another stage"):
+        with device_slot(tmp_path, CPU, 1, "another stage"):
             assert builder.is_alive()
     builder.join(timeout=60)
     assert store.inspect(stage.address).status is StageStatus.DONE

@@ -50,7 +50,7 @@ def test_settling_sends_what_waits_and_outlives_a_store_that_is_away(workspace: 
     with tracked_run(workspace, **settings("f-settled")) as run:
         run.metrics(1, {"train/total": 1.0})
         with metrics_unavailable(workspace):
-            run.settle()
+            run.flush()
         assert history(store, run.run_id, "train/total") == []
-        run.settle()
+        run.flush()
         assert history(store, run.run_id, "train/total") == [(1, 1.0)]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pkd_core.errors import StoreError
 from pkd_core.teacher_states.format import StatesShape, forecast_bytes, shard_path
 from pkd_core.teacher_states.reader import TeacherStates
-from pkd_core.teacher_states.source import ResidentTeacher, StoredTeacher
+from pkd_core.teacher_states.source import ResidentTeacherSource, StoredTeacherSource
 from pkd_core.teacher_states.writer import StatesWriter
 
 SHAPE = StatesShape(num_layers=3, hidden_size=8, num_outputs=2, dtype="float16")
@@ -214,18 +214,18 @@ def test_a_teacher_on_the_device_says_what_the_stored_one_says(tmp_path: Path) -
     rows = Rows(9000)
     states = TeacherStates.open(write_all(tmp_path, rows))
     stored, resident = (
-        kind(states, [1, 3], torch.device("cpu")) for kind in (StoredTeacher, ResidentTeacher)
+        kind(states, [1, 3], torch.device("cpu")) for kind in (StoredTeacherSource, ResidentTeacherSource)
     )
     assert states.num_bytes(2) == 9000 * (2 * 8 * 2 + 2 * 4)
     for seed in range(5):
         ids = torch.from_numpy(np.random.default_rng(seed).choice(rows.example_ids, 32))
-        one, other = stored.say(ids), resident.say(ids)
+        one, other = stored.gather(ids), resident.gather(ids)
         assert torch.equal(one.logits_BC, other.logits_BC)
         assert torch.equal(one.cls_states_BMD, other.cls_states_BMD)
         assert one.cls_states_BMD.dtype == other.cls_states_BMD.dtype
     for teacher in (stored, resident):
         with pytest.raises(StoreError, match="states of example -1"):
-            teacher.say(torch.tensor([-1]))
+            teacher.gather(torch.tensor([-1]))
 
 
 def test_compressed_columns_and_nulls_are_errors_at_opening(tmp_path: Path) -> None:

@@ -209,8 +209,8 @@ def test_a_training_that_explodes_later_names_the_last_good_checkpoint(tmp_path:
     class Spoil(Recorder):
         """Spoils all labels after the first epoch's checkpoint."""
 
-        def settle(self) -> None:
-            super().settle()
+        def flush(self) -> None:
+            super().flush()
             table.labels_R[:] = np.nan
 
     with pytest.raises(TrainingError) as caught:

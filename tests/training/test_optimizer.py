@@ -14,11 +14,11 @@ from pkd_core.training.optimizer import clipped_step, learning_rate_at, make_opt
 @given(st.integers(1, 60), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
 def test_schedule_equals_hugging_face(num_steps: int, warmup_fraction: float) -> None:
     settings = TrainingConfig(learning_rate=3e-5, warmup_fraction=warmup_fraction)
-    theirs = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3e-5)
-    schedule = get_linear_schedule_with_warmup(theirs, round(warmup_fraction * num_steps), num_steps)
+    reference = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3e-5)
+    schedule = get_linear_schedule_with_warmup(reference, round(warmup_fraction * num_steps), num_steps)
     for step in range(1, num_steps + 1):
         assert learning_rate_at(step, num_steps, settings) == pytest.approx(schedule.get_last_lr()[0])
-        theirs.step()
+        reference.step()
         schedule.step()
 
 

@@ -74,6 +74,6 @@ def test_going_on_tells_no_step_again_and_settles_before_each_checkpoint(tmp_pat
     with pytest.raises(StoppedError):
         run(tiny_classifier(2), table, observer=first, checkpoints=Checkpoints(tmp_path, 1e9))
     assert list(first.series("train/total")) == list(range(1, 8))
-    assert first.num_settled == 2
+    assert first.num_flushed == 2
     run(tiny_classifier(2), table, observer=second, checkpoints=Checkpoints(tmp_path, 1e9))
     assert list(second.series("train/total")) == list(range(8, 11))

@@ -6,7 +6,7 @@ from typing import Any
 
 from pkd_core.config.presets import published_score
 from pkd_core.pipeline.job import Job
-from pkd_core.report.write import Published, ResultRow, table_text, write_report
+from pkd_core.report.write import Published, ResultRow, results_table, write_report
 
 _PUBLISHED_TEACHERS = ((12, 768), (24, 1024))  # layers and hidden size of BERT-base and BERT-large
 
@@ -16,7 +16,7 @@ def report(job: Job) -> dict[str, Any]:
     rows = [_row(job, key) for key in job.inputs]
     failures = job.stage.config["failures"]
     write_report(job.work, rows, failures, _published(rows))
-    (job.work / "report.txt").write_text(table_text(rows, failures) + "\n", encoding="utf-8")
+    (job.work / "report.txt").write_text(results_table(rows, failures) + "\n", encoding="utf-8")
     return {"num_models": len(rows), "failures": dict(failures)}
 
 

@@ -14,7 +14,7 @@ from pkd_core.evaluation.predict import count_parameters
 from pkd_core.model.loading import save_model
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.sources import TOKENIZER_FILES
-from pkd_core.store.os_errors import check_room
+from pkd_core.store.os_errors import check_disk_space
 from pkd_core.training.checkpoints import Checkpoints, checkpoint_folder
 from pkd_core.training.loop import Objective, Training, train
 
@@ -35,7 +35,7 @@ def train_and_save(
     task = job.task
     # Two checkpoints are there while one takes the other's place, and one may be there now.
     num_new = 1 if checkpoint_folder(job.work).is_dir() else 2
-    check_room(job.work, num_new * _BYTES_A_WEIGHT * count_parameters(model), "training checkpoints")
+    check_disk_space(job.work, num_new * _BYTES_A_WEIGHT * count_parameters(model), "training checkpoints")
     checkpoints = Checkpoints(job.work, job.context.checkpoint_seconds, companions=(_WEIGHTS,))
     result = train(
         Training(

@@ -19,10 +19,9 @@ from pathlib import Path
 from flows.demo import demo_request
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
-from pkd_core.pipeline.job import Context
 request = demo_request(Path(sys.argv[1]))
 plan = make_plan(request.run, request.workspace)
-run_plan(plan, Context(request.workspace, plan.model.folder))
+run_plan(plan, request.options)
 """
 _SERVER = """
 import sys

@@ -5,7 +5,7 @@ from pathlib import Path
 from flows.demo_data import DEMO_TASK, write_demo_model, write_demo_task
 from flows.request import Request
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import METHODS
+from pkd_core.config.settings import METHODS, RunOptions
 
 _SEED = 0
 _SIZES = {"num_train": 5000, "num_dev": 1000, "num_test": 200}
@@ -38,4 +38,4 @@ def demo_request(workspace: Path) -> Request:
     run = build_run_config(
         tasks=[DEMO_TASK], methods=METHODS, student_layers=[2], model=str(model), settings=_SETTINGS
     )
-    return Request(run, workspace, "auto", False)
+    return Request(run, RunOptions(), workspace)

@@ -1,118 +1,94 @@
 """The flow `pkd`: every stage of every task submitted at once, each waiting only for its own inputs."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from prefect import flow
+from prefect import Flow, flow
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
-from prefect.utilities.asyncutils import run_coro_as_sync
 
-from flows.crashes import ending_at_stillborn_threads
 from flows.environment import show_progress
 from flows.pages import show_plan, show_report
 from flows.prepare import prepare
+from flows.request import Request
 from flows.stopping import received_signal, redeliver, stopping_at_signals
 from flows.summary import count_done, name_failures
-from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import DEFAULT_MODEL, METHODS, RunConfig
+from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import PkdError, StoreError
 from pkd_core.pipeline.dag import report_stage
-from pkd_core.pipeline.job import Context
+from pkd_core.pipeline.job import RunContext
+from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.plan import Plan, PlannedStage
-from pkd_core.pipeline.stage import Stage, StageKind
+from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.address import StageRecord
 from pkd_core.store.os_errors import resource_errors
 from pkd_core.store.stage_store import StageStatus
-from tasks.device import divide_cores
 from tasks.run_stage import task_for
 
 Future = PrefectFuture[Any]
+
+
+def build_flow(make_plan: Callable[[Request], Plan] = prepare) -> Flow[..., State[Any]]:
+    """Return the flow `pkd`.
+
+    Args:
+        make_plan: Plans the requested run; `pkd run` has a plan already and passes it on, so that it is made once.
+    """
+
+    def pkd(**parameters: Any) -> State[Any]:
+        """Distil students for every task, running only the stages that are not done."""
+        try:
+            request = Request.from_parameters(parameters)
+            if deployment.id:
+                # A deployment's run is a process of its own, which nobody else has set up.
+                show_progress()
+                configure_process(request.options.device, request.options.max_concurrent_runs)
+            plan = make_plan(request)
+            show_plan(plan)
+            with resource_errors("this run"), plan.recorded(), stopping_at_signals():
+                state = _run_stages(plan, plan.context(request.options))
+        except PkdError as error:
+            return Failed(message=str(error))
+        if stopped := received_signal():
+            redeliver(stopped)
+            return Failed(message="Stopped; the same run goes on from there.")
+        return state
+
+    pkd.__signature__ = _signature()  # type: ignore[attr-defined]
+    return flow(name="pkd", flow_run_name=_run_name, validate_parameters=False)(pkd)
+
+
+def _signature() -> inspect.Signature:
+    """Return one keyword for each field of RunConfig and RunOptions, and one for the workspace."""
+    defaults = {"tasks": tuple(GLUE_TASKS)}
+    fields = RunConfig.model_fields | RunOptions.model_fields
+    keywords = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=defaults.get(name, field.default),
+            annotation=field.annotation,
+        )
+        for name, field in fields.items()
+    ]
+    workspace = inspect.Parameter("workspace", inspect.Parameter.KEYWORD_ONLY, default=".", annotation=str)
+    return inspect.Signature([*keywords, workspace], return_annotation=State)
 
 
 def _run_name() -> str:
     return f"pkd {' '.join(flow_run.get_parameters()['tasks'])}"
 
 
-@flow(name="pkd", flow_run_name=_run_name, validate_parameters=False)
-def pkd(
-    tasks: Sequence[str] = tuple(GLUE_TASKS),
-    methods: Sequence[str] = METHODS,
-    student_layers: Sequence[int] | None = None,
-    seeds: Sequence[int] = (42,),
-    model: str = DEFAULT_MODEL,
-    settings: Mapping[str, Any] | None = None,
-    workspace: str = ".",
-    device: str = "auto",
-    deep: bool = False,
-    strict: bool = False,
-    checkpoint_minutes: float = 5.0,
-    share: int = 1,
-) -> State[Any]:
-    """Distil students for every task, running only the stages that are not done.
-
-    Args:
-        tasks: GLUE tasks, or the user's own folders in data_raw.
-        methods: Any of finetune, kd, pkd-skip, pkd-last.
-        student_layers: Depths of the students; half the teacher's when None.
-        seeds: One student a seed for every method and depth.
-        model: Pretrained BERT, a folder or a name on the Hugging Face hub.
-        settings: Dotted keys over the presets, such as {"distill.temperature": 5}.
-        workspace: Folder that holds data_raw, data_feat and artifacts.
-        device: "auto", or a torch device such as "cuda:0".
-        deep: Hash every published file before taking it as whole.
-        strict: Take a teacher that has learnt nothing for an error, instead of warning of it.
-        checkpoint_minutes: How often a training leaves a checkpoint, besides at each epoch's end.
-        share: How many runs of the workspace may compute on one device at once.
-
-    Returns:
-        A completed state, or a failed one that names each root cause.
-    """
-    # A deployment's run is a process of its own, in which nobody else has.
-    show_progress()
-    root = Path(workspace).resolve()
-    try:
-        run = build_run_config(
-            tasks=tasks,
-            methods=methods,
-            student_layers=student_layers,
-            seeds=seeds,
-            model=model,
-            settings=settings or {},
-        )
-        plan = prepare(run, root, device, deep)
-        # Prefect's own thread for such calls opens files when it starts, and waits for ever where it may open no more.
-        run_coro_as_sync(asyncio.sleep(0))
-        show_plan(plan)
-        context = Context(root, plan.model.folder, device, deep, strict, 60.0 * checkpoint_minutes, share)
-        divide_cores(context.torch_device, share)
-        with resource_errors("this run"), plan.noted(root), stopping_at_signals(), _watching_threads():
-            state = _run_stages(run, plan, context)
-    except PkdError as error:
-        return Failed(message=str(error))
-    if stopped := received_signal():
-        redeliver(stopped)
-        return Failed(message="Stopped; the same run goes on from there.")
-    return state
-
-
-def _watching_threads() -> AbstractContextManager[None]:
-    """Watch a deployment's process, which is the run's alone, as `pkd run` watches its own; a notebook is not ours."""
-    return ending_at_stillborn_threads() if deployment.id else nullcontext()
-
-
-def _run_stages(run: RunConfig, plan: Plan, context: Context) -> State[Any]:
+def _run_stages(plan: Plan, context: RunContext) -> State[Any]:
     futures = _submit(plan, context)
     for future in futures.values():
         future.wait()
     failures = name_failures(futures)
-    report = None if received_signal() else _submit_report(run, plan, context, futures, failures)
+    report = None if received_signal() else _submit_report(plan, context, futures, failures)
     if report is not None:
         report.wait()
         key = plan.stages[-1].stage.key
@@ -126,7 +102,7 @@ def _run_stages(run: RunConfig, plan: Plan, context: Context) -> State[Any]:
     return Failed(message=message) if failures else Completed(message=message)
 
 
-def _submit(plan: Plan, context: Context) -> dict[str, Future]:
+def _submit(plan: Plan, context: RunContext) -> dict[str, Future]:
     """Submit every stage but the report, in the plan's order, and return its future by the stage's key."""
     futures: dict[str, Future] = {}
     for planned in plan.stages:
@@ -135,7 +111,7 @@ def _submit(plan: Plan, context: Context) -> dict[str, Future]:
     return futures
 
 
-def _submit_one(planned: PlannedStage, context: Context, futures: Mapping[str, Future]) -> Future:
+def _submit_one(planned: PlannedStage, context: RunContext, futures: Mapping[str, Future]) -> Future:
     stage = planned.stage
     task = task_for(stage, context.workspace, refresh=planned.status is not StageStatus.DONE)
     inputs = {part: futures[key] for part, key in stage.inputs.items()}
@@ -146,7 +122,7 @@ def _submit_one(planned: PlannedStage, context: Context, futures: Mapping[str, F
 
 
 def _submit_report(
-    run: RunConfig, plan: Plan, context: Context, futures: Mapping[str, Future], failures: Mapping[str, str]
+    plan: Plan, context: RunContext, futures: Mapping[str, Future], failures: Mapping[str, str]
 ) -> Future | None:
     """Submit the report over the evaluations that completed; None if there is none."""
     planned = plan.stages[-1]
@@ -155,6 +131,9 @@ def _submit_report(
     if not completed:
         return None
     if failures:
-        partial: Stage = report_stage(run, completed, failures, plan.model.num_layers)
-        planned = PlannedStage(partial, StageStatus.MISSING, "some chains failed")
+        partial = report_stage(plan.run, completed, failures, plan.model.num_layers)
+        planned = PlannedStage(partial, StageStatus.MISSING, "some stages failed")
     return _submit_one(planned, context, futures)
+
+
+pkd = build_flow()

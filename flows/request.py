@@ -1,70 +1,63 @@
-"""What a command line asks for: a checked run, and where to work."""
+"""A run as it is asked for: what to compute, how, and in which workspace."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pkd_core.config.overrides import build_run_config, parse_assignments
-from pkd_core.config.settings import DEFAULT_MODEL, METHODS, RunConfig
+from pkd_core.config.overrides import build_run_config, build_run_options, parse_assignments
+from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Request:
-    """A run and where it works."""
+    """What to compute, how, and where; the command line, the flow and its deployment pass it on unchanged."""
 
     run: RunConfig
+    options: RunOptions
     workspace: Path
-    device: str
-    deep: bool
-    strict: bool = False
-    checkpoint_minutes: float = 5.0
-    share: int = 1
 
     @classmethod
-    def parse(
-        cls,
-        words: list[str] | None,
-        methods: str | None,
-        student_layers: str | None,
-        seeds: str,
-        model: str | None,
-        workspace: Path,
-        device: str,
-        deep: bool,
-        default_all: bool = False,
-    ) -> "Request":
-        """Read the command line's words.
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
+        """Build a request from the fields of RunConfig and RunOptions and the workspace, as one flat mapping.
 
         Raises:
-            ConfigError: No task is named, or something named is unknown or out of range.
+            ConfigError: A value is unknown or out of range.
         """
-        tasks = [word for word in words or [] if "=" not in word]
-        if not tasks and not default_all:
-            raise ConfigError(
-                f"name at least one task, such as `pkd run RTE`; GLUE's are {', '.join(GLUE_TASKS)}."
-            )
-        run = build_run_config(
-            tasks=tasks or list(GLUE_TASKS),
-            methods=methods.split(",") if methods else METHODS,
-            student_layers=student_layers.split(",") if student_layers else None,
-            seeds=seeds.split(","),
-            model=model or DEFAULT_MODEL,
-            settings=parse_assignments(word for word in words or [] if "=" in word),
+        of_run = {name: parameters[name] for name in RunConfig.model_fields if name in parameters}
+        of_options = {name: parameters[name] for name in RunOptions.model_fields if name in parameters}
+        return cls(
+            build_run_config(**of_run),
+            build_run_options(**of_options),
+            Path(parameters["workspace"]).resolve(),
         )
-        return cls(run, workspace, device, deep)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the flow's parameters, as JSON values."""
-        # A serving process, which takes them too, has another current folder.
+        """Return the flat mapping of `from_parameters` as JSON values, valid in every current folder."""
         model = Path(self.run.model).expanduser()
-        return self.run.model_dump(mode="json") | {
-            "model": str(model.resolve()) if model.is_dir() else self.run.model,
-            "workspace": str(self.workspace.resolve()),
-            "device": self.device,
-            "deep": self.deep,
-            "strict": self.strict,
-            "checkpoint_minutes": self.checkpoint_minutes,
-            "share": self.share,
-        }
+        paths = {"workspace": str(self.workspace.resolve())}
+        if model.is_dir():
+            paths["model"] = str(model.resolve())
+        return self.run.model_dump(mode="json") | self.options.model_dump(mode="json") | paths
+
+
+def parse_task_arguments(arguments: Iterable[str], *, default_all: bool = False) -> dict[str, Any]:
+    """Read tasks and key=value settings, in any order.
+
+    Args:
+        arguments: As typed.
+        default_all: Take all GLUE tasks where none is named.
+
+    Raises:
+        ConfigError: No task is named, or a setting is not of the form key=value.
+    """
+    arguments = list(arguments)
+    tasks = [argument for argument in arguments if "=" not in argument]
+    if not tasks and not default_all:
+        raise ConfigError(
+            f"name at least one task, such as `pkd run RTE`; GLUE's are {', '.join(GLUE_TASKS)}."
+        )
+    settings = parse_assignments(argument for argument in arguments if "=" in argument)
+    return {"tasks": tasks or list(GLUE_TASKS), "settings": settings}

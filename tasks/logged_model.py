@@ -17,7 +17,6 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.data.task import Task
 from pkd_core.errors import ModelError
-from pkd_core.runtime.process_setup import silence_transformers
 from tasks.mlflow_store import Store, ensure_store, store_errors
 
 if TYPE_CHECKING:
@@ -190,6 +189,6 @@ def _register(store: Store, run: "Run", model: "LoggedModel") -> None:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep MLflow's advice and the progress bars of loading weights off the terminal."""
-    with silence_transformers(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

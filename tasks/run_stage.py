@@ -1,4 +1,4 @@
-"""One thin Prefect task a kind of stage: cached by its inputs, limited on the device, watched by MLflow."""
+"""One thin Prefect task for each kind of stage: cached by its inputs, limited on the device, tracked in MLflow."""
 
 import functools
 from collections.abc import Mapping
@@ -15,32 +15,33 @@ from prefect.transactions import get_transaction
 
 from pkd_core.errors import PkdError
 from pkd_core.pipeline.build import build
-from pkd_core.pipeline.job import Context
-from pkd_core.pipeline.stage import Stage, StageKind
+from pkd_core.pipeline.job import RunContext
+from pkd_core.pipeline.kinds import StageKind
+from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import StageRecord
 from pkd_core.store.fingerprint import fingerprint
 from pkd_core.store.os_errors import resource_errors
 from pkd_core.store.stage_store import StageStore
 from tasks.device import device_slot
-from tasks.watching import tell, watch
+from tasks.stage_tracking import log_stage, track_stage
 
 _ON_DEVICE = (StageKind.TEACHER, StageKind.STATES, StageKind.STUDENT, StageKind.EVALUATION)
 
 
 def run_stage(
-    stage: Stage, inputs: Mapping[str, Mapping[str, Any]], context: Context, flow_run: str
+    stage: Stage, inputs: Mapping[str, Mapping[str, Any]], context: RunContext, flow_run: str
 ) -> dict[str, Any] | State[Any]:
     """Build one stage and return its record as JSON; a user's mistake becomes a failed state of one sentence."""
     records = {part: StageRecord.from_json(record) for part, record in inputs.items()}
     try:
         with resource_errors(stage.key):
-            watching = functools.partial(watch, context=context, flow_run=flow_run)
-            record = build(stage, records, context, watching, functools.partial(_turn, stage, context))
-        # Whoever else has just found the stage done would tell MLflow the same once more.
+            track = functools.partial(track_stage, context=context, flow_run=flow_run)
+            record = build(stage, records, context, track, functools.partial(_device_slot, stage, context))
+        # Another run that has just found the stage done would log the same a second time.
         with resource_errors(stage.key), StageStore(context.workspace).locked(stage.address):
-            tell(stage, records, record, context, flow_run)
+            log_stage(stage, records, record, context, flow_run)
     except PkdError as error:
-        # Prefect would keep a record of the failure, and take it for the result once the stage's files are there.
+        # Prefect would keep a record of the failure, and return it as the result once the stage's files exist.
         if transaction := get_transaction():
             transaction.write_on_commit = False
         return Failed(message=str(error))
@@ -60,7 +61,7 @@ def task_for(stage: Stage, workspace: Path, refresh: bool) -> Task[..., Any]:
     Args:
         stage: The stage; its key is the task run's name.
         workspace: Where the results' records are kept.
-        refresh: Run even if Prefect holds a record: the files behind it are not what they should be.
+        refresh: Run even if Prefect has a record: the files that it names are missing, damaged or stale.
     """
     return Task(
         run_stage,
@@ -74,8 +75,8 @@ def task_for(stage: Stage, workspace: Path, refresh: bool) -> Task[..., Any]:
     )
 
 
-def _turn(stage: Stage, context: Context) -> AbstractContextManager[None]:
+def _device_slot(stage: Stage, context: RunContext) -> AbstractContextManager[None]:
     """Wait for the device if the stage computes on it."""
     if stage.kind not in _ON_DEVICE:
         return nullcontext()
-    return device_slot(context.workspace, context.torch_device, context.share, stage.key)
+    return device_slot(context.workspace, context.device, context.options.max_concurrent_runs, stage.key)

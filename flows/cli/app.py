@@ -3,21 +3,22 @@
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.cli import display
+from flows.cli.options import Workspace, takes_request
 from flows.environment import compute_on_one_thread, prepare_environment
 from flows.latest_report import latest_report
 from flows.limits import check_limits
 from flows.request import Request
 from flows.stopping import ending_at_signals, received_signal, say_stopped
+from pkd_core.config.settings import RunOptions
 from pkd_core.errors import PkdError
-from pkd_core.runtime.process_setup import keep_freed_memory
-from pkd_core.store.os_errors import file_errors, resource_errors
+from pkd_core.runtime.process_setup import configure_process
+from pkd_core.store.os_errors import resource_errors
 
 app = typer.Typer(
     help="Compress BERT by Patient Knowledge Distillation, as a cached, tracked pipeline.",
@@ -28,95 +29,40 @@ app = typer.Typer(
 )
 
 
-def _usable(workspace: Path) -> Path:
-    with file_errors("use", workspace):
-        workspace.exists()
-    return workspace
-
-
-Words = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="TASK|key=value", help="Tasks, and settings by dotted key."),
-]
-Workspace = Annotated[
-    Path, typer.Option(help="Folder that holds data_raw, data_feat and artifacts.", callback=_usable)
-]
-Methods = Annotated[
-    str | None, typer.Option(help="Comma-separated: finetune, kd, pkd-skip, pkd-last. Default: all.")
-]
-Layers = Annotated[
-    str | None, typer.Option(help="Comma-separated student depths. Default: half the teacher's.")
-]
-Seeds = Annotated[str, typer.Option(help="Comma-separated; one student a seed.")]
-Model = Annotated[
-    str | None, typer.Option(help="Pretrained BERT: a folder, or a name on the Hugging Face hub.")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")]
-Deep = Annotated[bool, typer.Option("--deep", help="Hash every published file instead of comparing sizes.")]
-Minutes = Annotated[
-    float, typer.Option(min=0.0, help="A training's checkpoints, besides one at each epoch's end.")
-]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Stop before distilling a teacher that has learnt nothing.")
-]
-Share = Annotated[
-    int, typer.Option(min=1, help="So many runs of this workspace may compute on one device at once.")
-]
-Here = Path()
-
-
 @app.command()
 def demo(workspace: Workspace = Path("demo")) -> None:
     """Run the whole pipeline offline on a small task and model of its own; takes about two minutes."""
     compute_on_one_thread()
+    prepare_environment(workspace)
+    _set_up_process(RunOptions())
     from flows.demo import demo_request
 
-    prepare_environment(workspace)
     _run(demo_request(workspace), next_steps=display.after_demo(workspace))
 
 
 @app.command()
-def run(
-    words: Words = None,
-    methods: Methods = None,
-    student_layers: Layers = None,
-    seeds: Seeds = "42",
-    model: Model = None,
-    workspace: Workspace = Here,
-    device: Device = "auto",
-    deep: Deep = False,
-    strict: Strict = False,
-    checkpoint_minutes: Minutes = 5.0,
-    share: Share = 1,
-) -> None:
+@takes_request()
+def run(request: Request) -> None:
     """Train and distil for the named tasks, computing only what is not done."""
-    prepare_environment(workspace)
-    request = Request.parse(words, methods, student_layers, seeds, model, workspace, device, deep)
-    _run(replace(request, strict=strict, checkpoint_minutes=checkpoint_minutes, share=share))
+    prepare_environment(request.workspace)
+    _set_up_process(request.options)
+    _run(request)
 
 
 @app.command()
-def plan(
-    words: Words = None,
-    methods: Methods = None,
-    student_layers: Layers = None,
-    seeds: Seeds = "42",
-    model: Model = None,
-    workspace: Workspace = Here,
-    deep: Deep = False,
-) -> None:
+@takes_request()
+def plan(request: Request) -> None:
     """Show what `run` would do with the same arguments, what is done, and why."""
     from flows.prepare import check_data
     from pkd_core.pipeline.plan import make_plan
 
-    request = Request.parse(words, methods, student_layers, seeds, model, workspace, "auto", deep)
-    planned = make_plan(request.run, workspace, deep)
-    check_data(planned, workspace / "data_raw")
+    planned = make_plan(request.run, request.workspace, request.options.deep)
+    check_data(planned)
     display.show_plan(planned)
 
 
 @app.command()
-def verify(workspace: Workspace = Here) -> None:
+def verify(workspace: Workspace = Path()) -> None:
     """Hash every published file and name what is damaged; exit status 1 if anything is."""
     from pkd_core.store.scan import verify_all
 
@@ -130,7 +76,7 @@ def verify(workspace: Workspace = Here) -> None:
 
 @app.command()
 def clean(
-    workspace: Workspace = Here,
+    workspace: Workspace = Path(),
     last: Annotated[
         int | None, typer.Option(min=1, help="Spare only what so many newest different runs refer to.")
     ] = None,
@@ -144,7 +90,7 @@ def clean(
 
 @app.command()
 def fetch(
-    tasks: Annotated[list[str], typer.Argument(help="GLUE tasks.")], workspace: Workspace = Here
+    tasks: Annotated[list[str], typer.Argument(help="GLUE tasks.")], workspace: Workspace = Path()
 ) -> None:
     """Download GLUE tasks from the Hugging Face hub into data_raw, overwriting nothing."""
     from pkd_core.data.download import fetch as download_task
@@ -163,7 +109,7 @@ def presets() -> None:
 
 
 @app.command()
-def report(workspace: Workspace = Here) -> None:
+def report(workspace: Workspace = Path()) -> None:
     """Show the table of the workspace's latest run, and where its report lies."""
     folder = latest_report(workspace)
     if folder is None:
@@ -174,14 +120,9 @@ def report(workspace: Workspace = Here) -> None:
 
 
 @app.command()
+@takes_request(default_all=True)
 def up(
-    words: Words = None,
-    methods: Methods = None,
-    student_layers: Layers = None,
-    seeds: Seeds = "42",
-    model: Model = None,
-    workspace: Workspace = Here,
-    device: Device = "auto",
+    request: Request,
     prefect_port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
     mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
 ) -> None:
@@ -189,32 +130,33 @@ def up(
     from flows.service.up import serve_until_stopped
     from pkd_core.data.glue import load_task
 
-    prepare_environment(workspace)
-    request = Request.parse(
-        words, methods, student_layers, seeds, model, workspace, device, False, default_all=True
-    )
+    prepare_environment(request.workspace)
     for task in request.run.tasks:
-        load_task(task, workspace / "data_raw")
+        load_task(task, request.workspace / "data_raw")
     serve_until_stopped(request, prefect_port, mlflow_port)
+
+
+def _set_up_process(options: RunOptions) -> None:
+    check_limits()
+    configure_process(options.device, options.max_concurrent_runs)
 
 
 def _run(request: Request, next_steps: str = "") -> None:
     """Check everything that can be checked, then run the flow here and show its report."""
-    check_limits()
-    keep_freed_memory()
     from flows.crashes import ending_at_crashes
     from flows.environment import prefect_server
     from flows.prepare import check_data, prepare
 
-    planned = prepare(request.run, request.workspace, request.device, request.deep)
-    check_data(planned, request.workspace / "data_raw")
+    planned = prepare(request)
+    check_data(planned)
     display.show_counts(planned)
     before = latest_report(request.workspace)
     with prefect_server() as server, ending_at_signals(), ending_at_crashes():
-        from flows.pkd import pkd
+        from flows.pkd import build_flow
 
         display.show_server(server)
-        state = pkd(**request.parameters(), return_state=True)
+        flow = build_flow(lambda _: planned)
+        state = flow(**request.parameters(), return_state=True)
     if stopped := received_signal():
         raise typer.Exit(say_stopped(stopped))
     folder = latest_report(request.workspace)

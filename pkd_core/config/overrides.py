@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pkd_core.config.settings import RunConfig, Settings
+from pkd_core.config.settings import RunConfig, RunOptions, Settings
 from pkd_core.errors import ConfigError
 
 
@@ -71,6 +71,18 @@ def build_run_config(**values: Any) -> RunConfig:
             )
     build_settings(config.settings)
     return config
+
+
+def build_run_options(**values: Any) -> RunOptions:
+    """Build a run's options.
+
+    Raises:
+        ConfigError: An option is unknown, of the wrong type or out of range.
+    """
+    try:
+        return RunOptions.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error)) from error
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:

@@ -108,15 +108,44 @@ DEFAULT_MODEL = "google-bert/bert-base-uncased"
 
 
 class RunConfig(Section):
-    """What one run is asked for.
+    """What a run computes: everything here is part of some stage's address.
 
-    `student_layers` None means half the teacher's depth. `settings` maps dotted keys to values; they come before the
-    presets, which come before the defaults.
+    `settings` maps dotted keys to values; they come before the presets, which come before the defaults.
     """
 
-    tasks: Annotated[tuple[str, ...], Field(min_length=1)]
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = METHODS
-    student_layers: tuple[PositiveInt, ...] | None = None
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (42,)
-    model: str = DEFAULT_MODEL
-    settings: dict[str, Any] = {}
+    tasks: Annotated[tuple[str, ...], Field(min_length=1, description="GLUE tasks, or folders in data_raw.")]
+    methods: Annotated[
+        tuple[Method, ...],
+        Field(min_length=1, description="Of finetune, kd, pkd-skip, pkd-last. Default: all."),
+    ] = METHODS
+    student_layers: Annotated[
+        tuple[PositiveInt, ...] | None, Field(description="Student depths. Default: half the teacher's.")
+    ] = None
+    seeds: Annotated[
+        tuple[NonNegativeInt, ...],
+        Field(min_length=1, description="One student for each seed, method and depth."),
+    ] = (42,)
+    model: Annotated[
+        str, Field(description="Pretrained BERT: a folder, or a name on the Hugging Face hub.")
+    ] = DEFAULT_MODEL
+    settings: Annotated[dict[str, Any], Field(description="Settings by dotted key, over the presets.")] = {}
+
+
+class RunOptions(Section):
+    """How a run computes: nothing here changes a result or its address.
+
+    An option is added here alone: the command line, the flow and its deployment take their options from these fields.
+    """
+
+    device: Annotated[str, Field(description="auto, cpu, cuda, cuda:1 ...")] = "auto"
+    deep: Annotated[bool, Field(description="Hash every published file instead of comparing sizes.")] = False
+    strict: Annotated[
+        bool, Field(description="Stop before distilling a teacher that has learnt nothing.")
+    ] = False
+    checkpoint_minutes: Annotated[
+        FiniteFloat,
+        Field(ge=0, description="Minutes between a training's checkpoints, besides one after each epoch."),
+    ] = 5.0
+    max_concurrent_runs: Annotated[
+        PositiveInt, Field(description="How many runs of this workspace may compute on one device at once.")
+    ] = 1

@@ -13,7 +13,6 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from pkd_core.data.task import Task
 from pkd_core.errors import ModelError
-from pkd_core.runtime.process_setup import silence_transformers
 
 logger = logging.getLogger(__name__)
 
@@ -123,9 +122,8 @@ def load_finetuned(folder: Path) -> BertForSequenceClassification:
 
 
 def save_model(model: BertForSequenceClassification, folder: Path) -> None:
-    """Write a model's configuration and weights, as transformers does but without its progress bar."""
-    with silence_transformers():
-        model.save_pretrained(folder)
+    """Write a model's configuration and weights, as transformers does."""
+    model.save_pretrained(folder)
 
 
 def _set_task(config: BertConfig, task: Task) -> None:
@@ -138,17 +136,16 @@ def _load(folder: Path, config: BertConfig) -> tuple[BertForSequenceClassificati
     """Load what the folder has, in float32 and evaluation mode; also name the weights that it lacks."""
     check_weights(folder)
     try:
-        with silence_transformers():
-            loaded: Any = BertForSequenceClassification.from_pretrained(
-                folder,
-                config=config,
-                dtype=torch.float32,
-                attn_implementation="sdpa",
-                local_files_only=True,
-                use_safetensors=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-            )
+        loaded: Any = BertForSequenceClassification.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            attn_implementation="sdpa",
+            local_files_only=True,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
     except (OSError, RuntimeError, ValueError, TypeError, ArithmeticError, SafetensorError) as error:
         raise ModelError(
             f"{folder}: expected a whole BERT, got {' '.join(str(error).split())}; fetch the model again"

@@ -2,87 +2,108 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any
+from pathlib import Path
 
 from pkd_core.errors import HeldError, StoreError
-from pkd_core.pipeline.job import Context, Job
-from pkd_core.pipeline.stage import CODE_VERSIONS, Stage, StageKind
+from pkd_core.pipeline.facts import Facts
+from pkd_core.pipeline.job import Job, RunContext
+from pkd_core.pipeline.kinds import CODE_VERSIONS
+from pkd_core.pipeline.specs import (
+    EvaluationSpec,
+    ReportSpec,
+    StudentSpec,
+    TeacherSpec,
+    TeacherStatesSpec,
+    TokensSpec,
+)
+from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.stages.evaluation import evaluate
-from pkd_core.pipeline.stages.report import report
+from pkd_core.pipeline.stages.report import write_run_report
 from pkd_core.pipeline.stages.student import train_student
 from pkd_core.pipeline.stages.teacher import train_teacher
 from pkd_core.pipeline.stages.teacher_states import extract_states
 from pkd_core.pipeline.stages.tokens import tokenize
-from pkd_core.runtime.cancellation import InterruptibleObserver, check_stop_requested, computing
+from pkd_core.runtime.cancellation import CancellableObserver, check_stop_requested, stage_running
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.stage_store import StageStatus, StageStore
 from pkd_core.training.checkpoints import checkpoint_folder
 
-# A stage, its inputs' records, and whether it goes on from a checkpoint.
-Watch = Callable[[Stage, Mapping[str, StageRecord], bool], AbstractContextManager[Observer]]
-
-_FUNCTIONS: Mapping[StageKind, Callable[[Job], dict[str, Any]]] = {
-    StageKind.TOKENS: tokenize,
-    StageKind.TEACHER: train_teacher,
-    StageKind.STATES: extract_states,
-    StageKind.STUDENT: train_student,
-    StageKind.EVALUATION: evaluate,
-    StageKind.REPORT: report,
-}
+# Opens an observer for a stage, given its inputs' records and whether it resumes from a checkpoint.
+TrackStage = Callable[[Stage, Mapping[str, StageRecord], bool], AbstractContextManager[Observer]]
 
 
 def build(
     stage: Stage,
     inputs: Mapping[str, StageRecord],
-    context: Context,
-    watch: Watch,
-    turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+    context: RunContext,
+    track: TrackStage,
+    device_slot: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> StageRecord:
-    """Return a stage's record, computing the stage first unless it is published, whole, and made of these inputs.
+    """Return a stage's record, computing the stage first unless it is published, complete, and built from these inputs.
 
     Args:
-        stage: What is asked for.
+        stage: What is needed.
         inputs: Record of each input, by its part in the stage.
-        context: Where the run works.
-        watch: Opens an observer for a stage with its inputs' records; entered only if the stage is really computed.
-        turn: Entered before computing, such as to wait for the device. Nobody has his turn while he waits for another
-            process that makes the stage.
+        context: Where and how the run works.
+        track: Opens an observer; entered only if the stage is really computed.
+        device_slot: Entered before computing. It is released while waiting for another process to build the stage.
 
     Raises:
-        PkdError: An input's files are not there, the stage itself cannot be made, or someone asked to stop.
+        PkdError: An input's files are missing, the stage cannot be built, or a stop was requested.
     """
     store = StageStore(context.workspace)
-    folders = {part: context.workspace / record.path for part, record in inputs.items()}
-    for record in inputs.values():
-        if not (context.workspace / record.path).is_dir():
-            raise StoreError(
-                f"{stage.key} needs {record.path}, which is gone since it was planned; run again to rebuild it."
-            )
-    # A record may be older than what it names: the folder was made again since, by another door than Prefect's.
+    folders = _input_folders(inputs, stage, context.workspace)
+    # A record may be older than the folder that it names, which another run may have built again since.
     digests = {part: read_manifest(folder).digest for part, folder in folders.items()} | dict(stage.sources)
+    deep = context.options.deep
     while True:
-        if published := _published(store, stage, digests, context.deep):
+        if published := _published(store, stage, digests, deep):
             return published
         check_stop_requested(stage.key)
-        with suppress(HeldError), turn(), store.writing(stage.address, digests, wait=False) as work:
-            # Whoever had the turn or the lock before may have published just this.
-            if published := _published(store, stage, digests, context.deep):
+        with suppress(HeldError), device_slot(), store.writing(stage.address, digests, wait=False) as work:
+            # Another process may have published the stage while this one waited for the slot or the lock.
+            if published := _published(store, stage, digests, deep):
                 return published
             check_stop_requested(stage.key)
-            with computing(), watch(stage, inputs, checkpoint_folder(work).is_dir()) as watching:
-                observer = InterruptibleObserver(stage.key, watching)
-                facts = _FUNCTIONS[stage.kind](Job(stage, work, folders, context, observer))
+            with stage_running(), track(stage, inputs, checkpoint_folder(work).is_dir()) as observer:
+                job = Job(stage, work, folders, context, CancellableObserver(stage.key, observer))
                 return store.publish(
                     stage.address,
                     code_version=CODE_VERSIONS[stage.kind],
                     config=stage.config,
                     inputs=digests,
-                    facts=facts,
+                    facts=_compute(job).model_dump(mode="json"),
                 )
         with store.locked(stage.address):
             pass
+
+
+def _compute(job: Job) -> Facts:
+    match job.stage.spec:
+        case TokensSpec() as spec:
+            return tokenize(job, spec)
+        case TeacherSpec() as spec:
+            return train_teacher(job, spec)
+        case TeacherStatesSpec() as spec:
+            return extract_states(job, spec)
+        case StudentSpec() as spec:
+            return train_student(job, spec)
+        case EvaluationSpec() as spec:
+            return evaluate(job, spec)
+        case ReportSpec() as spec:
+            return write_run_report(job, spec)
+
+
+def _input_folders(inputs: Mapping[str, StageRecord], stage: Stage, workspace: Path) -> dict[str, Path]:
+    folders = {part: workspace / record.path for part, record in inputs.items()}
+    for record in inputs.values():
+        if not (workspace / record.path).is_dir():
+            raise StoreError(
+                f"{stage.key} needs {record.path}, which is gone since it was planned; run again to rebuild it."
+            )
+    return folders
 
 
 def _published(store: StageStore, stage: Stage, digests: Mapping[str, str], deep: bool) -> StageRecord | None:

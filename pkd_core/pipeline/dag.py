@@ -1,25 +1,41 @@
-"""The chain of stages that one GLUE task needs, from raw files to evaluations, and the report over all chains."""
+"""The stages of a run as a DAG: for each task from raw files to evaluations, and one report over all tasks."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from pkd_core.config.overrides import build_settings
-from pkd_core.config.presets import preset_for
-from pkd_core.config.settings import Method, RunConfig, Section, Settings
-from pkd_core.data.glue import Task
+from pkd_core.config.presets import Preset, preset_for
+from pkd_core.config.settings import Method, RunConfig, Settings
+from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError
-from pkd_core.method.layer_map import last_layers, skip_layers
+from pkd_core.method.layer_map import LayerMap, last_layers, skip_layers
+from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.sources import PretrainedModel
-from pkd_core.pipeline.stage import Stage, StageKind, make_stage
+from pkd_core.pipeline.specs import (
+    EvaluationSpec,
+    FileShape,
+    ReportSpec,
+    StudentSpec,
+    TeacherSpec,
+    TeacherStatesSpec,
+    TokensSpec,
+    TrainingSpec,
+    distill_spec,
+)
+from pkd_core.pipeline.stage import Stage, make_stage
 
 _LAYER_MAPS = {"pkd-skip": skip_layers, "pkd-last": last_layers}
 
 
 def build_dag(
-    run: RunConfig, tasks: list[Task], raw_hashes: Mapping[str, Mapping[str, str]], model: PretrainedModel
+    run: RunConfig, tasks: Sequence[Task], raw_hashes: Mapping[str, Mapping[str, str]], model: PretrainedModel
 ) -> list[Stage]:
     """Return every stage of a run, each after its inputs, the report last.
+
+    Args:
+        run: What is to be computed.
+        tasks: The run's tasks.
+        raw_hashes: Hash of each raw file, by task and split.
+        model: The pretrained model.
 
     Raises:
         ConfigError: A setting is unknown or out of range, or a depth does not fit the teacher's.
@@ -32,120 +48,98 @@ def build_dag(
 def report_stage(
     run: RunConfig, evaluations: Sequence[Stage], failures: Mapping[str, str], num_teacher_layers: int
 ) -> Stage:
-    """Return the report over some evaluations, naming the chains that failed and why."""
+    """Return the report over some evaluations, naming the stages that failed and why."""
     presets = {stage.key: _describe_preset(run, stage, num_teacher_layers) for stage in evaluations}
-    config = {"presets": presets, "failures": dict(failures)}
-    inputs = {stage.key: stage for stage in evaluations}
-    return make_stage(StageKind.REPORT, "reports", "report", config, inputs, {})
+    spec = ReportSpec(presets=presets, failures=dict(failures))
+    return make_stage("reports", "report", spec, {stage.key: stage for stage in evaluations}, {})
 
 
 def _task_dag(
     run: RunConfig, task: Task, raw_hashes: Mapping[str, str], model: PretrainedModel
 ) -> Iterator[Stage]:
-    settings = _settings_for(run, task, "teacher", model.num_layers, model)
+    settings = build_settings(_preset(task.name, "teacher", model.num_layers, model).settings, run.settings)
     tokens = _tokens_stage(task, raw_hashes, settings, model)
+    teacher_spec = TeacherSpec(num_layers=model.num_layers, metric=task.metrics[0], training=settings.teacher)
     teacher = make_stage(
-        StageKind.TEACHER,
-        task.name,
-        "teacher",
-        {
-            "method": "teacher",
-            "num_layers": model.num_layers,
-            "metric": task.metrics[0],
-            "training": _dump(settings.teacher),
-        },
-        {"tokens": tokens},
-        {"pretrained": model.weights},
+        task.name, "teacher", teacher_spec, {"tokens": tokens}, {"pretrained": model.weights}
     )
-    states = make_stage(
-        StageKind.STATES,
-        task.name,
-        "teacher-states",
-        {"states": _dump(settings.states)},
-        {"tokens": tokens, "teacher": teacher},
-        {},
-    )
-    yield from (tokens, teacher, _evaluation_stage(task, teacher, teacher, tokens, settings))
+    yield tokens
+    yield teacher
+    yield _evaluation_stage(task, settings, teacher_spec, {"tokens": tokens, "model": teacher})
+    inputs = {"tokens": tokens, "teacher": teacher}
     if any(method != "finetune" for method in run.methods):
-        yield states
-    inputs = {"tokens": tokens, "teacher": teacher, "states": states}
+        states_spec = TeacherStatesSpec(states=settings.states)
+        inputs["states"] = make_stage(task.name, "teacher-states", states_spec, inputs, {})
+        yield inputs["states"]
     for num_layers in run.student_layers or (model.num_layers // 2,):
         for method in run.methods:
-            settings = _settings_for(run, task, method, num_layers, model)
+            preset = _preset(task.name, method, num_layers, model)
+            settings = build_settings(preset.settings, run.settings)
             for seed in run.seeds:
-                student = _student_stage(task, method, num_layers, seed, settings, inputs, model)
-                yield from (student, _evaluation_stage(task, student, teacher, tokens, settings))
+                spec = _student_spec(task, method, num_layers, seed, settings, model)
+                student = _student_stage(task, spec, inputs, model)
+                yield student
+                evaluated = {"tokens": tokens, "model": student, "teacher": teacher}
+                yield _evaluation_stage(task, settings, spec, evaluated)
 
 
 def _tokens_stage(
     task: Task, raw_hashes: Mapping[str, str], settings: Settings, model: PretrainedModel
 ) -> Stage:
-    shape = {
-        "labels": list(task.labels),
-        "label_range": task.label_range,
-        "max_bad_lines": task.max_bad_lines,
-        "splits": [asdict(split) for split in task.splits],
-    }
-    sources = {f"raw/{split}": digest for split, digest in raw_hashes.items()} | {
-        "tokenizer": model.tokenizer
-    }
     if settings.tokens.max_length > model.max_length:
         raise ConfigError(
             f"tokens.max_length of {settings.tokens.max_length} is more than the {model.max_length} positions that "
             f"{model.name} has; set tokens.max_length={model.max_length}."
         )
-    config = {"task": shape, "tokens": _dump(settings.tokens)}
-    return make_stage(StageKind.TOKENS, task.name, "tokens", config, {}, sources)
+    sources = {f"raw/{split}": digest for split, digest in raw_hashes.items()}
+    spec = TokensSpec(task=FileShape.of(task), tokens=settings.tokens)
+    return make_stage(task.name, "tokens", spec, {}, sources | {"tokenizer": model.tokenizer})
+
+
+def _student_spec(
+    task: Task, method: Method, num_layers: int, seed: int, settings: Settings, model: PretrainedModel
+) -> StudentSpec:
+    layer_map = _layer_map(method, num_layers, model.num_layers)
+    return StudentSpec(
+        method=method,
+        num_layers=num_layers,
+        seed=seed,
+        metric=task.metrics[0],
+        training=settings.student,
+        initial_layers=_initial_layers(settings.student.init, num_layers, model.num_layers),
+        distill=distill_spec(method, settings.distill),
+        layer_map=None if method == "finetune" else layer_map,
+    )
 
 
 def _student_stage(
-    task: Task,
-    method: Method,
-    num_layers: int,
-    seed: int,
-    settings: Settings,
-    inputs: Mapping[str, Stage],
-    model: PretrainedModel,
+    task: Task, spec: StudentSpec, inputs: Mapping[str, Stage], model: PretrainedModel
 ) -> Stage:
     parts = ["tokens"]
-    config: dict[str, Any] = {
-        "method": method,
-        "num_layers": num_layers,
-        "seed": seed,
-        "metric": task.metrics[0],
-        "training": _dump(settings.student),
-        "initial_layers": _initial_layers(settings.student.init, num_layers, model.num_layers),
-    }
-    layer_map = _layer_map(method, num_layers, model.num_layers)
-    if method != "finetune":
-        unread = set() if layer_map else {"beta", "normalize", "patience_reduction"}
-        config["distill"] = {
-            key: value for key, value in _dump(settings.distill).items() if key not in unread
-        }
-        config["layer_map"] = [list(pair) for pair in layer_map]
+    if spec.distill is not None:
         parts.append("states")
-    from_teacher = settings.student.init != "pretrained-first"
+    from_teacher = spec.training.init != "pretrained-first"
     if from_teacher:
         parts.append("teacher")
+    name = f"{spec.method}-{spec.num_layers}l-s{spec.seed}"
     sources = {} if from_teacher else {"pretrained": model.weights}
-    name = f"{method}-{num_layers}l-s{seed}"
-    chosen = {part: inputs[part] for part in parts}
-    return make_stage(StageKind.STUDENT, task.name, name, config, chosen, sources)
+    return make_stage(task.name, name, spec, {part: inputs[part] for part in parts}, sources)
 
 
-def _evaluation_stage(task: Task, model: Stage, teacher: Stage, tokens: Stage, settings: Settings) -> Stage:
-    inputs = {"tokens": tokens, "model": model} | ({} if model is teacher else {"teacher": teacher})
-    config = {
-        "method": model.config["method"],
-        "num_layers": model.config["num_layers"],
-        "seed": model.config.get("seed"),
-        "metrics": list(task.metrics),
-        "evaluation": _dump(settings.evaluation),
-    }
-    return make_stage(StageKind.EVALUATION, task.name, f"evaluation-{model.name}", config, inputs, {})
+def _evaluation_stage(
+    task: Task, settings: Settings, trained: TrainingSpec, inputs: Mapping[str, Stage]
+) -> Stage:
+    spec = EvaluationSpec(
+        method=trained.method,
+        num_layers=trained.num_layers,
+        seed=trained.seed if isinstance(trained, StudentSpec) else None,
+        metrics=task.metrics,
+        evaluation=settings.evaluation,
+    )
+    return make_stage(task.name, f"evaluation-{inputs['model'].name}", spec, inputs, {})
 
 
-def _layer_map(method: Method, num_layers: int, num_teacher_layers: int) -> tuple[tuple[int, int], ...]:
+def _layer_map(method: Method, num_layers: int, num_teacher_layers: int) -> LayerMap:
     if num_layers > num_teacher_layers:
         raise ConfigError(
             f"a student of {num_layers} layers is deeper than its teacher of {num_teacher_layers}; "
@@ -157,31 +151,25 @@ def _layer_map(method: Method, num_layers: int, num_teacher_layers: int) -> tupl
         raise ConfigError(f"{method} with {num_layers} student layers: {error}") from error
 
 
-def _initial_layers(init: str, num_layers: int, num_source_layers: int) -> list[int]:
+def _initial_layers(init: str, num_layers: int, num_source_layers: int) -> tuple[int, ...]:
     if init != "teacher-skip":
-        return list(range(1, num_layers + 1))
+        return tuple(range(1, num_layers + 1))
     if num_source_layers % num_layers:
         raise ConfigError(
             f"student.init=teacher-skip needs a depth that divides the teacher's {num_source_layers} layers, "
             f"got {num_layers}; choose another --student-layers or student.init."
         )
     stride = num_source_layers // num_layers
-    return list(range(stride, num_source_layers + 1, stride))
+    return tuple(range(stride, num_source_layers + 1, stride))
 
 
-def _settings_for(
-    run: RunConfig, task: Task, method: str, num_layers: int, model: PretrainedModel
-) -> Settings:
-    preset = preset_for(task.name, method, num_layers, model.num_layers)
-    return build_settings(preset.settings, run.settings)
+def _preset(task: str, method: str, num_layers: int, model: PretrainedModel) -> Preset:
+    return preset_for(task, method, num_layers, model.num_layers)
 
 
 def _describe_preset(run: RunConfig, evaluation: Stage, num_teacher_layers: int) -> str:
-    method, num_layers = evaluation.config["method"], evaluation.config["num_layers"]
-    preset = preset_for(evaluation.task, method, num_layers, num_teacher_layers)
+    spec = evaluation.spec
+    assert isinstance(spec, EvaluationSpec), evaluation.key
+    preset = preset_for(evaluation.task, spec.method, spec.num_layers, num_teacher_layers)
     changed = sorted(key for key in run.settings if key in preset.settings)
     return preset.source + (f", but for {', '.join(changed)}" if changed else "")
-
-
-def _dump(section: Section) -> dict[str, Any]:
-    return section.model_dump(mode="json")

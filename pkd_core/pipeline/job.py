@@ -1,39 +1,38 @@
-"""What a stage's function is given."""
+"""What the function of a stage is given."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
-from pkd_core.data.glue import load_task
+from pkd_core.config.settings import RunOptions
 from pkd_core.data.task import Task
+from pkd_core.pipeline.facts import Facts
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import find_device
 from pkd_core.runtime.observer import Observer
+from pkd_core.store.manifest import read_manifest
+
+F = TypeVar("F", bound=Facts)
 
 
 @dataclass(frozen=True)
-class Context:
-    """Where a run works, apart from what it asks for; nothing here changes a result's address.
+class RunContext:
+    """Where and how a run works, once it is planned; nothing here changes a result's address.
 
     Attributes:
         workspace: Folder that holds data_raw, data_feat and artifacts.
         model_folder: Folder of the pretrained model.
-        device: "auto", or a torch device such as "cpu" or "cuda:0".
-        deep: Whether published files are hashed before they are taken as whole.
-        strict: Whether a teacher that has learnt nothing is an error instead of a warning.
-        checkpoint_seconds: How often a training leaves a checkpoint, besides at each epoch's end.
-        share: How many runs of the workspace may compute on one device at once.
+        tasks: The run's tasks by name, as they were when it was planned.
+        options: How the run works.
     """
 
     workspace: Path
     model_folder: Path
-    device: str = "auto"
-    deep: bool = False
-    strict: bool = False
-    checkpoint_seconds: float = 300.0
-    share: int = 1
+    tasks: Mapping[str, Task]
+    options: RunOptions
 
     @property
     def data_raw(self) -> Path:
@@ -41,9 +40,9 @@ class Context:
         return self.workspace / "data_raw"
 
     @property
-    def torch_device(self) -> torch.device:
+    def device(self) -> torch.device:
         """The device to compute on."""
-        return find_device(self.device)
+        return find_device(self.options.device)
 
 
 @dataclass(frozen=True)
@@ -51,20 +50,24 @@ class Job:
     """One stage about to be computed.
 
     Attributes:
-        stage: What is asked for.
+        stage: What is to be computed.
         work: Private folder to write into.
         inputs: Published folder of each input, by its part ("tokens", "teacher", "states", "model").
-        context: Where the run works.
-        observer: Who listens.
+        context: Where and how the run works.
+        observer: Receives metrics and progress.
     """
 
     stage: Stage
     work: Path
     inputs: Mapping[str, Path]
-    context: Context
+    context: RunContext
     observer: Observer
 
     @property
     def task(self) -> Task:
-        """The GLUE task of the stage."""
-        return load_task(self.stage.task, self.context.data_raw)
+        """The task of the stage."""
+        return self.context.tasks[self.stage.task]
+
+    def input_facts(self, part: str, kind: type[F]) -> F:
+        """Return what an input's manifest records of its output."""
+        return kind.model_validate(read_manifest(self.inputs[part]).facts)

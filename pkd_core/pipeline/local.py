@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pkd_core.pipeline.build import Watch, build
-from pkd_core.pipeline.job import Context
+from pkd_core.config.settings import RunOptions
+from pkd_core.pipeline.build import TrackStage, build
 from pkd_core.pipeline.plan import Plan
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.observer import LogObserver, Observer
@@ -13,19 +13,27 @@ from pkd_core.store.address import StageRecord
 
 @contextmanager
 def log_progress(stage: Stage, _inputs: Mapping[str, StageRecord], _resumes: bool) -> Iterator[Observer]:
-    """Observe a stage by log lines alone."""
+    """Track a stage by log lines alone."""
     yield LogObserver(stage.key)
 
 
-def run_plan(plan: Plan, context: Context, watch: Watch = log_progress) -> dict[str, StageRecord]:
+def run_plan(
+    plan: Plan, options: RunOptions | None = None, track: TrackStage = log_progress
+) -> dict[str, StageRecord]:
     """Build every stage of a plan that is not done, and return all records by the stages' keys.
 
+    Args:
+        plan: What is to be built.
+        options: How; the defaults if None.
+        track: Opens an observer for each stage that is really computed.
+
     Raises:
-        PkdError: A stage failed; what was published before stays, and the next call goes on from there.
+        PkdError: A stage failed; what was published before stays, and the next call continues from there.
     """
+    context = plan.context(options or RunOptions())
     records: dict[str, StageRecord] = {}
-    with plan.noted(context.workspace):
+    with plan.recorded():
         for planned in plan.stages:
             inputs = {part: records[key] for part, key in planned.stage.inputs.items()}
-            records[planned.stage.key] = build(planned.stage, inputs, context, watch)
+            records[planned.stage.key] = build(planned.stage, inputs, context, track)
     return records

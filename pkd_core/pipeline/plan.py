@@ -1,13 +1,15 @@
 """Which stages a run needs, and which of them are done: all of it known before anything runs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pkd_core.config.settings import RunConfig
+from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.data.glue import load_task
+from pkd_core.data.task import Task
 from pkd_core.pipeline.dag import build_dag
+from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.sources import PretrainedModel, find_model, hash_raw_files
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.why import explain_missing
@@ -17,7 +19,7 @@ from pkd_core.store.stage_store import StageStatus, StageStore
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage with what the store says of it."""
+    """A stage, whether it is done, and if not, why."""
 
     stage: Stage
     status: StageStatus
@@ -26,51 +28,65 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Plan:
-    """All stages of a run, each after its inputs, the report last."""
+    """A run as it was planned.
+
+    Attributes:
+        run: What is to be computed.
+        workspace: Folder that holds data_raw, data_feat and artifacts.
+        tasks: The run's tasks by name.
+        model: The pretrained model.
+        stages: All stages, each after its inputs, the report last.
+    """
 
     run: RunConfig
-    stages: tuple[PlannedStage, ...]
+    workspace: Path
+    tasks: Mapping[str, Task]
     model: PretrainedModel
+    stages: tuple[PlannedStage, ...]
 
     @property
     def todo(self) -> tuple[PlannedStage, ...]:
         """The stages that are not done."""
         return tuple(planned for planned in self.stages if planned.status is not StageStatus.DONE)
 
+    def context(self, options: RunOptions) -> RunContext:
+        """Return what every stage of the run is given."""
+        return RunContext(self.workspace.resolve(), self.model.folder, self.tasks, options)
+
     @contextmanager
-    def noted(self, workspace: Path) -> Iterator[None]:
-        """Note what the run refers to, and that it goes on while the body runs: `pkd clean` spares both.
+    def recorded(self) -> Iterator[None]:
+        """Record what the run refers to, and that it is active while the body runs: `pkd clean` spares both.
 
         Raises:
-            StoreError: If the note cannot be written.
+            StoreError: If the record cannot be written.
         """
         folders = [planned.stage.address.folder for planned in self.stages]
-        with recorded_run(workspace, self.run.model_dump(mode="json"), folders):
+        with recorded_run(self.workspace, self.run.model_dump(mode="json"), folders):
             yield
 
 
 def make_plan(run: RunConfig, workspace: Path, deep: bool = False) -> Plan:
-    """Work out a run's stages and look up each in the workspace's store.
+    """Build a run's stages and look each one up in the workspace's store.
 
     Args:
-        run: What is asked for.
+        run: What is to be computed.
         workspace: Folder that holds data_raw, data_feat and artifacts.
-        deep: Check the hash of every published file, not its size alone.
+        deep: Compare the hash of every published file, not its size alone.
 
     Raises:
-        PkdError: The workspace is a file, a task is unknown or without data, the model cannot be found, or a depth
+        PkdError: The workspace is a file, a task is unknown or has no data, the model cannot be found, or a depth
             does not fit.
     """
     store = StageStore(workspace)
     data_raw = workspace / "data_raw"
-    tasks = [load_task(name, data_raw) for name in run.tasks]
-    hashes = {task.name: hash_raw_files(task, data_raw) for task in tasks}
+    tasks = {name: load_task(name, data_raw) for name in run.tasks}
+    hashes = {name: hash_raw_files(task, data_raw) for name, task in tasks.items()}
     model = find_model(run.model)
-    stages = build_dag(run, tasks, hashes, model)
-    return Plan(run, tuple(_look_up(stages, store, deep)), model)
+    stages = build_dag(run, list(tasks.values()), hashes, model)
+    return Plan(run, workspace, tasks, model, tuple(_look_up(stages, store, deep)))
 
 
-def _look_up(stages: list[Stage], store: StageStore, deep: bool) -> Iterator[PlannedStage]:
+def _look_up(stages: Sequence[Stage], store: StageStore, deep: bool) -> Iterator[PlannedStage]:
     digests: dict[str, str] = {}
     for stage in stages:
         known = {part: digests[key] for part, key in stage.inputs.items() if key in digests}

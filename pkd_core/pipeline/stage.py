@@ -1,36 +1,13 @@
-"""One stage of a plan: what it makes, from what, and the address that follows from both."""
+"""One stage of a plan: its specification, what it is made from, and the address that follows from both."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
+from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
+from pkd_core.pipeline.specs import StageSpec
 from pkd_core.store.address import Address, Area
-from pkd_core.store.fingerprint import canonical_json, fingerprint
-
-
-class StageKind(StrEnum):
-    """The kinds of stage, in the order in which a task's data passes through them."""
-
-    TOKENS = "tokens"
-    TEACHER = "teacher"
-    STATES = "teacher-states"
-    STUDENT = "student"
-    EVALUATION = "evaluation"
-    REPORT = "report"
-
-
-# A stage's version goes up when its code changes so that old results no longer stand. Beside each version,
-# tests/pipeline/golden_results.json holds what a tiny fixed run makes with it; a test fails when the two disagree.
-CODE_VERSIONS: Mapping[StageKind, int] = {
-    StageKind.TOKENS: 1,
-    StageKind.TEACHER: 2,
-    StageKind.STATES: 1,
-    StageKind.STUDENT: 2,
-    StageKind.EVALUATION: 1,
-    StageKind.REPORT: 1,
-}
+from pkd_core.store.fingerprint import fingerprint
 
 _AREAS: Mapping[StageKind, Area] = {
     StageKind.TOKENS: "data_feat",
@@ -43,22 +20,25 @@ class Stage:
     """A stage that a plan asks for.
 
     Attributes:
-        kind: What it does.
-        task: GLUE task it belongs to.
+        task: Task that it belongs to.
         name: Unique within its task, such as "tokens" or "pkd-skip-3l-s42".
-        config: Everything it reads besides its inputs, as JSON values.
-        inputs: Keys of the stages that it reads, by the part they play ("tokens", "teacher", "states", "model").
+        spec: Everything that it reads besides its inputs.
+        inputs: Keys of the stages that it reads, by their part ("tokens", "teacher", "states", "model").
         sources: Hashes of what it reads from outside the store (raw files, the pretrained model), by part.
         fingerprint: Hash of all of the above, with the inputs' fingerprints in place of their keys.
     """
 
-    kind: StageKind
     task: str
     name: str
-    config: Mapping[str, Any]
+    spec: StageSpec
     inputs: Mapping[str, str]
     sources: Mapping[str, str]
     fingerprint: str
+
+    @property
+    def kind(self) -> StageKind:
+        """What the stage does."""
+        return self.spec.kind
 
     @property
     def key(self) -> str:
@@ -70,29 +50,22 @@ class Stage:
         """Where the stage's output is published."""
         return Address(_AREAS.get(self.kind, "artifacts"), self.task, self.name, self.fingerprint)
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """The specification as JSON values, as the stage's manifest records it."""
+        return self.spec.model_dump(mode="json")
+
 
 def make_stage(
-    kind: StageKind,
     task: str,
     name: str,
-    config: Mapping[str, Any],
+    spec: StageSpec,
     inputs: Mapping[str, Stage],
     sources: Mapping[str, str],
 ) -> Stage:
-    """Build a stage, deriving its fingerprint from its own facts and its inputs' fingerprints."""
+    """Build a stage, deriving its fingerprint from its specification, its sources and its inputs' fingerprints."""
     parts = {part: stage.fingerprint for part, stage in inputs.items()} | dict(sources)
-    address = fingerprint(kind, CODE_VERSIONS[kind], config, parts)
-    # As a manifest gives it back, so that the two can be compared.
-    config = json.loads(canonical_json(config))
+    config = spec.model_dump(mode="json")
+    address = fingerprint(spec.kind, CODE_VERSIONS[spec.kind], config, parts)
     keys = {part: stage.key for part, stage in inputs.items()}
-    return Stage(kind, task, name, config, keys, sources, address)
-
-
-def dotted_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a training stage's configuration under the dotted keys that a user would type, and its layer map."""
-    section = "teacher" if config["method"] == "teacher" else "student"
-    dotted = {f"{section}.{key}": value for key, value in config["training"].items()}
-    dotted |= {f"distill.{key}": value for key, value in config.get("distill", {}).items()}
-    if config.get("layer_map"):
-        dotted["layer_map"] = " ".join(f"{student}<-{teacher}" for student, teacher in config["layer_map"])
-    return dotted
+    return Stage(task, name, spec, keys, sources, address)

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from pkd_core.errors import StoreError
-from pkd_core.pipeline.stage import CODE_VERSIONS, Stage
+from pkd_core.pipeline.kinds import CODE_VERSIONS
+from pkd_core.pipeline.stage import Stage
 from pkd_core.store.manifest import Manifest, read_manifest
 
 

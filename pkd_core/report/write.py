@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from pkd_core.report.figure import save_figure
 from pkd_core.report.markdown import Published, markdown_report
 from pkd_core.report.notes import notes
 from pkd_core.report.results import METHODS, Group, ResultRow, aggregate
+from pkd_core.report.summary import FILE, GroupSummary
 from pkd_core.report.text_table import text_table
 
 __all__ = ["METHODS", "Group", "Published", "ResultRow", "aggregate", "results_table", "write_report"]
@@ -34,13 +34,13 @@ def write_report(
     groups = aggregate(rows)
     value = {
         "format_version": _FORMAT_VERSION,
-        "groups": [_group_json(group, published) for group in groups],
+        "groups": [asdict(_summary(group, published)) for group in groups],
         "rows": [asdict(row) for group in groups for row in group.rows],
         "failures": dict(failures),
         "notes": notes(groups, failures),
     }
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    (folder / "report.json").write_text(text + "\n", encoding="utf-8")
+    (folder / FILE).write_text(text + "\n", encoding="utf-8")
     (folder / "report.md").write_text(
         markdown_report(groups, failures, published, "report.png"), encoding="utf-8"
     )
@@ -52,24 +52,6 @@ def results_table(rows: Sequence[ResultRow], failures: Mapping[str, str]) -> str
     return text_table(aggregate(rows), failures)
 
 
-def _group_json(group: Group, published: Published | None) -> dict[str, Any]:
-    first = group.rows[0]
-    return {
-        "task": group.task,
-        "method": group.method,
-        "num_layers": group.num_layers,
-        "seeds": [row.seed for row in group.rows],
-        "selection": group.selection,
-        "score": group.score,
-        "mean": dict(group.mean),
-        "std": dict(group.std),
-        "standard_error": group.standard_error,
-        "baseline": first.baseline,
-        "gap_to_teacher": group.gap_to_teacher,
-        "gap_closed": group.gap_closed,
-        "parameters": first.parameters,
-        "size_bytes": first.size_bytes,
-        "times_smaller": group.times_smaller,
-        "speed_ratio": group.speed_ratio,
-        "published": published(group.task, group.method, group.num_layers) if published else None,
-    }
+def _summary(group: Group, published: Published | None) -> GroupSummary:
+    score = published(group.task, group.method, group.num_layers) if published else None
+    return GroupSummary.of(group, score)

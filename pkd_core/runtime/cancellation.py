@@ -1,4 +1,4 @@
-"""A wish to stop, told to whatever computes in this process and heard at its next step."""
+"""A request to stop: set once for the whole process, checked by whatever computes at its next step."""
 
 import threading
 from collections.abc import Iterator, Mapping
@@ -7,78 +7,78 @@ from contextlib import contextmanager
 from pkd_core.errors import PkdError
 from pkd_core.runtime.observer import Observer
 
-_wish = threading.Event()
+_stop_requested = threading.Event()
 _change = threading.Condition()
-# One entry a stage that is being computed.
-_computing: list[None] = []
+# One entry for each stage that is being computed.
+_running: list[None] = []
 
 
 class StoppedError(PkdError):
-    """Someone asked to stop; what is done is kept, and the same command goes on from there."""
+    """A stop was requested; what is done is kept, and the same command continues from there."""
 
 
 def request_stop() -> None:
-    """Let every stage of this process end at its next step, and none begin."""
-    _wish.set()
+    """End every stage of this process at its next step, and let none begin."""
+    _stop_requested.set()
 
 
 def clear_stop_request() -> None:
-    """Forget the wish: for a process that goes on to something else."""
-    _wish.clear()
+    """Withdraw the request, for a process that continues with something else."""
+    _stop_requested.clear()
+
+
+def check_stop_requested(name: str) -> None:
+    """Do nothing, unless a stop was requested.
+
+    Args:
+        name: What would continue, such as "RTE/teacher".
+
+    Raises:
+        StoppedError: A stop was requested.
+    """
+    if _stop_requested.is_set():
+        raise StoppedError(f"{name} was stopped; the same command goes on from there.")
 
 
 @contextmanager
-def computing() -> Iterator[None]:
-    """Mark that a stage is being computed for as long as the body runs."""
+def stage_running() -> Iterator[None]:
+    """Mark a stage as running while the body runs."""
     with _change:
-        _computing.append(None)
+        _running.append(None)
     try:
         yield
     finally:
         with _change:
-            _computing.pop()
+            _running.pop()
             _change.notify_all()
 
 
 def wait_until_idle() -> None:
-    """Wait until no stage of this process is being computed."""
+    """Wait until no stage of this process is running."""
     with _change:
-        _change.wait_for(lambda: not _computing)
+        _change.wait_for(lambda: not _running)
 
 
-def check_stop_requested(name: str) -> None:
-    """Do nothing, unless someone asked to stop.
-
-    Args:
-        name: What would be going on, such as "RTE/teacher".
-
-    Raises:
-        StoppedError: Someone did.
-    """
-    if _wish.is_set():
-        raise StoppedError(f"{name} was stopped; the same command goes on from there.")
-
-
-class InterruptibleObserver:
-    """Passes everything on, and after each report of progress hears whether to stop."""
+class CancellableObserver:
+    """Forwards everything to another observer, and checks after each report of progress whether to stop."""
 
     def __init__(self, name: str, observer: Observer) -> None:
         self._name = name
         self._observer = observer
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Pass metric values on."""
+        """Forward metric values."""
         self._observer.metrics(step, values)
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Pass progress on.
+        """Forward progress.
 
         Raises:
-            StoppedError: Someone asked to stop.
+            StoppedError: A stop was requested.
         """
         self._observer.progress(done, total, unit)
         check_stop_requested(self._name)
 
     def flush(self) -> None:
-        """Pass it on."""
+        """Forward the flush."""
         self._observer.flush()

@@ -1,4 +1,4 @@
-"""How a running stage tells of itself, without knowing who listens."""
+"""How a running stage reports metrics and progress, to whoever observes it."""
 
 import logging
 import time
@@ -14,15 +14,15 @@ class Observer(Protocol):
     """Receives a running stage's metrics and progress."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Take metric values, such as {"train/total": 0.3}, at an optimizer step counted from 1."""
+        """Receive metric values, such as {"train/total": 0.3}, at an optimizer step counted from 1."""
         ...
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Take how much is done, such as (640, 2490, "examples")."""
+        """Receive how much is done, such as (640, 2490, "examples")."""
         ...
 
     def flush(self) -> None:
-        """Keep for good what was told so far: a checkpoint is about to be made, from which it is not told again."""
+        """Store the metrics received so far: a checkpoint follows, from which they are not reported again."""
         ...
 
 
@@ -30,7 +30,7 @@ class LogObserver:
     """Writes progress to the log every few seconds, and drops the metrics.
 
     Args:
-        name: What the lines begin with, such as "RTE teacher".
+        name: What the lines begin with, such as "RTE/teacher".
     """
 
     def __init__(self, name: str) -> None:
@@ -41,7 +41,7 @@ class LogObserver:
         """Drop the values."""
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Write a line when the last one is some seconds old."""
+        """Write a line, unless the last one is only some seconds old."""
         now = time.monotonic()
         if now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
@@ -50,4 +50,4 @@ class LogObserver:
             )
 
     def flush(self) -> None:
-        """Do nothing: a line that is written is kept."""
+        """Do nothing: no metrics are kept."""

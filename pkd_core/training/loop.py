@@ -21,7 +21,6 @@ from pkd_core.model.forward import forward
 from pkd_core.runtime.cancellation import StoppedError
 from pkd_core.runtime.observer import Observer
 from pkd_core.runtime.precision import DTYPES, Precision, resolve_precision
-from pkd_core.runtime.process_setup import keep_freed_memory
 from pkd_core.training.batches import BatchLoader, MicroBatch
 from pkd_core.training.checkpoints import Checkpoint, Checkpoints
 from pkd_core.training.metric_buffer import MetricBuffer, StepMetrics
@@ -142,7 +141,6 @@ def train(training: Training) -> TrainingResult:
     model, device = training.model, training.device
     if training.objective is not None:
         training.objective.check(model)
-    keep_freed_memory()
     torch.nn.Module.to(model, device)
     vocabulary = EmbeddingSubset(model, [training.train_table, training.dev_table])
     table = vocabulary.translate(training.train_table)

@@ -7,7 +7,7 @@ from tiny import write_tiny_model, write_tiny_task
 
 from faults.tally import Tally
 from pkd_core.config.overrides import build_run_config
-from pkd_core.pipeline.job import Context
+from pkd_core.config.settings import RunOptions
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.store.stage_store import StageStatus
@@ -87,4 +87,4 @@ def _plan(root: Path) -> Plan:
 
 def _run(root: Path) -> None:
     plan = _plan(root)
-    run_plan(plan, Context(root, plan.model.folder, "cpu", deep=True))
+    run_plan(plan, RunOptions(device="cpu", deep=True))

@@ -17,7 +17,7 @@ from flows.latest_report import latest_report
 from flows.pkd import pkd
 from flows.request import Request
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunConfig
+from pkd_core.config.settings import RunConfig, RunOptions
 from tasks.mlflow_store import ensure_store
 
 SETTINGS = {
@@ -63,7 +63,7 @@ def run_config(root: Path, tasks: tuple[str, ...] = ("TinyA", "TinyB"), **settin
 
 
 def start(root: Path, *args: Any, **settings: float) -> State[Any]:
-    parameters = Request(run_config(root, *args, **settings), root, "cpu", deep=False).parameters()
+    parameters = Request(run_config(root, *args, **settings), RunOptions(device="cpu"), root).parameters()
     state: State[Any] = pkd(**parameters, return_state=True)
     return state
 

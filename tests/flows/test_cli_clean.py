@@ -13,8 +13,7 @@ from command import run_pkd, tree
 from tiny import write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunConfig
-from pkd_core.pipeline.job import Context
+from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.store.cleanup import GarbageKind, find_garbage, remove
@@ -34,7 +33,7 @@ def config(model: Path, **settings: float) -> RunConfig:
 
 def run(root: Path, model: Path, **settings: float) -> Plan:
     plan = make_plan(config(model, **settings), root)
-    run_plan(plan, Context(root, plan.model.folder, "cpu"))
+    run_plan(plan, RunOptions(device="cpu"))
     return plan
 
 

@@ -22,8 +22,8 @@ from flow_runs import (
 from tiny import write_tiny_model, write_tiny_task
 
 from flows.pkd import pkd
+from pkd_core.config.settings import RunOptions
 from pkd_core.pipeline.build import build
-from pkd_core.pipeline.job import Context
 from pkd_core.pipeline.local import log_progress
 from pkd_core.pipeline.plan import make_plan
 from tasks.mlflow_store import ensure_store
@@ -201,7 +201,7 @@ def test_a_stage_that_was_made_again_outside_of_prefect_leaves_nothing_stale(
     for one in plan.stages[:-1]:
         inputs = {part: records[key] for part, key in one.stage.inputs.items()}
         records[one.stage.key] = build(
-            one.stage, inputs, Context(root, plan.model.folder, "cpu"), log_progress
+            one.stage, inputs, plan.context(RunOptions(device="cpu")), log_progress
         )
     assert [one.stage.key for one in make_plan(run_config(root), root).todo] == ["reports/report"]
     assert evaluation.key in run(root).named("Cached")

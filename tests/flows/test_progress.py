@@ -5,7 +5,9 @@ from prefect import flow, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 import tasks.progress
-from pkd_core.pipeline.stage import StageKind, make_stage
+from pkd_core.config.settings import StatesConfig
+from pkd_core.pipeline.specs import TeacherStatesSpec
+from pkd_core.pipeline.stage import make_stage
 from tasks.progress import ProgressObserver
 
 
@@ -13,7 +15,8 @@ def test_progress_is_one_artifact_that_is_kept_up_to_date(
     server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tasks.progress, "_SECONDS_BETWEEN_UPDATES", 0.0)
-    stage = make_stage(StageKind.STUDENT, "Tiny_C", "kd-2l-s1", {}, {}, {})
+    spec = TeacherStatesSpec(states=StatesConfig())
+    stage = make_stage("Tiny_C", "teacher-states", spec, {}, {})
 
     @flow
     def work() -> None:
@@ -24,6 +27,6 @@ def test_progress_is_one_artifact_that_is_kept_up_to_date(
     work()
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["tiny-c-kd-2l-s1"]))
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["tiny-c-teacher-states"]))
         )
     assert [(artifact.type, artifact.data) for artifact in found] == [("progress", 100.0)]

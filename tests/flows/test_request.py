@@ -1,81 +1,127 @@
-"""The command line's words become a checked run, and the run becomes the deployment's parameters and back."""
+"""What the command line is given becomes a request, and the request becomes the flow's parameters and back."""
 
+import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from typer.testing import CliRunner
 
-from flows.request import Request
-from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import DEFAULT_MODEL, METHODS
+from flows.cli.options import takes_request
+from flows.pkd import pkd
+from flows.request import Request, parse_task_arguments
+from pkd_core.config.settings import DEFAULT_MODEL, METHODS, RunConfig, RunOptions
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
 
 
-def parse(*words: str, **changes: Any) -> Request:
-    given: dict[str, Any] = {
-        "methods": None,
-        "student_layers": None,
-        "seeds": "42",
-        "model": None,
-        "workspace": Path("here"),
-        "device": "auto",
-        "deep": False,
-    }
-    return Request.parse(list(words), **(given | changes))
+def _recorder(requests: list[Request]) -> Callable[[Request], None]:
+    def command(request: Request) -> None:
+        requests.append(request)
+
+    return command
 
 
-def test_words_with_an_equals_sign_are_settings_wherever_they_stand() -> None:
+def parse(*words: str) -> Request:
+    """Parse a command line as `pkd run` does."""
+    requests: list[Request] = []
+    app = typer.Typer()
+    app.command()(takes_request()(_recorder(requests)))
+    CliRunner().invoke(app, list(words), catch_exceptions=False, standalone_mode=False)
+    (request,) = requests
+    return request
+
+
+def test_arguments_with_an_equals_sign_are_settings_wherever_they_stand() -> None:
     run = parse("distill.temperature=5", "RTE", "tokens.max_length=64", "MRPC").run
     assert run.tasks == ("RTE", "MRPC")
     assert run.settings == {"distill.temperature": "5", "tokens.max_length": "64"}
 
 
-def test_what_is_not_given_has_the_defaults_that_help_names() -> None:
-    run = parse("RTE").run
+def test_what_is_not_given_has_the_defaults() -> None:
+    request = parse("RTE")
+    assert request == Request(RunConfig(tasks=("RTE",)), RunOptions(), Path())
+    run = request.run
     assert (run.methods, run.student_layers, run.seeds, run.model) == (METHODS, None, (42,), DEFAULT_MODEL)
 
 
 def test_lists_are_split_at_commas() -> None:
-    run = parse("RTE", methods="kd,pkd-last", student_layers="3,6", seeds="1,2,3").run
+    run = parse("RTE", "--methods", "kd,pkd-last", "--student-layers", "3,6", "--seeds", "1,2,3").run
     assert (run.methods, run.student_layers, run.seeds) == (("kd", "pkd-last"), (3, 6), (1, 2, 3))
 
 
-@pytest.mark.parametrize("words", [(), ("distill.temperature=5",)])
+def test_every_option_arrives() -> None:
+    request = parse(
+        "RTE", "--model", "my/bert", "--device", "cuda:1", "--deep", "--strict", "--checkpoint-minutes", "0.5",
+        "--max-concurrent-runs", "3", "--workspace", "there",
+    )  # fmt: skip
+    assert request.run.model == "my/bert"
+    assert request.workspace == Path("there")
+    assert request.options == RunOptions(
+        device="cuda:1", deep=True, strict=True, checkpoint_minutes=0.5, max_concurrent_runs=3
+    )
+
+
+def test_the_older_name_of_an_option_still_works() -> None:
+    assert parse("RTE", "--share", "2").options.max_concurrent_runs == 2
+
+
+def test_a_commands_own_options_stay_beside_those_of_the_run() -> None:
+    calls: list[tuple[Request, int]] = []
+    app = typer.Typer()
+
+    @app.command()
+    @takes_request(default_all=True)
+    def up(request: Request, port: int = 4200) -> None:
+        calls.append((request, port))
+
+    CliRunner().invoke(app, ["--port", "1", "--seeds", "7"], catch_exceptions=False, standalone_mode=False)
+    ((request, port),) = calls
+    assert (request.run.tasks, request.run.seeds, port) == (tuple(GLUE_TASKS), (7,), 1)
+
+
+@pytest.mark.parametrize("arguments", [[], ["distill.temperature=5"]])
 def test_no_task_means_all_of_glue_for_the_deployment_and_is_a_mistake_elsewhere(
-    words: tuple[str, ...],
+    arguments: list[str],
 ) -> None:
-    assert parse(*words, default_all=True).run.tasks == tuple(GLUE_TASKS)
+    assert parse_task_arguments(arguments, default_all=True)["tasks"] == list(GLUE_TASKS)
     with pytest.raises(ConfigError, match="name at least one task"):
-        parse(*words)
+        parse_task_arguments(arguments)
 
 
-@pytest.mark.parametrize("lists", [{"methods": "kd,"}, {"seeds": "1,,2"}, {"student_layers": ","}])
-def test_a_comma_too_many_is_a_mistake(lists: dict[str, str]) -> None:
+@pytest.mark.parametrize("lists", [("--methods", "kd,"), ("--seeds", "1,,2"), ("--student-layers", ",")])
+def test_a_comma_too_many_is_a_mistake(lists: tuple[str, str]) -> None:
     with pytest.raises(ConfigError, match="cannot be ''"):
-        parse("RTE", **lists)
+        parse("RTE", *lists)
 
 
-def test_the_parameters_survive_json_and_build_the_same_run(
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--checkpoint-minutes", "-1", "checkpoint_minutes cannot be -1.0"),
+        ("--checkpoint-minutes", "nan", "checkpoint_minutes cannot be nan"),
+        ("--max-concurrent-runs", "0", "max_concurrent_runs cannot be 0"),
+    ],
+)
+def test_an_option_out_of_range_is_a_mistake(option: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse("RTE", option, value)
+
+
+def test_parameters_survive_json_and_build_the_same_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     request = parse(
-        "RTE", "distill.alpha=0.2", "distill.normalize=no", student_layers="3", seeds="1,2", device="cpu"
-    )
-    parameters = json.loads(json.dumps(request.parameters()))
-    keys = ("workspace", "device", "deep", "strict", "checkpoint_minutes", "share")
-    work = {key: parameters.pop(key) for key in keys}
-    assert build_run_config(**parameters) == request.run
-    assert work == {
-        "workspace": str(tmp_path / "here"),
-        "device": "cpu",
-        "deep": False,
-        "strict": False,
-        "checkpoint_minutes": 5.0,
-        "share": 1,
-    }
+        "RTE", "distill.alpha=0.2", "distill.normalize=no", "--student-layers", "3", "--seeds", "1,2",
+        "--device", "cpu", "--deep", "--strict", "--checkpoint-minutes", "2", "--share", "2", "--workspace", "here",
+    )  # fmt: skip
+    parameters: dict[str, Any] = json.loads(json.dumps(request.parameters()))
+    assert parameters["workspace"] == str(tmp_path / "here")
+    assert Request.from_parameters(parameters) == Request(request.run, request.options, tmp_path / "here")
 
 
 def test_a_model_folder_is_found_from_any_other_current_folder(
@@ -83,4 +129,11 @@ def test_a_model_folder_is_found_from_any_other_current_folder(
 ) -> None:
     (tmp_path / "my-bert").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert parse("RTE", model="my-bert").parameters()["model"] == str(tmp_path / "my-bert")
+    assert parse("RTE", "--model", "my-bert").parameters()["model"] == str(tmp_path / "my-bert")
+
+
+def test_flow_and_deployment_take_every_field_with_its_default() -> None:
+    defaults = {name: parameter.default for name, parameter in inspect.signature(pkd.fn).parameters.items()}
+    expected = RunConfig(tasks=tuple(GLUE_TASKS)).model_dump() | RunOptions().model_dump()
+    assert defaults == expected | {"workspace": "."}
+    assert pkd.parameters.properties.keys() == defaults.keys()

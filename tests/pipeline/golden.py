@@ -23,10 +23,10 @@ from safetensors.numpy import load_file
 from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.pipeline.job import Context
+from pkd_core.config.settings import RunOptions
+from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
-from pkd_core.pipeline.stage import CODE_VERSIONS, StageKind
 
 RECORD = Path(__file__).with_name("golden_results.json")
 # Of a vector of unit length: another CPU moves a projection by 1e-4 or less, the smallest change of the code that was
@@ -67,7 +67,7 @@ def golden_results(workspace: Path) -> dict[str, dict[str, Result]]:
     plan = make_plan(run, workspace)
     # The one figure that is measured instead of computed.
     with mock.patch(_SPEED_RATIO, return_value=1.5):
-        records = run_plan(plan, Context(workspace, plan.model.folder, "cpu"))
+        records = run_plan(plan, RunOptions(device="cpu"))
     start = load_file(workspace / "model" / "model.safetensors")
     results: dict[str, dict[str, Result]] = {kind.value: {} for kind in StageKind}
     for planned in plan.stages:

@@ -9,8 +9,10 @@ from pkd_core.config.overrides import build_run_config
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.dag import build_dag, report_stage
+from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.sources import PretrainedModel
-from pkd_core.pipeline.stage import Stage, StageKind
+from pkd_core.pipeline.specs import ReportSpec, StudentSpec
+from pkd_core.pipeline.stage import Stage
 
 MODEL = PretrainedModel("bert", Path("bert"), weights="w1", tokenizer="t1", num_layers=12, max_length=512)
 HASHES = {"train": "a", "dev": "b", "test": "c"}
@@ -118,7 +120,8 @@ def test_a_student_cut_from_the_teacher_depends_on_it_and_not_on_the_pretrained_
     student = draw({"student.init": "teacher-skip"})["RTE/finetune-6l-s1"]
     assert student.inputs["teacher"] == "RTE/teacher"
     assert not student.sources
-    assert student.config["initial_layers"] == [2, 4, 6, 8, 10, 12]
+    assert isinstance(student.spec, StudentSpec)
+    assert student.spec.initial_layers == (2, 4, 6, 8, 10, 12)
 
 
 def test_depth_is_half_the_teachers_when_not_said() -> None:
@@ -147,6 +150,8 @@ def test_a_report_names_the_presets_and_what_was_put_over_them() -> None:
     )
     stages = build_dag(config, [GLUE_TASKS["RTE"]], {"RTE": HASHES}, MODEL)
     evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
-    presets = report_stage(config, evaluations, {}, 12).config["presets"]
+    spec = report_stage(config, evaluations, {}, 12).spec
+    assert isinstance(spec, ReportSpec)
+    presets = spec.presets
     assert presets["RTE/evaluation-kd-6l-s1"].startswith("kd_6layer best RTE, but for distill.temperature")
     assert "but for" not in presets["RTE/evaluation-teacher"]

@@ -3,7 +3,7 @@
 import pytest
 from golden import Result, agree, golden_results, read_record
 
-from pkd_core.pipeline.stage import CODE_VERSIONS, StageKind
+from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from tiny import write_tiny_model, write_tiny_task
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.config.overrides import build_run_config
+from pkd_core.config.settings import RunOptions
 from pkd_core.errors import TrainingError
-from pkd_core.pipeline.job import Context
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.pipeline.stage import Stage
@@ -52,7 +52,7 @@ class Workspace:
     def run(self, deep: bool = False) -> list[str]:
         self.ran = []
         plan = self.plan(deep)
-        run_plan(plan, Context(self.root, plan.model.folder, "cpu", deep), self._watch)
+        run_plan(plan, RunOptions(device="cpu", deep=deep), self._track)
         return self.ran
 
     def folder(self, key: str) -> Path:
@@ -67,7 +67,7 @@ class Workspace:
         }
 
     @contextmanager
-    def _watch(self, stage: Stage, _inputs: Mapping[str, StageRecord], _resumes: bool) -> Iterator[Observer]:
+    def _track(self, stage: Stage, _inputs: Mapping[str, StageRecord], _resumes: bool) -> Iterator[Observer]:
         self.ran.append(stage.key)
         yield LogObserver(stage.key)
 
@@ -232,11 +232,11 @@ def test_trainings_that_are_stopped_publish_the_same_files_when_they_go_on(
         yield LogObserver(stage.key) if resumes else StopsAtStep(stage.key)
 
     plan = workspace.plan()
-    context = Context(workspace.root, plan.model.folder, "cpu")
+    options = RunOptions(device="cpu")
     stopped = []
     while len(stopped) < 10:
         try:
-            run_plan(plan, context, stopping)
+            run_plan(plan, options, stopping)
             break
         except StoppedError as error:
             stopped.append(str(error).split()[0])
@@ -255,13 +255,13 @@ def test_a_teacher_that_has_learnt_nothing_is_told_of_before_it_is_distilled(
     settings = SETTINGS | {"teacher.learning_rate": 1e-12}
     run = build_run_config(tasks=["Tiny"], seeds=[1], model=str(tmp_path / "model"), settings=settings)
     plan = make_plan(run, workspace.root, False)
-    context = Context(workspace.root, plan.model.folder, "cpu", strict=strict)
+    options = RunOptions(device="cpu", strict=strict)
     sentence = (
         "Tiny/teacher-states needs a teacher that is better than always giving the most frequent answer"
     )
     if strict:
         with pytest.raises(TrainingError, match=sentence):
-            run_plan(plan, context)
+            run_plan(plan, options)
     else:
-        run_plan(plan, context)
+        run_plan(plan, options)
         assert sentence in caplog.text

@@ -9,7 +9,7 @@ import pytest
 from tiny import WORDS, write_tiny_model
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.pipeline.job import Context
+from pkd_core.config.settings import RunOptions
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
 from pkd_core.store.address import StageRecord
@@ -37,7 +37,7 @@ def run(root: Path, task: str, **values: Any) -> dict[str, StageRecord]:
     write_tiny_model(root / "model")
     config = build_run_config(tasks=[task], seeds=[1], model=str(root / "model"), settings=SETTINGS, **values)
     plan = make_plan(config, root)
-    return run_plan(plan, Context(root, plan.model.folder, "cpu"))
+    return run_plan(plan, RunOptions(device="cpu"))
 
 
 def write_table(path: Path, header: list[str], rows: list[list[object]]) -> None:

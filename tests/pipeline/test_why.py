@@ -6,25 +6,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_bert import TASK
 
-from pkd_core.pipeline.stage import CODE_VERSIONS, Stage, StageKind, make_stage
+from pkd_core.config.settings import TeacherConfig, TokensConfig
+from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
+from pkd_core.pipeline.specs import FileShape, TeacherSpec, TokensSpec
+from pkd_core.pipeline.stage import Stage, make_stage
 from pkd_core.pipeline.why import explain_missing
 from pkd_core.store.manifest import Manifest, read_manifest, write_manifest
 from pkd_core.store.stage_store import StageStore
 
 Publish = Callable[..., Manifest]
 
-TOKENS = make_stage(StageKind.TOKENS, "Tiny", "tokens", {"max_length": 16}, {}, {"raw/train": "a" * 64})
-CONFIG = {
-    "method": "teacher",
-    "training": {"learning_rate": 1e-5, "num_epochs": 4, "seed": 42, "batch_size": 32},
-}
+RAW = {"raw/train": "a" * 64}
 SOURCES = {"pretrained": "b" * 64}
 
 
-def teacher(sources: dict[str, str] = SOURCES, tokens: Stage = TOKENS, **training: Any) -> Stage:
-    config = CONFIG | {"training": CONFIG["training"] | training}  # type: ignore[operator]
-    return make_stage(StageKind.TEACHER, "Tiny", "teacher", config, {"tokens": tokens}, sources)
+def tokens(max_length: int = 16) -> Stage:
+    spec = TokensSpec(task=FileShape.of(TASK), tokens=TokensConfig(max_length=max_length))
+    return make_stage("Tiny", "tokens", spec, {}, RAW)
+
+
+def teacher(sources: dict[str, str] = SOURCES, max_length: int = 16, **training: Any) -> Stage:
+    values = {"learning_rate": 1e-5, "num_epochs": 4, "seed": 42, "batch_size": 32} | training
+    spec = TeacherSpec(num_layers=4, metric="accuracy", training=TeacherConfig(**values))
+    return make_stage("Tiny", "teacher", spec, {"tokens": tokens(max_length)}, sources)
 
 
 @pytest.fixture
@@ -85,8 +91,7 @@ def test_a_raised_code_version_is_named(
 
 def test_another_input_is_named_where_nothing_else_has_changed(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
-    longer = make_stage(StageKind.TOKENS, "Tiny", "tokens", {"max_length": 32}, {}, TOKENS.sources)
-    assert explain_missing(teacher(tokens=longer), tmp_path) == "made before, but from another tokens stage"
+    assert explain_missing(teacher(max_length=32), tmp_path) == "made before, but from another tokens stage"
 
 
 def test_three_changes_are_named_and_the_rest_only_hinted_at(tmp_path: Path, publish: Publish) -> None:
@@ -99,10 +104,13 @@ def test_three_changes_are_named_and_the_rest_only_hinted_at(tmp_path: Path, pub
 
 
 def test_a_setting_that_is_new_or_gone_is_named(tmp_path: Path, publish: Publish) -> None:
-    publish(teacher(warmup_fraction=0.1))
-    reason = explain_missing(teacher(precision="auto"), tmp_path)
+    older = teacher(batch_size=16).config
+    del older["training"]["precision"]
+    older["training"]["dropout"] = 0.1
+    publish(teacher(batch_size=16), config=older)
+    reason = explain_missing(teacher(), tmp_path)
     assert "training.precision is auto, was None" in reason
-    assert "training.warmup_fraction is None, was 0.1" in reason
+    assert "training.dropout is None, was 0.1" in reason
 
 
 def test_the_comparison_is_with_the_newest(tmp_path: Path, publish: Publish) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 
 from pkd_core.runtime.cancellation import (
-    InterruptibleObserver,
+    CancellableObserver,
     StoppedError,
     check_stop_requested,
     clear_stop_request,
-    computing,
     request_stop,
+    stage_running,
     wait_until_idle,
 )
 from pkd_core.runtime.observer import LogObserver
@@ -24,7 +24,7 @@ def _no_wish() -> Iterator[None]:
 
 
 def test_progress_hears_the_wish_and_nothing_else_does() -> None:
-    observer = InterruptibleObserver("RTE/teacher", LogObserver("RTE/teacher"))
+    observer = CancellableObserver("RTE/teacher", LogObserver("RTE/teacher"))
     observer.progress(1, 10, "steps")
     request_stop()
     observer.metrics(2, {"train/total": 0.5})
@@ -46,8 +46,8 @@ def test_waiting_until_idle_waits_for_every_stage() -> None:
     wait_until_idle()
     idle = threading.Event()
     waiting = threading.Thread(target=lambda: (wait_until_idle(), idle.set()))
-    with pytest.raises(ValueError, match="broke"), computing():
-        with computing():
+    with pytest.raises(ValueError, match="broke"), stage_running():
+        with stage_running():
             waiting.start()
         assert not idle.wait(0.1)
         raise ValueError("broke")

@@ -1,11 +1,41 @@
-"""Memory that a batch frees is there for the next one."""
+"""Only `configure_process` changes what belongs to the whole process, and what it sets is worth it."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+_STATE = """
+import json, os, random, sys
+from pathlib import Path
+import numpy as np, torch
+from transformers.utils import logging
+
+def state():
+    return [
+        torch.backends.cuda.matmul.allow_tf32,
+        torch.get_num_threads(),
+        torch.random.get_rng_state().tolist(),
+        random.getstate()[1][:5],
+        np.random.get_state()[1][:5].tolist(),
+        logging.get_verbosity(),
+        logging.is_progress_bar_enabled(),
+        dict(os.environ),
+    ]
+"""
+_OWNER = (
+    _STATE
+    + """
+from pkd_core.runtime.process_setup import configure_process
+
+configure_process("cpu", int(sys.argv[1]))
+tf32, threads, *_, verbosity, bars, _ = state()
+print(json.dumps([tf32, threads, verbosity == logging.ERROR, bars]))
+"""
+)
 # Batches of 8,192 tokens, whose largest block takes 33 MB; a stage is computed in a thread, as Prefect does it.
 _EXTRACTIONS = """
 import resource, sys, threading
@@ -14,14 +44,13 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 from pkd_core.data.token_table import TokenTable
-from pkd_core.teacher_states import extraction
 from pkd_core.runtime.observer import LogObserver
+from pkd_core.runtime.process_setup import configure_process
+from pkd_core.teacher_states.extraction import extract
 
-folder, is_kept = Path(sys.argv[1]), sys.argv[2] == "kept"
-if is_kept:
-    extraction.keep_freed_memory()
-else:
-    extraction.keep_freed_memory = lambda: None
+folder = Path(sys.argv[1])
+if sys.argv[2] == "configured":
+    configure_process("cpu")
 NUM_ROWS, LENGTH = 512, 64
 table = TokenTable(
     np.arange(NUM_ROWS),
@@ -37,7 +66,7 @@ model = BertForSequenceClassification(config)
 
 def pages(name):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    extraction.extract(model, table, folder / name, "float16", LogObserver(name), device=torch.device("cpu"))
+    extract(model, table, folder / name, "float16", LogObserver(name), device=torch.device("cpu"))
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 def extract_twice():
@@ -50,20 +79,37 @@ thread.join()
 """
 
 
-def _bytes_cleared(folder: Path, how: str) -> int:
+def _run(program: str, *arguments: object, **environment: str) -> str:
     ended = subprocess.run(
-        [sys.executable, "-c", _EXTRACTIONS, str(folder), how],
+        [sys.executable, "-c", program, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
+        env={**os.environ, **environment},
     )
-    return int(ended.stdout)
+    return ended.stdout.splitlines()[-1]
+
+
+def test_the_owner_sets_arithmetic_threads_and_silence() -> None:
+    cores = os.cpu_count() or 1
+    environment = {"OMP_NUM_THREADS": str(cores)}
+    assert json.loads(_run(_OWNER, 1, **environment)) == [True, cores, True, False]
+    # Threads that the user has chosen stay, however many runs there are.
+    assert json.loads(_run(_OWNER, 2, **environment)) == [True, cores, True, False]
+
+
+def test_runs_that_share_a_cpu_divide_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    cores = os.cpu_count() or 1
+    assert json.loads(_run(_OWNER, 2))[1] == max(1, cores // 2)
+    assert json.loads(_run(_OWNER, 10 * cores))[1] == 1
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the C library is not glibc")
 def test_extraction_reuses_what_its_batches_free(tmp_path: Path) -> None:
-    kept, as_it_comes = _bytes_cleared(tmp_path / "a", "kept"), _bytes_cleared(tmp_path / "b", "as it comes")
+    configured = int(_run(_EXTRACTIONS, tmp_path / "a", "configured"))
+    default = int(_run(_EXTRACTIONS, tmp_path / "b", "default"))
     # Small blocks in between break the freed ones up at first; over more batches, nearly all are reused.
-    assert kept < 0.6 * as_it_comes
+    assert configured < 0.6 * default

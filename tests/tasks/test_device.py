@@ -14,8 +14,8 @@ import torch
 from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
+from pkd_core.config.settings import RunOptions
 from pkd_core.pipeline.build import build
-from pkd_core.pipeline.job import Context
 from pkd_core.pipeline.local import log_progress
 from pkd_core.pipeline.plan import make_plan
 from pkd_core.store.stage_store import StageStatus, StageStore
@@ -101,7 +101,7 @@ def test_the_device_is_free_for_others_while_another_process_makes_the_stage(
     run = build_run_config(tasks=["Tiny"], model=str(tmp_path / "model"), settings={"tokens.max_length": 16})
     plan = make_plan(run, tmp_path)
     stage = plan.stages[0].stage
-    store, context = StageStore(tmp_path), Context(tmp_path, plan.model.folder, "cpu")
+    store, context = StageStore(tmp_path), plan.context(RunOptions(device="cpu"))
     turn = functools.partial(device_slot, tmp_path, CPU, 1, stage.key)
     builder = threading.Thread(target=build, args=[stage, {}, context, log_progress, turn], daemon=True)
     with store.locked(stage.address):

@@ -1,49 +1,54 @@
 """Stage: one report over the evaluations of a run."""
 
 import functools
-import json
-from typing import Any
 
 from pkd_core.config.presets import published_score
+from pkd_core.evaluation.result import EvaluationResult, read_result
+from pkd_core.pipeline.facts import ReportFacts
 from pkd_core.pipeline.job import Job
+from pkd_core.pipeline.specs import ReportSpec
 from pkd_core.report.write import Published, ResultRow, results_table, write_report
 
 _PUBLISHED_TEACHERS = ((12, 768), (24, 1024))  # layers and hidden size of BERT-base and BERT-large
 
 
-def report(job: Job) -> dict[str, Any]:
-    """Write `report.md`, `.json`, `.png` and, for terminals, `.txt`; return how many models they compare."""
-    rows = [_row(job, key) for key in job.inputs]
-    failures = job.stage.config["failures"]
-    write_report(job.work, rows, failures, _published(rows))
-    (job.work / "report.txt").write_text(results_table(rows, failures) + "\n", encoding="utf-8")
-    return {"num_models": len(rows), "failures": dict(failures)}
+def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
+    """Write `report.md`, `.json`, `.png` and, for terminals, `.txt`."""
+    results = {key: read_result(folder) for key, folder in job.inputs.items()}
+    rows = [_row(result, spec.presets[key]) for key, result in results.items()]
+    write_report(job.work, rows, spec.failures, _published(list(results.values())))
+    (job.work / "report.txt").write_text(results_table(rows, spec.failures) + "\n", encoding="utf-8")
+    return ReportFacts(num_models=len(rows), failures=spec.failures)
 
 
-def _published(rows: list[ResultRow]) -> Published | None:
+def _published(results: list[EvaluationResult]) -> Published | None:
     """Return the authors' scores for comparison, if the teacher is of a size that they used."""
-    teachers = {(row.num_layers, row.extra["hidden_size"]) for row in rows if row.method == "teacher"}
+    teachers = {(result.num_layers, result.hidden_size) for result in results if result.method == "teacher"}
     depths = {depth for depth, hidden_size in teachers if (depth, hidden_size) in _PUBLISHED_TEACHERS}
     if len(teachers) != 1 or not depths:
         return None
     return functools.partial(published_score, num_teacher_layers=depths.pop())
 
 
-def _row(job: Job, key: str) -> ResultRow:
-    told = json.loads((job.inputs[key] / "evaluation.json").read_text(encoding="utf-8"))
+def _row(result: EvaluationResult, preset: str) -> ResultRow:
     return ResultRow(
-        task=told["task"],
-        method=told["method"],
-        num_layers=told["num_layers"],
-        seed=told["seed"],
-        scores=told["scores"],
-        selection=told["selection"],
-        parameters=told["parameters"],
-        size_bytes=told["size_bytes"],
-        speed_ratio=told["speed_ratio"],
-        baseline=told["baseline"],
-        settings=told["settings"],
-        preset=job.stage.config["presets"][key],
-        best_epoch=told["best_epoch"],
-        extra={key: told[key] for key in ("num_dev", "precision", "skipped_lines", "hidden_size")},
+        task=result.task,
+        method=result.method,
+        num_layers=result.num_layers,
+        seed=result.seed,
+        scores=result.scores,
+        selection=result.selection,
+        parameters=result.parameters,
+        size_bytes=result.size_bytes,
+        speed_ratio=result.speed_ratio,
+        baseline=result.baseline,
+        settings=result.settings,
+        preset=preset,
+        best_epoch=result.best_epoch,
+        extra={
+            "num_dev": result.num_dev,
+            "precision": result.precision,
+            "skipped_lines": dict(result.skipped_lines),
+            "hidden_size": result.hidden_size,
+        },
     )

@@ -1,37 +1,44 @@
 """Stage: train a student, with the teacher's stored states or without."""
 
-from typing import Any
-
-from pkd_core.config.settings import DistillConfig, StudentConfig
 from pkd_core.model.loading import load_student
+from pkd_core.pipeline.facts import TrainingFacts
 from pkd_core.pipeline.job import Job
+from pkd_core.pipeline.specs import DistillSpec, PatientDistillSpec, StudentSpec
 from pkd_core.pipeline.stages.train_and_save import train_and_save
 from pkd_core.teacher_states.reader import TeacherStates
-from pkd_core.training.loop import Objective
+from pkd_core.training.objective import Objective
 
 
-def train_student(job: Job) -> dict[str, Any]:
-    """Train by the stage's method, keep the best epoch's checkpoint; return its score and how it was trained."""
-    config = job.stage.config
-    settings = StudentConfig.model_validate(config["training"])
+def train_student(job: Job, spec: StudentSpec) -> TrainingFacts:
+    """Train by the stage's method and keep the best epoch's weights."""
     source = job.inputs.get("teacher", job.context.model_folder)
-    model = load_student(source, job.task, config["initial_layers"], config["seed"])
-    return train_and_save(job, model, settings, config["seed"], _objective(job))
+    model = load_student(source, job.task, spec.initial_layers, spec.seed)
+    return train_and_save(job, spec, model, _objective(job, spec))
 
 
-def _objective(job: Job) -> Objective | None:
-    config = job.stage.config
-    if "states" not in job.inputs:
-        return None
-    layer_map = tuple((student, teacher) for student, teacher in config["layer_map"])
-    distill = DistillConfig.model_validate(config["distill"])
-    return Objective(
-        alpha=distill.alpha,
-        temperature=distill.temperature,
-        beta=distill.beta if layer_map else 0.0,
-        normalize=distill.normalize,
-        distillation_reduction=distill.distillation_reduction,
-        patience_reduction=distill.patience_reduction,
-        layer_map=layer_map,
-        teacher_states=TeacherStates.open(job.inputs["states"]),
-    )
+def _objective(job: Job, spec: StudentSpec) -> Objective | None:
+    match spec.distill:
+        case None:
+            return None
+        case PatientDistillSpec() as distill:
+            return Objective(
+                alpha=distill.alpha,
+                temperature=distill.temperature,
+                distillation_reduction=distill.distillation_reduction,
+                beta=distill.beta,
+                normalize=distill.normalize,
+                patience_reduction=distill.patience_reduction,
+                layer_map=spec.layer_map or (),
+                teacher_states=TeacherStates.open(job.inputs["states"]),
+            )
+        case DistillSpec() as distill:
+            return Objective(
+                alpha=distill.alpha,
+                temperature=distill.temperature,
+                distillation_reduction=distill.distillation_reduction,
+                beta=0.0,
+                normalize=False,
+                patience_reduction="element_mean",
+                layer_map=(),
+                teacher_states=TeacherStates.open(job.inputs["states"]),
+            )

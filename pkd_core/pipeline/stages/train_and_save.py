@@ -1,83 +1,79 @@
-"""What teacher and student stages share: train on the tokens, save the best epoch, tell how it went."""
+"""What teacher and student stages share: train on the tokens, save the best epoch, record how it went."""
 
 import functools
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from transformers import BertForSequenceClassification
 
-from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import TokenTable
 from pkd_core.evaluation.predict import count_parameters
 from pkd_core.model.loading import save_model
+from pkd_core.pipeline.facts import TrainingFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.sources import TOKENIZER_FILES
+from pkd_core.pipeline.specs import TrainingSpec
 from pkd_core.store.os_errors import check_disk_space
 from pkd_core.training.checkpoints import Checkpoints, checkpoint_folder
-from pkd_core.training.loop import Objective, Training, train
+from pkd_core.training.loop import Training, train
+from pkd_core.training.objective import Objective
 
 _WEIGHTS = "model.safetensors"
-_BESIDE = "best.part"
+_TEMPORARY = "best.part"
 # The weight itself and AdamW's two moments, in float32.
-_BYTES_A_WEIGHT = 12
+_BYTES_PER_WEIGHT = 12
 
 
 def train_and_save(
-    job: Job,
-    model: BertForSequenceClassification,
-    settings: TrainingConfig,
-    seed: int,
-    objective: Objective | None,
-) -> dict[str, Any]:
-    """Train, leaving in the work folder the best epoch's checkpoint, its tokenizer and `training.json`."""
+    job: Job, spec: TrainingSpec, model: BertForSequenceClassification, objective: Objective | None
+) -> TrainingFacts:
+    """Train, leaving in the work folder the best epoch's weights, the tokenizer and `training.json`."""
     task = job.task
-    # Two checkpoints are there while one takes the other's place, and one may be there now.
+    # One checkpoint is written while the one before it still exists, which may be there already.
     num_new = 1 if checkpoint_folder(job.work).is_dir() else 2
-    check_disk_space(job.work, num_new * _BYTES_A_WEIGHT * count_parameters(model), "training checkpoints")
-    checkpoints = Checkpoints(job.work, job.context.checkpoint_seconds, companions=(_WEIGHTS,))
+    check_disk_space(job.work, num_new * _BYTES_PER_WEIGHT * count_parameters(model), "training checkpoints")
+    checkpoints = Checkpoints(job.work, 60.0 * job.context.options.checkpoint_minutes, companions=(_WEIGHTS,))
     result = train(
         Training(
             model,
             TokenTable.load(job.inputs["tokens"], "train"),
             TokenTable.load(job.inputs["tokens"], task.dev_splits[0].name),
-            settings,
-            seed=seed,
+            spec.training,
+            seed=spec.seed,
             metrics=task.metrics,
             is_regression=task.is_regression,
             objective=objective,
-            save_best=functools.partial(_save_whole, folder=job.work),
+            save_best=functools.partial(_save_model, folder=job.work),
             checkpoints=checkpoints,
             observer=job.observer,
-            device=job.context.torch_device,
+            device=job.context.device,
         )
     )
     for name in TOKENIZER_FILES:
         if (job.context.model_folder / name).is_file():
             shutil.copyfile(job.context.model_folder / name, job.work / name)
-    told = {
-        "best_epoch": result.best_epoch,
-        "best_score": result.best_score,
-        "metric": task.metrics[0],
-        "num_steps": result.num_steps,
-        "precision": result.precision,
-        "history": result.history,
-        "config": dict(job.stage.config),
-    }
-    text = json.dumps(told, indent=2, sort_keys=True)
+    training = asdict(result) | {"metric": task.metrics[0], "config": job.stage.config}
+    text = json.dumps(training, indent=2, sort_keys=True)
     (job.work / "training.json").write_text(text + "\n", encoding="utf-8")
     checkpoints.discard()
-    # A save that was killed may not be made again, when on a GPU the epoch comes out a little worse.
-    shutil.rmtree(job.work / _BESIDE, ignore_errors=True)
-    return {key: told[key] for key in ("best_epoch", "best_score", "metric", "num_steps", "precision")}
+    # A killed save leaves it behind, and on a GPU the resumed epoch may score a little worse and save nothing.
+    shutil.rmtree(job.work / _TEMPORARY, ignore_errors=True)
+    return TrainingFacts(
+        best_epoch=result.best_epoch,
+        best_score=result.best_score,
+        metric=task.metrics[0],
+        num_steps=result.num_steps,
+        precision=result.precision,
+    )
 
 
-def _save_whole(model: BertForSequenceClassification, folder: Path) -> None:
-    """Save a model beside its place first, so that the weights which are there are whole."""
-    beside = folder / _BESIDE
-    shutil.rmtree(beside, ignore_errors=True)
-    save_model(model, beside)
-    for path in beside.iterdir():
+def _save_model(model: BertForSequenceClassification, folder: Path) -> None:
+    """Save a model to a temporary folder first, so that the weights in `folder` are complete at every moment."""
+    temporary = folder / _TEMPORARY
+    shutil.rmtree(temporary, ignore_errors=True)
+    save_model(model, temporary)
+    for path in temporary.iterdir():
         path.replace(folder / path.name)
-    beside.rmdir()
+    temporary.rmdir()

@@ -1,0 +1,64 @@
+"""What a stage reports of its output: a few values for manifests, records, the log and the stages that follow."""
+
+from typing import Self
+
+from pkd_core.config.settings import Section
+from pkd_core.runtime.precision import Precision
+from pkd_core.store.address import StageRecord
+
+
+class Facts(Section):
+    """Values of one kind of stage, as its manifest and its record carry them."""
+
+    @classmethod
+    def of(cls, record: StageRecord) -> Self:
+        """Read a record's facts.
+
+        Raises:
+            pydantic.ValidationError: If the record is of another kind of stage.
+        """
+        return cls.model_validate(record.facts)
+
+
+class TokensFacts(Facts):
+    """Examples by split, the training split's mean length in tokens, skipped lines by split, and the length limit."""
+
+    rows: dict[str, int]
+    mean_length: float
+    skipped_lines: dict[str, list[str]]
+    max_length: int
+
+
+class TrainingFacts(Facts):
+    """The best epoch, from 1, with its dev score by `metric`; optimizer steps; what the forward computed in."""
+
+    best_epoch: int
+    best_score: float
+    metric: str
+    num_steps: int
+    precision: Precision
+
+
+class TeacherStatesFacts(Facts):
+    """Examples, the shape of what is stored for each, and the shards' size in bytes."""
+
+    rows: int
+    num_layers: int
+    hidden_size: int
+    num_outputs: int
+    dtype: str
+    bytes: int
+
+
+class EvaluationFacts(Facts):
+    """The selecting dev score, and how many times faster than its teacher the model is; None for the teacher."""
+
+    score: float
+    speed_ratio: float | None
+
+
+class ReportFacts(Facts):
+    """How many models the report compares, and the reason of each failure by the stage's key."""
+
+    num_models: int
+    failures: dict[str, str]

@@ -1,0 +1,27 @@
+"""The kinds of stage, and the version of each one's code."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class StageKind(StrEnum):
+    """The kinds of stage, in the order in which a task's data passes through them."""
+
+    TOKENS = "tokens"
+    TEACHER = "teacher"
+    STATES = "teacher-states"
+    STUDENT = "student"
+    EVALUATION = "evaluation"
+    REPORT = "report"
+
+
+# A version is raised when code changes so that old results are no longer valid. Beside each version,
+# tests/pipeline/golden_results.json records what a tiny run with fixed seeds produces; a test compares the two.
+CODE_VERSIONS: Mapping[StageKind, int] = {
+    StageKind.TOKENS: 1,
+    StageKind.TEACHER: 2,
+    StageKind.STATES: 1,
+    StageKind.STUDENT: 2,
+    StageKind.EVALUATION: 1,
+    StageKind.REPORT: 1,
+}

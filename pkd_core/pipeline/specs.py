@@ -1,0 +1,171 @@
+"""What each kind of stage is asked to do: one frozen specification a kind, built once and carried to where it is used.
+
+Its JSON is what a stage's address is computed from, and what its manifest records: a field that is renamed here moves
+published results to another address.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
+from pkd_core.config.settings import (
+    DistillConfig,
+    EvaluationConfig,
+    Method,
+    Reduction,
+    Section,
+    StatesConfig,
+    StudentConfig,
+    TeacherConfig,
+    TokensConfig,
+)
+from pkd_core.data.task import Split, Task
+from pkd_core.method.layer_map import LayerMap
+from pkd_core.pipeline.kinds import StageKind
+
+
+class FileShape(Section):
+    """What of a task decides how its files are read: labels, columns, tolerated bad lines."""
+
+    labels: tuple[str, ...]
+    label_range: tuple[float, float] | None
+    max_bad_lines: int
+    splits: tuple[Split, ...]
+
+    @classmethod
+    def of(cls, task: Task) -> "FileShape":
+        """Return a task's part that the tokens depend on; metrics are no part of it."""
+        return cls(
+            labels=task.labels,
+            label_range=task.label_range,
+            max_bad_lines=task.max_bad_lines,
+            splits=task.splits,
+        )
+
+
+class TokensSpec(Section):
+    """Raw TSV files to token ids."""
+
+    kind: ClassVar[StageKind] = StageKind.TOKENS
+    task: FileShape
+    tokens: TokensConfig
+
+
+class TeacherSpec(Section):
+    """Fine-tuning the pretrained model; `metric` selects the best epoch."""
+
+    kind: ClassVar[StageKind] = StageKind.TEACHER
+    method: Literal["teacher"] = "teacher"
+    num_layers: int
+    metric: str
+    training: TeacherConfig
+
+    @property
+    def seed(self) -> int:
+        """Seed of the new classifier, the order and the dropout."""
+        return self.training.seed
+
+    def dotted_settings(self) -> dict[str, Any]:
+        """Return the settings used, by the keys that a user types."""
+        return _dotted("teacher", self.training)
+
+
+class TeacherStatesSpec(Section):
+    """The teacher's logits and [CLS] states of every training example."""
+
+    kind: ClassVar[StageKind] = StageKind.STATES
+    states: StatesConfig
+
+
+class DistillSpec(Section):
+    """The loss with the teacher's logits (vanilla KD)."""
+
+    alpha: float
+    temperature: float
+    distillation_reduction: Reduction
+
+
+class PatientDistillSpec(DistillSpec):
+    """The loss with the teacher's logits and its [CLS] states (patient KD)."""
+
+    beta: float
+    normalize: bool
+    patience_reduction: Reduction
+
+
+class StudentSpec(Section):
+    """Training a student. Plain fine-tuning has neither `distill` nor `layer_map`, and its JSON leaves them out."""
+
+    kind: ClassVar[StageKind] = StageKind.STUDENT
+    method: Method
+    num_layers: int
+    seed: int
+    metric: str
+    training: StudentConfig
+    initial_layers: tuple[int, ...]
+    distill: PatientDistillSpec | DistillSpec | None = None
+    layer_map: LayerMap | None = None
+
+    def dotted_settings(self) -> dict[str, Any]:
+        """Return the settings used, by the keys that a user types, and the layer map."""
+        dotted = _dotted("student", self.training) | (
+            _dotted("distill", self.distill) if self.distill else {}
+        )
+        if self.layer_map:
+            dotted["layer_map"] = " ".join(f"{student}<-{teacher}" for student, teacher in self.layer_map)
+        return dotted
+
+    @model_serializer(mode="wrap")
+    def _without_absent_parts(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in serialize(self).items() if value is not None}
+
+
+class EvaluationSpec(Section):
+    """Scoring one trained model; `seed` is None for the teacher."""
+
+    kind: ClassVar[StageKind] = StageKind.EVALUATION
+    method: Literal["teacher"] | Method
+    num_layers: int
+    seed: int | None
+    metrics: tuple[str, ...]
+    evaluation: EvaluationConfig
+
+
+class ReportSpec(Section):
+    """Comparing the evaluations of a run: each one's preset by its stage's key, and the stages that failed."""
+
+    kind: ClassVar[StageKind] = StageKind.REPORT
+    presets: dict[str, str]
+    failures: dict[str, str]
+
+
+TrainingSpec = TeacherSpec | StudentSpec
+StageSpec = TokensSpec | TeacherSpec | TeacherStatesSpec | StudentSpec | EvaluationSpec | ReportSpec
+
+
+def distill_spec(method: Method, distill: DistillConfig) -> DistillSpec | None:
+    """Return what a method reads of the distillation settings: nothing else is part of its address."""
+    values = distill.model_dump()
+    match method:
+        case "finetune":
+            return None
+        case "kd":
+            return DistillSpec.model_validate({key: values[key] for key in DistillSpec.model_fields})
+        case "pkd-skip" | "pkd-last":
+            return PatientDistillSpec.model_validate(values)
+
+
+def parse_training_spec(config: Mapping[str, Any]) -> TrainingSpec:
+    """Read a training's specification from its manifest.
+
+    Raises:
+        pydantic.ValidationError: If the manifest is of an older specification.
+    """
+    kind = TeacherSpec if config.get("method") == "teacher" else StudentSpec
+    return kind.model_validate(config)
+
+
+def _dotted(section: str, values: Section) -> dict[str, Any]:
+    # Sorted, as in every evaluation.json that was published so far.
+    return {f"{section}.{key}": value for key, value in sorted(values.model_dump(mode="json").items())}

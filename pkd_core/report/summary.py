@@ -1,0 +1,69 @@
+"""The comparison of one task, method and depth as `report.json` holds it, for programs that read the report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pkd_core.report.results import Group
+
+FILE = "report.json"
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """One line of the report's table; see `Group` for what each value means."""
+
+    task: str
+    method: str
+    num_layers: int
+    seeds: Sequence[int | None]
+    selection: str
+    score: float
+    mean: Mapping[str, float]
+    std: Mapping[str, float | None]
+    standard_error: float | None
+    baseline: float | None
+    gap_to_teacher: float | None
+    gap_closed: float | None
+    parameters: int
+    size_bytes: int
+    times_smaller: float | None
+    speed_ratio: float | None
+    published: float | None
+
+    @property
+    def name(self) -> str:
+        """Task, method and depth, such as "RTE-pkd-skip-3l"."""
+        return f"{self.task}-{self.method}-{self.num_layers}l"
+
+    @classmethod
+    def of(cls, group: Group, published: float | None) -> Self:
+        """Summarize a group, beside the authors' published score if there is one."""
+        first = group.rows[0]
+        return cls(
+            task=group.task,
+            method=group.method,
+            num_layers=group.num_layers,
+            seeds=[row.seed for row in group.rows],
+            selection=group.selection,
+            score=group.score,
+            mean=dict(group.mean),
+            std=dict(group.std),
+            standard_error=group.standard_error,
+            baseline=first.baseline,
+            gap_to_teacher=group.gap_to_teacher,
+            gap_closed=group.gap_closed,
+            parameters=first.parameters,
+            size_bytes=first.size_bytes,
+            times_smaller=group.times_smaller,
+            speed_ratio=group.speed_ratio,
+            published=published,
+        )
+
+
+def read_summary(folder: Path) -> list[GroupSummary]:
+    """Read the groups of a published report."""
+    report = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    return [GroupSummary(**group) for group in report["groups"]]

@@ -1,4 +1,4 @@
-"""What `pkd demo` runs: a made-up task and a small random BERT, with settings that suit both."""
+"""What `pkd demo` runs: a generated task and a small random BERT, with settings that fit both."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pkd_core.config.settings import METHODS, RunOptions
 
 _SEED = 0
 _SIZES = {"num_train": 5000, "num_dev": 1000, "num_test": 200}
-# Found by a small search for a teacher that learns the task in seconds and students that do not quite.
+# Found by a small search: the teacher learns the task in seconds, and the students do not quite.
 _SETTINGS = {
     "tokens.max_length": 64,
     "teacher.learning_rate": 1e-3,
@@ -28,7 +28,7 @@ _SETTINGS = {
 
 
 def demo_request(workspace: Path) -> Request:
-    """Write the demo's data and model into the workspace where they are absent, and return the run over them."""
+    """Write the demo's data and model into the workspace if they are missing, and return the run over them."""
     data_raw = workspace / "data_raw"
     model = workspace / "model"
     if not (data_raw / DEMO_TASK).is_dir():

@@ -1,9 +1,9 @@
-"""The demo's task and model: a small language of judgements, and a small BERT that knows nothing yet.
+"""The demo's task and model: generated sentences with a sentiment, and a small BERT with random weights.
 
-A sentence judges one thing or two, such as "although the soup was not very good , nobody said that the view seemed
-dull .", and its label is the judgement of the main clause: the one without "although", or the one after "but". A
-negation turns its clause's judgement round, and two cancel out. A word alone tells little: which clause decides, what
-it says, and what is negated in it must be put together, which takes layers.
+A sentence is about one or two things, such as "although the soup was not very good , nobody said that the view seemed
+dull .", and its label is the sentiment of the main clause: the one without "although", or the one after "but". A
+negation inverts its clause's sentiment, and two negations cancel. Single words predict little: the model must combine
+which clause is the main one, its adjective, and its negations, which takes several layers.
 """
 
 import random

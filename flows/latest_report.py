@@ -1,4 +1,4 @@
-"""Which report a workspace's last run made."""
+"""The report of a workspace's last run."""
 
 import os
 from pathlib import Path
@@ -7,28 +7,28 @@ from pkd_core.store.address import StageRecord
 from pkd_core.store.os_errors import file_errors
 
 
-def remember_latest(workspace: Path, report: StageRecord) -> None:
-    """Note a report as the latest, replacing the note before it at once.
+def record_latest(workspace: Path, report: StageRecord) -> None:
+    """Record a report as the latest.
 
     Raises:
-        StoreError: If the disk refuses.
+        StoreError: If the disk cannot be written.
     """
-    note = _note(workspace)
-    with file_errors("write", note):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        beside = note.with_name(f"{note.name}.{os.getpid()}")
+    path = _path(workspace)
+    with file_errors("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f"{path.name}.{os.getpid()}")
         beside.write_text(report.path + "\n", encoding="utf-8")
-        beside.replace(note)
+        beside.replace(path)
 
 
 def latest_report(workspace: Path) -> Path | None:
     """Return the folder of the latest report, or None if there is none."""
-    note = _note(workspace)
-    if not note.is_file():
+    path = _path(workspace)
+    if not path.is_file():
         return None
-    folder = workspace / note.read_text(encoding="utf-8").strip()
+    folder = workspace / path.read_text(encoding="utf-8").strip()
     return folder if folder.is_dir() else None
 
 
-def _note(workspace: Path) -> Path:
+def _path(workspace: Path) -> Path:
     return workspace / "artifacts" / "reports" / "latest.txt"

@@ -1,11 +1,11 @@
-"""What Prefect's page shows of a flow run besides its tasks: the plan, and the report's table."""
+"""What Prefect's UI shows of a flow run besides its tasks: the plan, and the report's table."""
 
 import logging
 from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from flows.latest_report import remember_latest
+from flows.latest_report import record_latest
 from pkd_core.pipeline.plan import Plan
 from pkd_core.store.address import StageRecord
 from pkd_core.store.stage_store import StageStatus
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def show_plan(plan: Plan) -> None:
-    """Put the plan on the page, and say in the log how much of it is done."""
+    """Show the plan as an artifact, and log how much of it is done."""
     rows = [
         {
             "stage": one.stage.key,
@@ -30,9 +30,9 @@ def show_plan(plan: Plan) -> None:
 
 
 def show_report(workspace: Path, report: StageRecord) -> None:
-    """Put the report's Markdown on the page, and remember it as the workspace's latest."""
+    """Show the report as an artifact, and record it as the workspace's latest."""
     folder = workspace / report.path
     create_markdown_artifact(
         (folder / "report.md").read_text(encoding="utf-8"), key="report", description=f"Files: {report.path}"
     )
-    remember_latest(workspace, report)
+    record_latest(workspace, report)

@@ -1,4 +1,4 @@
-"""Says in a sentence how a flow run ended."""
+"""How a flow run ended, in one sentence."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from pkd_core.pipeline.plan import Plan
 
 
 def name_failures(futures: Mapping[str, PrefectFuture[Any]]) -> dict[str, str]:
-    """Return the root cause of each failed stage by its key; a stage that only waited for one is not a cause."""
+    """Return the reason of each failed stage by its key; a stage whose input failed is not among them."""
     failures: dict[str, str] = {}
     for key, future in futures.items():
         state = future.state
@@ -19,14 +19,14 @@ def name_failures(futures: Mapping[str, PrefectFuture[Any]]) -> dict[str, str]:
 
 
 def count_done(plan: Plan, failures: Mapping[str, str]) -> str:
-    """Return a line such as "2 of 9 chains failed: QQP teacher: the loss is not finite at step 12."."""
-    chains = {planned.stage.task for planned in plan.stages[:-1]}
-    failed = chains & {key.partition("/")[0] for key in failures}
+    """Return a line such as "2 of 9 tasks failed: QQP teacher: the loss is not finite at step 12."."""
+    failed = plan.tasks.keys() & {key.partition("/")[0] for key in failures}
     causes = "; ".join(
         f"{key.replace('/', ' ')}: {reason.removesuffix('.')}" for key, reason in failures.items()
     )
+    num_tasks = len(plan.tasks)
     if failed:
-        return f"{len(failed)} of {len(chains)} chains failed: {causes}"
+        return f"{len(failed)} of {num_tasks} tasks failed: {causes}"
     if failures:
-        return f"{len(chains)} of {len(chains)} chains done, but not the report: {causes}"
-    return f"{len(chains)} of {len(chains)} chains done, {len(plan.todo)} stages were to do."
+        return f"{num_tasks} of {num_tasks} tasks done, but not the report: {causes}"
+    return f"{num_tasks} of {num_tasks} tasks done, {len(plan.todo)} stages were to do."

@@ -31,7 +31,7 @@ app = typer.Typer(
 
 @app.command()
 def demo(workspace: Workspace = Path("demo")) -> None:
-    """Run the whole pipeline offline on a small task and model of its own; takes about two minutes."""
+    """Run the complete pipeline offline on a small built-in task and model; takes about two minutes."""
     compute_on_one_thread()
     prepare_environment(workspace)
     _set_up_process(RunOptions())
@@ -67,7 +67,7 @@ def verify(workspace: Workspace = Path()) -> None:
     from pkd_core.store.scan import verify_all
 
     if not workspace.is_dir():
-        raise PkdError(f"there is no folder {workspace}; give the workspace whose stages are to be verified.")
+        raise PkdError(f"there is no folder {workspace}; give the workspace to verify.")
     start = time.monotonic()
     checked = list(verify_all(workspace))
     if not display.show_verified(checked, time.monotonic() - start):
@@ -78,7 +78,7 @@ def verify(workspace: Workspace = Path()) -> None:
 def clean(
     workspace: Workspace = Path(),
     last: Annotated[
-        int | None, typer.Option(min=1, help="Spare only what so many newest different runs refer to.")
+        int | None, typer.Option(min=1, help="Keep only what the N newest different runs refer to.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed.")] = False,
 ) -> None:
@@ -110,7 +110,7 @@ def presets() -> None:
 
 @app.command()
 def report(workspace: Workspace = Path()) -> None:
-    """Show the table of the workspace's latest run, and where its report lies."""
+    """Show the table of the workspace's latest run, and where its report is."""
     folder = latest_report(workspace)
     if folder is None:
         raise PkdError(
@@ -142,7 +142,7 @@ def _set_up_process(options: RunOptions) -> None:
 
 
 def _run(request: Request, next_steps: str = "") -> None:
-    """Check everything that can be checked, then run the flow here and show its report."""
+    """Check everything that can be checked, then run the flow in this process and show its report."""
     from flows.crashes import ending_at_crashes
     from flows.environment import prefect_server
     from flows.prepare import check_data, prepare
@@ -160,7 +160,7 @@ def _run(request: Request, next_steps: str = "") -> None:
     if stopped := received_signal():
         raise typer.Exit(say_stopped(stopped))
     folder = latest_report(request.workspace)
-    # A run that failed before any evaluation has no report, and an older run's is not its own.
+    # A run that failed before any evaluation has no report; the latest one is then an older run's.
     if folder is not None and (state.is_completed() or folder != before):
         display.show_report(folder)
     typer.echo(next_steps)
@@ -178,6 +178,6 @@ def _exit_with_sentence(call: Callable[[], None]) -> None:
         with resource_errors("this command"):
             call()
     except PkdError as error:
-        # Libraries' words, which some sentences quote, may go over several lines.
+        # Some messages quote a library's, which may have several lines.
         typer.echo(f"pkd: {' '.join(str(error).split()).removesuffix('.')}.", err=True)
         sys.exit(2)

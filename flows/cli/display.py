@@ -16,7 +16,7 @@ from pkd_core.store.scan import Verified
 from pkd_core.store.stage_store import StageStatus
 
 if TYPE_CHECKING:
-    from pkd_core.pipeline.plan import Plan  # needs torch, which `pkd --help` should not wait for
+    from pkd_core.pipeline.plan import Plan  # imports torch, which takes seconds
 
 _STYLES = {
     StageStatus.DONE: "green",
@@ -44,11 +44,11 @@ def show_counts(plan: "Plan") -> None:
 
 
 def show_server(url: str | None) -> None:
-    """Say which Prefect server keeps the run."""
+    """Show which Prefect server the run uses."""
     typer.echo(
-        f"this run shows at {url.removesuffix('/api')}"
+        f"this run is shown at {url.removesuffix('/api')}"
         if url
-        else "no Prefect server to use: starting one inside this process"
+        else "no running Prefect server found: starting one inside this process"
     )
 
 
@@ -74,7 +74,7 @@ def show_presets(presets: Iterable[ListedPreset]) -> None:
 
 
 def show_verified(checked: Sequence[Verified], seconds: float) -> bool:
-    """Show what a check of all published stages found, and say whether all are whole."""
+    """Show the result of checking all published stages, and return whether all are intact."""
     damaged = [one for one in checked if one.inspection.status is not StageStatus.DONE]
     for one in damaged:
         typer.echo(f"{one.folder}: {one.inspection.reason}")
@@ -86,7 +86,7 @@ def show_verified(checked: Sequence[Verified], seconds: float) -> bool:
     return not damaged
 
 
-def show_garbage(found: Sequence[Garbage], num_spared: int, num_runs: int) -> None:
+def show_garbage(found: Sequence[Garbage], num_kept: int, num_runs: int) -> None:
     """Show what no run refers to: why, how large, and how old."""
     table = Table("folder", "why", box=None, pad_edge=False)
     table.add_column("size", justify="right")
@@ -98,8 +98,8 @@ def show_garbage(found: Sequence[Garbage], num_spared: int, num_runs: int) -> No
     if found:
         Console().print(table)
     typer.echo(
-        f"{len(found)} folders, {size(sum(one.num_bytes for one in found))}, to which the {num_spared} spared of "
-        f"{num_runs} known runs do not refer"
+        f"{len(found)} folders, {size(sum(one.num_bytes for one in found))}, to which no run refers "
+        f"(kept: {num_kept} of {num_runs} recorded runs)"
     )
 
 

@@ -1,4 +1,4 @@
-"""One way of overriding settings, behind every door: dotted keys over presets over defaults."""
+"""One way of overriding settings, for every entry point: dotted keys over presets over defaults."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -16,17 +16,17 @@ def setting_keys() -> tuple[str, ...]:
     return tuple(f"{name}.{field}" for name, section in sections.items() for field in section.model_fields)
 
 
-def parse_assignments(words: Iterable[str]) -> dict[str, str]:
-    """Read "key=value" words into a mapping.
+def parse_assignments(arguments: Iterable[str]) -> dict[str, str]:
+    """Read "key=value" arguments into a mapping.
 
     Raises:
-        ConfigError: A word has no "=" or a key comes twice.
+        ConfigError: An argument has no "=" or a key occurs twice.
     """
     settings: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
         if not equals:
-            raise ConfigError(f"expected key=value, got {word!r}; for example distill.temperature=5.")
+            raise ConfigError(f"expected key=value, got {argument!r}; for example distill.temperature=5.")
         if key in settings:
             raise ConfigError(f"{key!r} is set twice; give it once.")
         settings[key] = value
@@ -44,13 +44,13 @@ def build_settings(*layers: Mapping[str, Any]) -> Settings:
     for layer in layers:
         for key, value in layer.items():
             if key not in known:
-                raise ConfigError(_unknown(key, known))
+                raise ConfigError(_unknown_key_message(key, known))
             section, _, name = key.partition(".")
             nested.setdefault(section, {})[name] = value
     try:
         return Settings.model_validate(nested)
     except ValidationError as error:
-        raise ConfigError(_first_problem(error)) from error
+        raise ConfigError(_first_error_message(error)) from error
 
 
 def build_run_config(**values: Any) -> RunConfig:
@@ -62,7 +62,7 @@ def build_run_config(**values: Any) -> RunConfig:
     try:
         config = RunConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_first_problem(error)) from error
+        raise ConfigError(_first_error_message(error)) from error
     for name in ("tasks", "methods", "student_layers", "seeds"):
         given = getattr(config, name) or ()
         if len(set(given)) < len(given):
@@ -82,10 +82,10 @@ def build_run_options(**values: Any) -> RunOptions:
     try:
         return RunOptions.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_first_problem(error)) from error
+        raise ConfigError(_first_error_message(error)) from error
 
 
-def _unknown(key: str, known: Iterable[str]) -> str:
+def _unknown_key_message(key: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
     hint = (
         f"did you mean {' or '.join(near)}"
@@ -95,7 +95,7 @@ def _unknown(key: str, known: Iterable[str]) -> str:
     return f"there is no setting {key!r}: {hint}."
 
 
-def _first_problem(error: ValidationError) -> str:
+def _first_error_message(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(str(part) for part in problem["loc"])
     return f"{key} cannot be {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."

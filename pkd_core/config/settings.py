@@ -1,4 +1,4 @@
-"""Every setting of a run: one frozen model a stage, and their defaults.
+"""Every setting of a run: one frozen model for each stage, with defaults and bounds.
 
 A setting's dotted key is its path here, such as `student.learning_rate` or `distill.temperature`. The same keys serve
 `pkd run`, the deployment's parameters, Python, and MLflow's parameter names.
@@ -16,7 +16,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Section(BaseModel):
-    """A group of settings: frozen, and closed to keys that it does not name."""
+    """A group of settings: frozen, and without unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -53,7 +53,7 @@ class TeacherConfig(TrainingConfig):
 
 
 class StudentConfig(TrainingConfig):
-    """The student's training, and where its first weights come from.
+    """The student's training, and the source of its initial weights.
 
     `init`: "pretrained-first" copies the first layers of the pretrained model (the paper's way), "teacher-first" those
     of the fine-tuned teacher, "teacher-skip" every s-th layer of the teacher.

@@ -1,4 +1,4 @@
-"""What a run is made from: raw data files and a pretrained model, and the hashes that address them."""
+"""The inputs that users bring: raw data files and a pretrained model, and the hashes that address them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ class PretrainedModel:
         weights: Hash of configuration and weights.
         tokenizer: Hash of the tokenizer's files.
         num_layers: Depth.
-        max_length: Most tokens of a text that it has positions for.
+        max_length: Number of position embeddings.
     """
 
     name: str
@@ -38,11 +38,11 @@ class PretrainedModel:
 
 
 def find_model(name: str) -> PretrainedModel:
-    """Locate a model by folder or hub name, downloading it where the hub answers and the cache lacks it.
+    """Locate a model by folder or hub name, downloading it if the cache does not have it.
 
     Raises:
-        ModelError: There is no such folder, the hub does not answer or does not know the name, or it is no whole BERT
-            with a fast tokenizer of its own.
+        ModelError: There is no such folder, the hub does not answer or has no such name, or the model is no complete
+            BERT with a fast tokenizer.
     """
     folder = _local_folder(name) or _download(name)
     config = model_config(folder)
@@ -82,7 +82,7 @@ def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
 
 
 def has_raw_files(task: Task, data_raw: Path) -> bool:
-    """Tell whether every required split has its file."""
+    """Return whether every required split has its file."""
     return all((data_raw / split.file).is_file() for split in task.splits if split.required)
 
 
@@ -90,7 +90,7 @@ def _local_folder(name: str) -> Path | None:
     try:
         folder = Path(name).expanduser()
         return folder if folder.is_dir() else None
-    except (OSError, RuntimeError, ValueError):  # no path at all: too long, of an unknown user, or with a NUL
+    except (OSError, RuntimeError, ValueError):  # not a path: too long, of an unknown user, or with a NUL
         return None
 
 

@@ -1,4 +1,4 @@
-"""Says why a stage has to be made although one of its name was made before."""
+"""Why a stage must be built although one of the same name was built before."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,10 +11,10 @@ from pkd_core.store.manifest import Manifest, read_manifest
 
 
 def explain_missing(stage: Stage, workspace: Path) -> str:
-    """Compare a stage that is not there with the newest one of the same name that is."""
+    """Return how a missing stage differs from the newest published one of the same name."""
     others = list(_same_name(stage, workspace))
     if not others:
-        return "not made yet"
+        return "not built yet"
     newest = max(others, key=lambda manifest: manifest.created)
     changes = [
         *(
@@ -29,8 +29,8 @@ def explain_missing(stage: Stage, workspace: Path) -> str:
     gone = newest.inputs.keys() - stage.sources.keys() - stage.inputs.keys()
     changes += [f"{part} is gone" for part in sorted(gone)]
     if not changes:
-        return f"made before, but from another {' and '.join(stage.inputs)} stage"
-    return f"not made yet: {', '.join(changes[:3])}" + (" and more" if len(changes) > 3 else "")
+        return f"built before, but from another {' and '.join(stage.inputs)} stage"
+    return f"not built yet: {', '.join(changes[:3])}" + (" and more" if len(changes) > 3 else "")
 
 
 def _same_name(stage: Stage, workspace: Path) -> Iterator[Manifest]:

@@ -1,4 +1,4 @@
-"""In which number format a model computes while it is trained; its weights are always float32."""
+"""The number format of a training's forward and backward passes; weights are always float32."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -10,10 +10,10 @@ Precision = Literal["float32", "bfloat16"]
 DTYPES: Mapping[Precision, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def resolve_precision(wanted: Literal["auto", "float32", "bfloat16"], device: torch.device) -> Precision:
-    """Return the format to train in: what is wanted, or for "auto" bfloat16 where the device has it in hardware."""
-    if wanted != "auto":
-        return wanted
+def resolve_precision(requested: Literal["auto", "float32", "bfloat16"], device: torch.device) -> Precision:
+    """Return the format to train in: the requested one, or for "auto" bfloat16 where the hardware supports it."""
+    if requested != "auto":
+        return requested
     return "bfloat16" if _has_bfloat16(device) else "float32"
 
 

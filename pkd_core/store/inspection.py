@@ -74,7 +74,7 @@ def inspect_folder(
     if not folder.is_dir():
         if os.path.lexists(folder):
             return Inspection(StageStatus.DAMAGED, "a file stands in the folder's place")
-        return Inspection(StageStatus.MISSING, "not made yet")
+        return Inspection(StageStatus.MISSING, "not built yet")
     try:
         manifest = read_manifest(folder)
         sizes = list_files(folder)

@@ -74,11 +74,13 @@ def test_it_lists_what_is_left_of_older_data_and_touches_nothing(
     before = tree(workspace)
     assert run_pkd("clean") == 0
     out = capfd.readouterr().out
-    listed = {line.split()[0].rpartition("/")[2] for line in out.splitlines() if "no run refers" in line}
+    listed = {
+        line.split()[0].rpartition("/")[2] for line in out.splitlines() if "no run refers to it" in line
+    }
     assert listed == published(workspace) - kept
     assert len(listed) == 6
     assert "hours" in out
-    assert "the same with --yes deletes these" in out
+    assert "repeat with --yes to delete these" in out
     assert tree(workspace) == before
 
 
@@ -210,7 +212,7 @@ def test_nothing_is_taken_for_unreferenced_where_no_run_or_an_unreadable_one_is_
     for note in notes:
         note.unlink()
     assert run_pkd("clean", "--yes") == 2
-    assert "no run is known" in capfd.readouterr().err
+    assert "has no record of any run" in capfd.readouterr().err
     assert run_pkd("clean", "--workspace", "absent") == 2
     assert published(workspace) == before
 

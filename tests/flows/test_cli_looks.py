@@ -62,7 +62,7 @@ def test_plan_says_why_a_changed_setting_makes_a_stage_again(
     assert run_pkd("plan", *finished, "student.batch_size=8") == 0
     lines = capfd.readouterr().out.splitlines()
     (student,) = (line for line in lines if line.startswith("Tiny/finetune-2l-s42 "))
-    assert re.search(r"missing +not made yet: training.batch_size is 8, was 32 ", student)
+    assert re.search(r"missing +not built yet: training.batch_size is 8, was 32 ", student)
     assert lines[-1] == "6 stages: 3 done, 3 missing"
 
 
@@ -133,5 +133,5 @@ def test_a_run_that_fails_names_the_root_cause_and_still_reports_the_rest(
     assert run_pkd("run", "Broken", *words) == 2
     out, err = capfd.readouterr()
     last = err.splitlines()[-1]
-    assert re.match(r"pkd: 1 of 2 chains failed: Broken teacher: .*move away the file that stands", last)
+    assert re.match(r"pkd: 1 of 2 tasks failed: Broken teacher: .*move away the file that stands", last)
     assert "finetune" in out

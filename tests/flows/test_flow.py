@@ -57,7 +57,7 @@ def repeated(mended: tuple[Path, Run]) -> tuple[Path, Run]:
     return root, run(root)
 
 
-def test_one_chains_failure_stops_no_other(broken: tuple[Path, Run]) -> None:
+def test_one_tasks_failure_stops_no_other(broken: tuple[Path, Run]) -> None:
     _, run = broken
     assert run.named("Completed") == CHAIN_A | REPORT
     assert run.named("Failed") == {"TinyB/tokens"}
@@ -70,7 +70,7 @@ def test_a_failed_run_names_each_root_cause_and_no_follower(broken: tuple[Path, 
     root, run = broken
     assert run.state.is_failed()
     assert run.state.message == (
-        f"1 of 2 chains failed: TinyB tokens: {root}/data_raw/TinyB/train.tsv:50: "
+        f"1 of 2 tasks failed: TinyB tokens: {root}/data_raw/TinyB/train.tsv:50: "
         "expected a label out of down, up, got 'sideways'; mend the file"
     )
     assert run.tasks["TinyB/tokens"].message == run.state.message.split("tokens: ")[1]
@@ -218,7 +218,7 @@ def test_a_report_that_cannot_be_written_is_named(repeated: tuple[Path, Run]) ->
     reports.with_name("reports-before").rename(reports)
     assert state.is_failed()
     assert state.message is not None
-    assert state.message.startswith("2 of 2 chains done, but not the report: ")
+    assert state.message.startswith("2 of 2 tasks done, but not the report: ")
     assert str(reports) in state.message
 
 

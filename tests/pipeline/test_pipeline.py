@@ -159,7 +159,7 @@ def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
 
 def test_a_deleted_stage_is_made_again_alone(workspace: Workspace) -> None:
     shutil.rmtree(workspace.folder("Tiny/teacher-states"))
-    assert workspace.statuses() == {"Tiny/teacher-states": (StageStatus.MISSING, "not made yet")}
+    assert workspace.statuses() == {"Tiny/teacher-states": (StageStatus.MISSING, "not built yet")}
     assert workspace.run() == ["Tiny/teacher-states"]
 
 
@@ -191,7 +191,7 @@ def test_a_flipped_byte_is_found_by_a_deep_look(workspace: Workspace) -> None:
 def test_one_character_of_a_raw_file_makes_all_of_its_chain_again(workspace: Workspace) -> None:
     path = workspace.root / "data_raw" / "Tiny" / "dev.tsv"
     path.write_text(path.read_text().replace("film", "game", 1))
-    assert workspace.statuses()["Tiny/tokens"] == (StageStatus.MISSING, "not made yet: raw/dev has changed")
+    assert workspace.statuses()["Tiny/tokens"] == (StageStatus.MISSING, "not built yet: raw/dev has changed")
     assert len(workspace.run()) == 13
     assert workspace.run() == []
 

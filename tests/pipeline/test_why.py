@@ -55,26 +55,26 @@ def publish(tmp_path: Path) -> Publish:
 
 
 def test_a_stage_that_was_never_made_says_only_that(tmp_path: Path) -> None:
-    assert explain_missing(teacher(), tmp_path) == "not made yet"
+    assert explain_missing(teacher(), tmp_path) == "not built yet"
 
 
 def test_a_changed_setting_is_named_with_both_values(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
     assert explain_missing(teacher(batch_size=16), tmp_path) == (
-        "not made yet: training.batch_size is 16, was 32"
+        "not built yet: training.batch_size is 16, was 32"
     )
 
 
 def test_a_changed_source_is_named(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
     assert explain_missing(teacher({"pretrained": "d" * 64}), tmp_path) == (
-        "not made yet: pretrained has changed"
+        "not built yet: pretrained has changed"
     )
 
 
 def test_a_source_that_is_no_longer_read_is_named(tmp_path: Path, publish: Publish) -> None:
     publish(teacher(SOURCES | {"raw/test": "e" * 64}))
-    assert explain_missing(teacher(), tmp_path) == "not made yet: raw/test is gone"
+    assert explain_missing(teacher(), tmp_path) == "not built yet: raw/test is gone"
 
 
 def test_a_raised_code_version_is_named(
@@ -85,20 +85,20 @@ def test_a_raised_code_version_is_named(
     reason = explain_missing(teacher(batch_size=16), tmp_path)
     version = CODE_VERSIONS[StageKind.TEACHER]
     assert reason == (
-        f"not made yet: training.batch_size is 16, was 32, its code is version 7, was {version}"
+        f"not built yet: training.batch_size is 16, was 32, its code is version 7, was {version}"
     )
 
 
 def test_another_input_is_named_where_nothing_else_has_changed(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
-    assert explain_missing(teacher(max_length=32), tmp_path) == "made before, but from another tokens stage"
+    assert explain_missing(teacher(max_length=32), tmp_path) == "built before, but from another tokens stage"
 
 
 def test_three_changes_are_named_and_the_rest_only_hinted_at(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
     changed = teacher(batch_size=16, learning_rate=2e-5, num_epochs=3, seed=1)
     assert explain_missing(changed, tmp_path) == (
-        "not made yet: training.batch_size is 16, was 32, training.learning_rate is 2e-05, was 1e-05, "
+        "not built yet: training.batch_size is 16, was 32, training.learning_rate is 2e-05, was 1e-05, "
         "training.num_epochs is 3, was 4 and more"
     )
 
@@ -117,7 +117,7 @@ def test_the_comparison_is_with_the_newest(tmp_path: Path, publish: Publish) -> 
     publish(teacher(batch_size=8), day=3)
     publish(teacher(batch_size=64), day=9)
     publish(teacher(batch_size=128), day=5)
-    assert explain_missing(teacher(), tmp_path) == "not made yet: training.batch_size is 32, was 64"
+    assert explain_missing(teacher(), tmp_path) == "not built yet: training.batch_size is 32, was 64"
 
 
 def test_stages_with_a_longer_name_and_unreadable_ones_are_passed_over(
@@ -127,4 +127,4 @@ def test_stages_with_a_longer_name_and_unreadable_ones_are_passed_over(
     folder = tmp_path / teacher(batch_size=16).address.folder
     publish(teacher(batch_size=16))
     (folder / "manifest.json").write_text("{", encoding="utf-8")
-    assert explain_missing(teacher(), tmp_path) == "not made yet"
+    assert explain_missing(teacher(), tmp_path) == "not built yet"

@@ -1,0 +1,167 @@
+"""Evaluation and report of a run, compared with what transformers alone computes from the published models."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, f1_score
+from tiny import write_tiny_model, write_tiny_task
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForSequenceClassification
+
+from pkd_core.config.overrides import build_run_config
+from pkd_core.config.presets import published_score
+from pkd_core.config.settings import RunOptions
+from pkd_core.data.token_table import TokenTable
+from pkd_core.evaluation.result import EvaluationResult, read_result, write_result
+from pkd_core.pipeline.dag import report_stage
+from pkd_core.pipeline.job import Job, RunContext
+from pkd_core.pipeline.local import run_plan
+from pkd_core.pipeline.plan import Plan, make_plan
+from pkd_core.pipeline.specs import ReportSpec
+from pkd_core.pipeline.stages import evaluation
+from pkd_core.pipeline.stages.report import write_run_report
+from pkd_core.runtime.observer import LogObserver
+from pkd_core.store.address import StageRecord
+
+SETTINGS = {
+    "teacher.num_epochs": 2,
+    "teacher.learning_rate": 2e-3,
+    "student.num_epochs": 3,
+    "student.learning_rate": 2e-3,
+    "evaluation.speed_repeats": 4,
+    "tokens.max_length": 16,
+}
+Records = Mapping[str, StageRecord]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Records, list[tuple[int, int, int]]]:
+    """A run of one student, and the depths (student, teacher) and repeats of each speed measurement."""
+    root = tmp_path_factory.mktemp("evaluated")
+    write_tiny_task(root / "data_raw")
+    write_tiny_model(root / "model")
+    measured: list[tuple[int, int, int]] = []
+
+    def speed(
+        student: BertForSequenceClassification,
+        teacher: BertForSequenceClassification,
+        table: TokenTable,
+        repeats: int,
+        *_: object,
+    ) -> float:
+        measured.append((student.config.num_hidden_layers, teacher.config.num_hidden_layers, repeats))
+        assert len(table) == 24, "speed is measured on dev"
+        return 1.75
+
+    config = build_run_config(
+        tasks=["Tiny"], methods=["kd"], seeds=[3], model=str(root / "model"), settings=SETTINGS
+    )
+    plan = make_plan(config, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "speed_ratio", speed)
+        return plan, run_plan(plan, RunOptions(device="cpu")), measured
+
+
+def folder_of(finished: tuple[Plan, Records, object], stage: str) -> Path:
+    plan, records, _ = finished
+    return plan.workspace / records[f"Tiny/{stage}"].path
+
+
+@pytest.mark.parametrize("stage", ["teacher", "kd-2l-s3"])
+def test_scores_are_those_of_the_published_model_on_dev(
+    stage: str, finished: tuple[Plan, Records, object]
+) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(folder_of(finished, stage)).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder_of(finished, stage))
+    lines = (finished[0].workspace / "data_raw" / "Tiny" / "dev.tsv").read_text().splitlines()[1:]
+    texts, labels = zip(*(line.split("\t") for line in lines), strict=True)
+    predicted = []
+    for text in texts:
+        with torch.inference_mode():
+            logits = model(**tokenizer(text, truncation=True, max_length=16, return_tensors="pt")).logits
+        predicted.append(("down", "up")[int(logits.argmax())])
+    result = read_result(folder_of(finished, f"evaluation-{stage}"))
+    assert result.scores == pytest.approx(
+        {
+            "dev/accuracy": accuracy_score(labels, predicted),
+            "dev/f1": f1_score(labels, predicted, pos_label="up", zero_division=0.0),
+        }
+    )
+    assert result.selection == "dev/accuracy"
+    assert result.score == result.scores["dev/accuracy"]
+    assert result.baseline == max(labels.count("up"), labels.count("down")) / len(labels)
+    assert result.num_dev == 24
+
+
+def test_size_settings_and_origin_are_those_of_the_model(finished: tuple[Plan, Records, object]) -> None:
+    folder = folder_of(finished, "kd-2l-s3")
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    result = read_result(folder_of(finished, "evaluation-kd-2l-s3"))
+    training = json.loads((folder / "training.json").read_text())
+    assert (result.task, result.method, result.num_layers, result.seed) == ("Tiny", "kd", 2, 3)
+    assert result.parameters == model.num_parameters()
+    assert result.size_bytes == (folder / "model.safetensors").stat().st_size
+    assert (result.best_epoch, result.precision) == (training["best_epoch"], training["precision"])
+    assert result.hidden_size == model.config.hidden_size
+    assert result.settings["student.learning_rate"] == 2e-3
+    assert result.settings["distill.temperature"] == training["config"]["distill"]["temperature"]
+    assert result.skipped_lines == {}
+
+
+def test_a_student_is_timed_against_its_teacher_and_the_teacher_against_nobody(
+    finished: tuple[Plan, Records, list[tuple[int, int, int]]],
+) -> None:
+    assert finished[2] == [(2, 4, 4)]
+    assert read_result(folder_of(finished, "evaluation-kd-2l-s3")).speed_ratio == 1.75
+    assert read_result(folder_of(finished, "evaluation-teacher")).speed_ratio is None
+
+
+def test_the_facts_of_an_evaluation_are_its_score_and_speed(finished: tuple[Plan, Records, object]) -> None:
+    _, records, _ = finished
+    result = read_result(folder_of(finished, "evaluation-kd-2l-s3"))
+    facts = records["Tiny/evaluation-kd-2l-s3"].facts
+    assert facts == {"score": result.score, "speed_ratio": 1.75}
+
+
+def report_of(results: list[EvaluationResult], finished: tuple[Plan, Records, object], folder: Path) -> str:
+    """Write the report over evaluations of other models, and return its page."""
+    plan, _, _ = finished
+    inputs = {}
+    for number, result in enumerate(results):
+        path = folder / f"evaluation-{number}"
+        path.mkdir(parents=True)
+        write_result(path, result)
+        inputs[f"RTE/evaluation-{number}"] = path
+    spec = ReportSpec(presets=dict.fromkeys(inputs, "a preset"), failures={"RTE/kd-6l-s9": "it broke"})
+    stage = replace(report_stage(plan.run, [], {}, 12), spec=spec)
+    work = folder / "work"
+    work.mkdir()
+    context = RunContext(plan.workspace, plan.model.folder, plan.tasks, RunOptions())
+    facts = write_run_report(Job(stage, work, inputs, context, LogObserver("report")), spec)
+    assert facts.num_models == len(results)
+    assert facts.failures == spec.failures
+    return (work / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("hidden_size", "is_published"), [(768, True), (384, False)])
+def test_the_authors_scores_stand_beside_those_of_a_teacher_of_their_size(
+    hidden_size: int, is_published: bool, finished: tuple[Plan, Records, object], tmp_path: Path
+) -> None:
+    student = replace(
+        read_result(folder_of(finished, "evaluation-kd-2l-s3")),
+        task="RTE",
+        num_layers=6,
+        hidden_size=hidden_size,
+    )
+    teacher = replace(student, method="teacher", num_layers=12, seed=None, speed_ratio=None)
+    page = report_of([teacher, student, replace(student, method="pkd-skip")], finished, tmp_path)
+    lines = {line.split(" | ")[0].strip("| "): line for line in page.splitlines() if line.startswith("| ")}
+    for method, depth in (("teacher", 12), ("kd", 6), ("pkd-skip", 6)):
+        score = published_score("RTE", method, depth, 12)
+        assert score is not None
+        assert lines[f"{method}, {depth} layers"].endswith(f"| {100 * score:.1f} |") == is_published
+    assert ("published" in lines["model"]) == is_published
+    assert "it broke" in page

@@ -6,19 +6,20 @@ from typing import Any
 import pytest
 
 from pkd_core.config.overrides import build_run_config
+from pkd_core.config.presets import preset_for
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.dag import build_dag, report_stage
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.sources import PretrainedModel
-from pkd_core.pipeline.specs import ReportSpec, StudentSpec
+from pkd_core.pipeline.specs import EvaluationSpec, ReportSpec, StudentSpec, TeacherSpec
 from pkd_core.pipeline.stage import Stage
 
 MODEL = PretrainedModel("bert", Path("bert"), weights="w1", tokenizer="t1", num_layers=12, max_length=512)
 HASHES = {"train": "a", "dev": "b", "test": "c"}
 
 
-def draw(
+def dag(
     settings: dict[str, Any] | None = None,
     model: PretrainedModel = MODEL,
     hashes: dict[str, str] = HASHES,
@@ -36,15 +37,15 @@ def changed(before: dict[str, Stage], after: dict[str, Stage]) -> set[str]:
     return {key.removeprefix("RTE/") for key in before if before[key].fingerprint != after[key].fingerprint}
 
 
-ALL = {key.removeprefix("RTE/") for key in draw()}
+ALL = {key.removeprefix("RTE/") for key in dag()}
 REPORT = {"reports/report"}
 DISTILLED = {
     f"{prefix}{name}-6l-s1" for name in ("kd", "pkd-skip", "pkd-last") for prefix in ("", "evaluation-")
 }
 
 
-def test_a_chain_is_tokens_teacher_states_students_evaluations_and_a_report() -> None:
-    assert list(draw(methods=["kd", "pkd-skip"])) == [
+def test_a_task_has_tokens_teacher_states_students_evaluations_and_a_report() -> None:
+    assert list(dag(methods=["kd", "pkd-skip"])) == [
         "RTE/tokens",
         "RTE/teacher",
         "RTE/evaluation-teacher",
@@ -59,7 +60,7 @@ def test_a_chain_is_tokens_teacher_states_students_evaluations_and_a_report() ->
 
 def test_every_input_comes_before_the_stage_that_reads_it() -> None:
     seen: set[str] = set()
-    for key, stage in draw(
+    for key, stage in dag(
         tasks=["RTE", "MRPC"], seeds=[1, 2], settings={"student.init": "teacher-skip"}
     ).items():
         assert set(stage.inputs.values()) <= seen
@@ -67,57 +68,57 @@ def test_every_input_comes_before_the_stage_that_reads_it() -> None:
 
 
 def test_the_same_request_gives_the_same_addresses() -> None:
-    assert changed(draw(), draw()) == set()
+    assert changed(dag(), dag()) == set()
 
 
 def test_the_temperature_touches_distilled_students_alone() -> None:
-    assert changed(draw(), draw({"distill.temperature": 7})) == DISTILLED | REPORT
+    assert changed(dag(), dag({"distill.temperature": 7})) == DISTILLED | REPORT
 
 
 def test_the_weight_of_patience_touches_patient_students_alone() -> None:
     patient = {name for name in DISTILLED if "pkd" in name}
-    assert changed(draw(), draw({"distill.beta": 7})) == patient | REPORT
+    assert changed(dag(), dag({"distill.beta": 7})) == patient | REPORT
 
 
 def test_the_teacher_reaches_all_but_the_tokens_and_the_plain_student() -> None:
-    assert changed(draw(), draw({"teacher.learning_rate": 1e-4})) == ALL - {"tokens", "finetune-6l-s1"}
+    assert changed(dag(), dag({"teacher.learning_rate": 1e-4})) == ALL - {"tokens", "finetune-6l-s1"}
 
 
 def test_one_raw_file_reaches_everything() -> None:
-    assert changed(draw(), draw(hashes=HASHES | {"train": "z"})) == ALL
+    assert changed(dag(), dag(hashes=HASHES | {"train": "z"})) == ALL
 
 
 def test_new_weights_with_the_same_tokenizer_keep_the_tokens() -> None:
     model = PretrainedModel(
         "bert", Path("elsewhere"), weights="w2", tokenizer="t1", num_layers=12, max_length=512
     )
-    assert changed(draw(), draw(model=model)) == ALL - {"tokens"}
+    assert changed(dag(), dag(model=model)) == ALL - {"tokens"}
 
 
 def test_where_the_model_lies_is_no_part_of_any_address() -> None:
     moved = PretrainedModel(
         "/elsewhere", Path("/elsewhere"), weights="w1", tokenizer="t1", num_layers=12, max_length=512
     )
-    assert changed(draw(), draw(model=moved)) == set()
+    assert changed(dag(), dag(model=moved)) == set()
 
 
 def test_a_value_written_out_equals_the_same_value_by_default() -> None:
-    assert changed(draw(), draw({"tokens.max_length": "128"})) == set()
+    assert changed(dag(), dag({"tokens.max_length": "128"})) == set()
 
 
 def test_another_seed_is_another_student_of_the_same_teacher() -> None:
-    one, both = draw(seeds=[1]), draw(seeds=[1, 2])
+    one, both = dag(seeds=[1]), dag(seeds=[1, 2])
     shared = one.keys() - {"reports/report"}
     assert all(one[key].fingerprint == both[key].fingerprint for key in shared)
     assert both["RTE/kd-6l-s1"].fingerprint != both["RTE/kd-6l-s2"].fingerprint
 
 
 def test_plain_fine_tuning_alone_extracts_no_teacher_states() -> None:
-    assert "RTE/teacher-states" not in draw(methods=["finetune"])
+    assert "RTE/teacher-states" not in dag(methods=["finetune"])
 
 
 def test_a_student_cut_from_the_teacher_depends_on_it_and_not_on_the_pretrained_model() -> None:
-    student = draw({"student.init": "teacher-skip"})["RTE/finetune-6l-s1"]
+    student = dag({"student.init": "teacher-skip"})["RTE/finetune-6l-s1"]
     assert student.inputs["teacher"] == "RTE/teacher"
     assert not student.sources
     assert isinstance(student.spec, StudentSpec)
@@ -125,7 +126,7 @@ def test_a_student_cut_from_the_teacher_depends_on_it_and_not_on_the_pretrained_
 
 
 def test_depth_is_half_the_teachers_when_not_said() -> None:
-    assert "RTE/kd-6l-s1" in draw(student_layers=None)
+    assert "RTE/kd-6l-s1" in dag(student_layers=None)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_depth_is_half_the_teachers_when_not_said() -> None:
 )
 def test_depths_that_do_not_fit_are_refused_before_anything_runs(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        draw(**values)
+        dag(**values)
 
 
 def test_a_report_names_the_presets_and_what_was_put_over_them() -> None:
@@ -155,3 +156,51 @@ def test_a_report_names_the_presets_and_what_was_put_over_them() -> None:
     presets = spec.presets
     assert presets["RTE/evaluation-kd-6l-s1"].startswith("kd_6layer best RTE, but for distill.temperature")
     assert "but for" not in presets["RTE/evaluation-teacher"]
+
+
+@pytest.mark.parametrize(
+    ("num_layers", "method"), [(6, "pkd-skip"), (3, "pkd-last"), (3, "kd"), (6, "finetune")]
+)
+def test_a_student_has_the_published_settings_of_its_own_task_method_and_depth(
+    num_layers: int, method: str
+) -> None:
+    stages = dag(tasks=["QNLI"], methods=[method], student_layers=[num_layers])
+    spec = stages[f"QNLI/{method}-{num_layers}l-s1"].spec
+    assert isinstance(spec, StudentSpec)
+    published = preset_for("QNLI", method, num_layers, 12).settings
+    for key, value in published.items():
+        section, _, name = key.partition(".")
+        assert getattr(spec.training if section == "student" else spec.distill, name) == value, key
+
+
+def test_a_teacher_has_the_published_settings_of_its_own_depth() -> None:
+    spec = dag()["RTE/teacher"].spec
+    assert isinstance(spec, TeacherSpec)
+    published = preset_for("RTE", "teacher", 12).settings
+    assert spec.training.learning_rate == published["teacher.learning_rate"]
+    assert (spec.metric, spec.num_layers) == ("accuracy", 12)
+
+
+def test_an_evaluation_has_all_metrics_of_its_task_and_the_models_origin() -> None:
+    stages = dag(tasks=["MRPC"], methods=["kd"])
+    spec = stages["MRPC/evaluation-kd-6l-s1"].spec
+    assert isinstance(spec, EvaluationSpec)
+    assert spec.metrics == ("accuracy", "f1")
+    assert (spec.method, spec.num_layers, spec.seed) == ("kd", 6, 1)
+    assert stages["MRPC/evaluation-kd-6l-s1"].inputs == {
+        "tokens": "MRPC/tokens",
+        "model": "MRPC/kd-6l-s1",
+        "teacher": "MRPC/teacher",
+    }
+    assert stages["MRPC/evaluation-teacher"].inputs == {"tokens": "MRPC/tokens", "model": "MRPC/teacher"}
+
+
+def test_each_method_is_addressed_by_what_it_reads_alone() -> None:
+    stages = dag()
+    finetune, kd, patient = (stages[f"RTE/{name}-6l-s1"].config for name in ("finetune", "kd", "pkd-skip"))
+    assert "distill" not in finetune
+    assert "layer_map" not in finetune
+    assert kd["distill"].keys() == {"alpha", "temperature", "distillation_reduction"}
+    assert kd["layer_map"] == []
+    assert patient["distill"].keys() == {*kd["distill"], "beta", "normalize", "patience_reduction"}
+    assert patient["layer_map"] == [[1, 2], [2, 4], [3, 6], [4, 8], [5, 10]]

@@ -1,0 +1,115 @@
+"""What MLflow shows of a run is what the workspace's published files hold."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flow_runs import SETTINGS, start
+from mlflow.entities import Run
+from tiny import write_tiny_model, write_tiny_task
+
+from pkd_core.evaluation.result import read_result
+from tasks.mlflow_store import ensure_store
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory, server: None) -> tuple[Path, Mapping[str, Run]]:
+    """A finished flow run over one task, and MLflow's runs by name."""
+    root = tmp_path_factory.mktemp("tracked")
+    write_tiny_model(root / "model")
+    write_tiny_task(root / "data_raw", "TinyA")
+    assert start(root, ("TinyA",), distill__temperature=3.0, student__learning_rate=1e-3).is_completed()
+    store = ensure_store(root)
+    runs = store.client.search_runs([store.experiment_id])
+    return root, {run.info.run_name: run for run in runs}
+
+
+def published(root: Path, stage: str) -> Path:
+    (folder,) = root.glob(f"*/TinyA/{stage}-{'[0-9a-f]' * 16}")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("stage", "method", "layers", "seed"),
+    [
+        ("teacher", "teacher", "4", "42"),
+        ("finetune-2l-s42", "finetune", "2", "42"),
+        ("kd-2l-s42", "kd", "2", "42"),
+    ],
+)
+def test_a_training_has_its_origin_as_tags(
+    stage: str, method: str, layers: str, seed: str, tracked: tuple[Path, Mapping[str, Run]]
+) -> None:
+    root, runs = tracked
+    tags = runs[f"tinya/{stage}"].data.tags
+    assert (tags["task"], tags["method"], tags["layers"], tags["seed"]) == ("TinyA", method, layers, seed)
+    assert tags["fingerprint"] == published(root, stage).name.rpartition("-")[2]
+
+
+@pytest.mark.parametrize("stage", ["teacher", "kd-2l-s42"])
+def test_a_training_has_its_evaluations_figures(stage: str, tracked: tuple[Path, Mapping[str, Run]]) -> None:
+    root, runs = tracked
+    metrics = runs[f"tinya/{stage}"].data.metrics
+    result = read_result(published(root, f"evaluation-{stage}"))
+    expected = {f"best/{name}": value for name, value in result.scores.items()}
+    expected |= {
+        "score": result.score,
+        "parameters": result.parameters,
+        "size_mb": result.size_bytes / 1e6,
+        "best_epoch": result.best_epoch,
+    }
+    if result.speed_ratio is not None:
+        expected["speed_ratio"] = result.speed_ratio
+    assert {name: metrics.get(name) for name in expected} == pytest.approx(expected)
+    assert ("speed_ratio" in metrics) == (stage != "teacher")
+
+
+def test_a_training_has_its_settings_as_parameters(tracked: tuple[Path, Mapping[str, Run]]) -> None:
+    root, runs = tracked
+    params = runs["tinya/kd-2l-s42"].data.params
+    result = read_result(published(root, "evaluation-kd-2l-s42"))
+    assert params == {key: str(value) for key, value in result.settings.items()} | {"tokens.max_length": "16"}
+    assert (params["distill.temperature"], params["student.learning_rate"]) == ("3.0", "0.001")
+    assert params["student.num_epochs"] == str(SETTINGS["student.num_epochs"])
+
+
+def test_a_training_names_the_data_that_it_read(tracked: tuple[Path, Mapping[str, Run]]) -> None:
+    root, runs = tracked
+    inputs = {one.dataset.name: one.dataset.digest for one in runs["tinya/kd-2l-s42"].inputs.dataset_inputs}
+    manifest = json.loads((published(root, "kd-2l-s42") / "manifest.json").read_text())
+    assert inputs == {f"TinyA/{part}": digest[:36] for part, digest in manifest["inputs"].items()}
+    assert inputs.keys() == {"TinyA/tokens", "TinyA/states", "TinyA/pretrained"}
+
+
+def test_the_curves_end_at_the_trainings_last_step(tracked: tuple[Path, Mapping[str, Run]]) -> None:
+    root, runs = tracked
+    client = ensure_store(root).client
+    training: dict[str, Any] = json.loads((published(root, "kd-2l-s42") / "training.json").read_text())
+    curve = client.get_metric_history(runs["tinya/kd-2l-s42"].info.run_id, "train/total")
+    assert [point.step for point in curve] == list(range(1, training["num_steps"] + 1))
+
+
+def test_the_reports_run_has_each_score_and_the_table(tracked: tuple[Path, Mapping[str, Run]]) -> None:
+    root, runs = tracked
+    run = runs["report/tinya"]
+    (report,) = root.glob("artifacts/reports/report-*/report.json")
+    groups = json.loads(report.read_text())["groups"]
+    assert run.data.metrics == pytest.approx(
+        {f"report/TinyA-{group['method']}-{group['num_layers']}l": group["score"] for group in groups}
+    )
+    (path,) = (root / "artifacts" / "mlflow-files").rglob("table.json")
+    table = json.loads(path.read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    for row, group in zip(rows, groups, strict=True):
+        assert row == pytest.approx({column: group[column] for column in table["columns"]})
+    assert {"score", "gap_to_teacher", "times_smaller", "speed_ratio"} <= set(table["columns"])
+
+
+def test_each_trained_model_is_registered_with_its_labels(tracked: tuple[Path, Mapping[str, Run]]) -> None:
+    root, runs = tracked
+    client = ensure_store(root).client
+    for stage, name in (("teacher", "pkd-TinyA-teacher-4l"), ("kd-2l-s42", "pkd-TinyA-kd-2l")):
+        version = client.get_model_version_by_alias(name, "newest")
+        assert version.run_id == runs[f"tinya/{stage}"].info.run_id

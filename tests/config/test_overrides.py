@@ -24,7 +24,7 @@ def test_every_key_can_be_set_from_its_own_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"distill.temprature": 5}, r"no setting 'distill.temprature': did you mean distill.temperature"),
         ({"bogus": 5}, "the sections are tokens, teacher, student"),
@@ -35,13 +35,13 @@ def test_every_key_can_be_set_from_its_own_text() -> None:
         ({"distill": {"alpha": 1}}, "no setting 'distill'"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_would_do(settings: dict[str, object], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_a_wrong_setting_is_named_with_what_would_do(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         build_settings(settings)
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"tasks": []}, "tasks cannot be"),
         ({"tasks": ["RTE", "RTE"]}, "tasks names the same thing twice: RTE, RTE"),
@@ -52,20 +52,20 @@ def test_a_wrong_setting_is_named_with_what_would_do(settings: dict[str, object]
         ({"tasks": ["RTE"], "colour": "red"}, "colour cannot be 'red'"),
     ],
 )
-def test_a_wrong_run_is_refused_in_one_sentence(values: dict[str, object], said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as caught:
+def test_a_wrong_run_is_refused_in_one_sentence(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
         build_run_config(**values)
     assert "\n" not in str(caught.value)
 
 
-def test_words_of_the_command_line_become_numbers() -> None:
+def test_text_from_the_command_line_becomes_numbers() -> None:
     run = build_run_config(tasks=["RTE"], seeds=["1", "2"], student_layers=["3"])
     assert run.seeds == (1, 2)
     assert run.student_layers == (3,)
 
 
 @pytest.mark.parametrize("word", ["distill.alpha", "RTE"])
-def test_a_word_without_an_equals_sign_is_no_setting(word: str) -> None:
+def test_an_argument_without_an_equals_sign_is_no_setting(word: str) -> None:
     with pytest.raises(ConfigError, match="expected key=value"):
         parse_assignments([word])
 

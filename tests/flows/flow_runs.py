@@ -1,4 +1,4 @@
-"""Runs of the flow over two tiny tasks, and what Prefect, MLflow and the report tell of them."""
+"""Runs of the flow over two tiny tasks, and what Prefect, MLflow and the report hold of them."""
 
 import json
 import time
@@ -37,8 +37,8 @@ STAGES = (
     "evaluation-kd-2l-s42",
 )
 TRAININGS = ("finetune-2l-s42", "kd-2l-s42", "teacher")
-CHAIN_A = {f"TinyA/{stage}" for stage in STAGES}
-CHAIN_B = {f"TinyB/{stage}" for stage in STAGES}
+TASK_A = {f"TinyA/{stage}" for stage in STAGES}
+TASK_B = {f"TinyB/{stage}" for stage in STAGES}
 REPORT = {"reports/report"}
 
 

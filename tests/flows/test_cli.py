@@ -70,7 +70,7 @@ def test_a_missing_train_file_is_named_before_anything_runs(
     assert not (workspace / "artifacts").exists()
 
 
-def test_a_device_that_is_not_there_is_named_before_anything_runs(
+def test_a_missing_device_is_named_before_anything_runs(
     workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_pkd("run", "Tiny", "--model", str(tiny_model), "--device", "abacus") == 2
@@ -97,7 +97,7 @@ def test_a_taken_port_is_named_with_the_option_for_another(
 
 
 @pytest.mark.parametrize("arguments", [["--nosuch"], ["run", "--nosuch"], ["nosuch"]])
-def test_an_unknown_word_of_the_command_line_is_named_with_where_to_read_more(
+def test_an_unknown_argument_is_named_with_a_pointer_to_help(
     arguments: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_pkd(*arguments) == 2
@@ -136,7 +136,7 @@ def test_presets_lists_every_method_with_its_row(capfd: pytest.CaptureFixture[st
     assert {line.split()[1] for line in lines[1:]} == {"teacher", "finetune", "kd", "pkd-skip", "pkd-last"}
 
 
-def test_help_does_not_wait_for_torch() -> None:
+def test_help_imports_no_heavy_library() -> None:
     code = (
         "import sys\nfrom flows.cli.app import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "sys.exit(' '.join({'torch', 'transformers', 'prefect', 'mlflow'} & set(sys.modules)))"

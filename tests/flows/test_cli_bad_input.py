@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 HEADER = b"sentence\tlabel\n"
 TWO = HEADER + b"a good film\tup\na bad film\tdown\n"
 
-# A file of the task, what it holds, and what is said of it.
+# A file of the task, what it holds, and what the message is.
 BAD_DATA = {
     "an empty train file": ("train.tsv", b"", "train.tsv:1: expected a header with the column 'sentence'"),
     "a train file of no rows": ("train.tsv", HEADER, "train.tsv:1: expected at least one example"),
@@ -47,7 +47,7 @@ GOOD_DATA = {
 
 @pytest.mark.parametrize("command", ["run", "plan"])
 @pytest.mark.parametrize("case", BAD_DATA)
-def test_bad_data_are_told_with_their_place_before_anything_runs(
+def test_malformed_data_is_reported_with_its_position_before_anything_runs(
     command: str, case: str, workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     name, content, expected = BAD_DATA[case]
@@ -56,7 +56,7 @@ def test_bad_data_are_told_with_their_place_before_anything_runs(
 
 
 @pytest.mark.parametrize("case", GOOD_DATA)
-def test_data_that_only_look_unusual_are_taken(
+def test_unusual_but_valid_data_is_accepted(
     case: str, workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for split in ("train", "dev"):
@@ -117,7 +117,7 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
 
 @pytest.mark.parametrize("command", ["run", "plan"])
 @pytest.mark.parametrize("case", BAD_MODELS)
-def test_a_bad_model_is_told_before_anything_runs(
+def test_a_broken_model_is_reported_before_anything_runs(
     command: str, case: str, workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     spoil, expected = BAD_MODELS[case]

@@ -1,4 +1,4 @@
-"""`pkd clean` lists what nothing refers to, deletes it only when told to, and never what a living process is at."""
+"""`pkd clean` lists what no run refers to, deletes it only on request, and never the work of a running process."""
 
 import os
 import shutil
@@ -65,7 +65,7 @@ def workspace(used: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path / "workspace"
 
 
-def test_it_lists_what_is_left_of_older_data_and_touches_nothing(
+def test_clean_lists_garbage_and_changes_nothing(
     workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     kept = of_plan(make_plan(config(tiny_model), workspace)) | of_plan(
@@ -84,7 +84,7 @@ def test_it_lists_what_is_left_of_older_data_and_touches_nothing(
     assert tree(workspace) == before
 
 
-def test_told_to_it_deletes_these_and_the_rest_stays_done(
+def test_clean_yes_deletes_the_garbage_and_the_rest_stays_done(
     workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_pkd("clean", "--yes") == 0
@@ -98,7 +98,7 @@ def test_told_to_it_deletes_these_and_the_rest_stays_done(
     assert capfd.readouterr().out.startswith("0 folders")
 
 
-def test_it_can_spare_the_newest_runs_only(
+def test_clean_last_keeps_the_newest_runs_only(
     workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # Notes are told apart by the second.
@@ -158,7 +158,7 @@ def holder(workspace: Path) -> Iterator["subprocess.Popen[str]"]:
     process.wait()
 
 
-def test_the_work_of_a_running_process_is_spared_until_it_has_died(
+def test_the_work_of_a_running_process_is_kept_until_it_ends(
     workspace: Path, holder: "subprocess.Popen[str]"
 ) -> None:
     work = workspace / "artifacts" / "Tiny" / ".work" / "teacher-0123456789abcdef"
@@ -183,7 +183,7 @@ def test_the_work_of_a_running_process_is_spared_until_it_has_died(
     assert not list(note.glob("*.running"))
 
 
-def test_what_a_process_has_begun_to_write_since_it_was_listed_stays(
+def test_a_stage_that_is_written_after_it_was_listed_is_kept(
     workspace: Path, holder: "subprocess.Popen[str]"
 ) -> None:
     os.kill(holder.pid, signal.SIGKILL)
@@ -201,7 +201,7 @@ def test_what_a_process_has_begun_to_write_since_it_was_listed_stays(
     assert remove(workspace, work)
 
 
-def test_nothing_is_taken_for_unreferenced_where_no_run_or_an_unreadable_one_is_known(
+def test_nothing_is_deleted_without_readable_run_records(
     workspace: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     notes = list((workspace / "artifacts" / "runs").glob("*.json"))
@@ -217,9 +217,7 @@ def test_nothing_is_taken_for_unreferenced_where_no_run_or_an_unreadable_one_is_
     assert published(workspace) == before
 
 
-def test_a_folder_that_lies_on_another_disk_is_unlinked_and_kept_there(
-    workspace: Path, tmp_path: Path
-) -> None:
+def test_a_linked_folder_on_another_disk_is_unlinked_and_kept_there(workspace: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "precious").write_text("not ours", encoding="utf-8")

@@ -33,7 +33,7 @@ def finished(
     return words[:-2]
 
 
-def test_plan_says_what_is_to_do_and_leaves_no_trace(
+def test_plan_lists_missing_stages_and_changes_nothing(
     workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = tree(workspace)
@@ -56,7 +56,7 @@ def test_plan_after_a_run_finds_all_done(finished: list[str], capfd: pytest.Capt
     assert capfd.readouterr().out.splitlines()[-1] == "6 stages: 6 done"
 
 
-def test_plan_says_why_a_changed_setting_makes_a_stage_again(
+def test_plan_explains_why_a_changed_setting_rebuilds_a_stage(
     finished: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_pkd("plan", *finished, "student.batch_size=8") == 0
@@ -85,7 +85,7 @@ def test_verify_ends_with_status_1_and_names_a_file_with_one_flipped_bit(
 
 
 @pytest.mark.parametrize("command", ["verify", "report"])
-def test_a_workspace_that_is_not_there_is_a_mistake(
+def test_a_missing_workspace_is_a_mistake(
     command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_pkd(command, "--workspace", str(tmp_path / "absent")) == 2
@@ -102,9 +102,7 @@ def test_report_shows_the_table_of_the_latest_run(
     assert Path(path).is_file()
 
 
-def test_report_without_a_run_says_how_to_make_one(
-    workspace: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_report_without_a_run_gives_a_remedy(workspace: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run_pkd("report") == 2
     assert re.fullmatch(
         r"pkd: there is no report in .+`pkd run TASK` or `pkd demo`\.\n", capfd.readouterr().err

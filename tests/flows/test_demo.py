@@ -19,8 +19,8 @@ def demo(folder: Path) -> str:
 
 @pytest.mark.slow
 def test_the_demo_trains_by_all_methods_and_a_second_one_trains_nothing(tmp_path: Path) -> None:
-    said = demo(tmp_path)
-    assert all(method in said for method in ("teacher", "finetune", "kd", "pkd-skip", "pkd-last"))
+    out = demo(tmp_path)
+    assert all(method in out for method in ("teacher", "finetune", "kd", "pkd-skip", "pkd-last"))
     assert "13 missing" in said
     report = latest_report(tmp_path / "demo")
     assert report is not None

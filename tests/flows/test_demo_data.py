@@ -1,4 +1,4 @@
-"""The demo's sentences are labelled rightly, split cleanly, not solvable word by word, and the same for a seed."""
+"""The demo's sentences have correct labels and clean splits, need more than single words, and depend on the seed."""
 
 import hashlib
 import os
@@ -57,7 +57,7 @@ def test_splits_have_the_sizes_asked_for_and_as_many_positives_as_negatives(data
     assert {example.label for example in read(data_raw, "test")} == {None}
 
 
-def test_no_sentence_comes_twice_within_or_between_splits(data_raw: Path) -> None:
+def test_no_sentence_occurs_twice(data_raw: Path) -> None:
     everything = [sentence for split in SIZES for sentence in sentences(data_raw, split)]
     assert len(set(everything)) == len(everything)
 
@@ -83,7 +83,7 @@ def test_labels_follow_from_the_main_clause_and_its_negations(data_raw: Path) ->
     assert num_checked > 300
 
 
-def test_words_alone_do_not_tell_the_label(data_raw: Path) -> None:
+def test_single_words_do_not_predict_the_label(data_raw: Path) -> None:
     vectorizer = CountVectorizer(token_pattern=r"\S+")
     words = vectorizer.fit_transform(sentences(data_raw, "train"))
     model = LogisticRegression(max_iter=1000).fit(words, [e.label for e in read(data_raw, "train")])
@@ -93,7 +93,7 @@ def test_words_alone_do_not_tell_the_label(data_raw: Path) -> None:
     assert 0.5 < score < 0.8
 
 
-def test_sentences_are_short_and_of_few_words(data_raw: Path, model_folder: Path) -> None:
+def test_sentences_are_short_and_the_vocabulary_small(data_raw: Path, model_folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     everything = [sentence for split in SIZES for sentence in sentences(data_raw, split)]
     tokens = [tokenizer.tokenize(sentence) for sentence in everything]
@@ -102,7 +102,7 @@ def test_sentences_are_short_and_of_few_words(data_raw: Path, model_folder: Path
     assert 100 < len({word for sentence in tokens for word in sentence}) < 300
 
 
-def test_a_word_that_training_lacks_is_spelt_out(model_folder: Path) -> None:
+def test_an_unknown_word_is_split_into_letters(model_folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     assert tokenizer.tokenize("Soup tap") == ["soup", "t", "##a", "##p"]
 
@@ -150,7 +150,7 @@ def test_another_seed_gives_another_task_and_other_weights(
     assert hashes(tmp_path / "model")["model.safetensors"] != hashes(model_folder)["model.safetensors"]
 
 
-def test_the_random_state_of_the_process_is_left_alone(data_raw: Path, tmp_path: Path) -> None:
+def test_the_global_random_state_is_unchanged(data_raw: Path, tmp_path: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)

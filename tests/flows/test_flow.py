@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from flow_runs import (
-    CHAIN_A,
-    CHAIN_B,
     REPORT,
     STAGES,
+    TASK_A,
+    TASK_B,
     TRAININGS,
     Run,
     finished,
@@ -42,7 +42,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory, server: None) -> tuple[Path
 
 
 @pytest.fixture(scope="module")
-def mended(broken: tuple[Path, Run]) -> tuple[Path, Run]:
+def fixed(broken: tuple[Path, Run]) -> tuple[Path, Run]:
     """The second run, without the bad line."""
     root, _ = broken
     path = root / "data_raw" / "TinyB" / "train.tsv"
@@ -51,22 +51,22 @@ def mended(broken: tuple[Path, Run]) -> tuple[Path, Run]:
 
 
 @pytest.fixture(scope="module")
-def repeated(mended: tuple[Path, Run]) -> tuple[Path, Run]:
+def repeated(fixed: tuple[Path, Run]) -> tuple[Path, Run]:
     """The third run, with nothing changed."""
-    root, _ = mended
+    root, _ = fixed
     return root, run(root)
 
 
 def test_one_tasks_failure_stops_no_other(broken: tuple[Path, Run]) -> None:
     _, run = broken
-    assert run.named("Completed") == CHAIN_A | REPORT
+    assert run.named("Completed") == TASK_A | REPORT
     assert run.named("Failed") == {"TinyB/tokens"}
     # Tasks that never began have not been given their stage's name.
     waiting = [state for state in run.tasks.values() if state.name == "NotReady"]
     assert len(waiting) == len(STAGES) - 1
 
 
-def test_a_failed_run_names_each_root_cause_and_no_follower(broken: tuple[Path, Run]) -> None:
+def test_a_failed_run_names_root_causes_only(broken: tuple[Path, Run]) -> None:
     root, run = broken
     assert run.state.is_failed()
     assert run.state.message == (
@@ -89,16 +89,14 @@ def test_mlflow_has_one_run_for_each_model_and_one_for_the_report(broken: tuple[
     assert run.mlflow == finished(*(f"tinya/{name}" for name in TRAININGS), "report/tinya")
 
 
-def test_a_failure_leaves_no_record(broken: tuple[Path, Run]) -> None:
+def test_a_failure_leaves_no_prefect_record(broken: tuple[Path, Run]) -> None:
     root, _ = broken
     records = [path.name for path in (root / "artifacts" / "prefect" / "records").iterdir()]
     assert len(records) == len(STAGES) + len(REPORT)
 
 
 @pytest.mark.slow
-def test_a_model_that_was_published_but_not_told_is_told_by_the_next_run(
-    tmp_path: Path, server: None
-) -> None:
+def test_a_model_that_mlflow_lacks_is_logged_by_the_next_run(tmp_path: Path, server: None) -> None:
     write_tiny_model(tmp_path / "model")
     write_tiny_task(tmp_path / "data_raw", "TinyA")
     in_the_way = tmp_path / "artifacts" / "mlflow-files"
@@ -111,22 +109,22 @@ def test_a_model_that_was_published_but_not_told_is_told_by_the_next_run(
     assert second.is_completed(), second.message
 
 
-def test_after_mending_only_the_failed_chain_runs(mended: tuple[Path, Run]) -> None:
-    _, run = mended
+def test_after_the_fix_only_the_failed_task_runs(fixed: tuple[Path, Run]) -> None:
+    _, run = fixed
     assert run.state.is_completed()
-    assert run.named("Cached") == CHAIN_A
-    assert run.named("Completed") == CHAIN_B | REPORT
+    assert run.named("Cached") == TASK_A
+    assert run.named("Completed") == TASK_B | REPORT
     assert run.report["failures"] == {}
     assert {group["task"] for group in run.report["groups"]} == {"TinyA", "TinyB"}
 
 
-def test_a_second_run_runs_nothing_and_tells_mlflow_nothing(
-    mended: tuple[Path, Run], repeated: tuple[Path, Run]
+def test_a_second_run_builds_nothing_and_logs_nothing(
+    fixed: tuple[Path, Run], repeated: tuple[Path, Run]
 ) -> None:
-    _, before = mended
+    _, before = fixed
     _, run = repeated
     assert run.state.is_completed()
-    assert run.named("Cached") == CHAIN_A | CHAIN_B | REPORT
+    assert run.named("Cached") == TASK_A | TASK_B | REPORT
     trained = [f"{task}/{name}" for task in ("tinya", "tinyb") for name in TRAININGS]
     assert run.mlflow == before.mlflow == finished(*trained, "report/tinya", "report/tinya-tinyb")
 
@@ -141,7 +139,7 @@ def test_only_damaged_and_deleted_stages_run_again(repeated: tuple[Path, Run]) -
     again = run(root)
     assert {"TinyA/teacher-states", "TinyB/evaluation-kd-2l-s42"} <= again.named("Completed")
     # An evaluation's measured speed ratio gives it other bytes, so that the report is made again.
-    assert again.named("Cached") == (CHAIN_A | CHAIN_B) - {
+    assert again.named("Cached") == (TASK_A | TASK_B) - {
         "TinyA/teacher-states",
         "TinyB/evaluation-kd-2l-s42",
     }
@@ -184,11 +182,11 @@ def test_without_prefects_records_stages_are_looked_up_and_not_computed(repeated
     assert again.named("Cached") == {
         f"{task}/{name}" for task in ("TinyA", "TinyB") for name in (*TRAININGS, "teacher-states")
     } - {"TinyA/kd-2l-s42"}
-    assert again.named("Completed") == (CHAIN_A | CHAIN_B | REPORT) - again.named("Cached")
+    assert again.named("Completed") == (TASK_A | TASK_B | REPORT) - again.named("Cached")
     assert (manifests(root), again.mlflow) == (published, before)
 
 
-def test_a_stage_that_was_made_again_outside_of_prefect_leaves_nothing_stale(
+def test_a_stage_rebuilt_without_prefect_leaves_nothing_stale(
     repeated: tuple[Path, Run],
 ) -> None:
     root, _ = repeated
@@ -230,8 +228,8 @@ def test_a_mistake_in_the_parameters_is_the_flows_message(broken: tuple[Path, Ru
     assert "got 'TinyC'; choose a near one (Tiny" in state.message
 
 
-def test_trainings_never_overlap(mended: tuple[Path, Run]) -> None:
-    root, _ = mended
+def test_trainings_never_overlap(fixed: tuple[Path, Run]) -> None:
+    root, _ = fixed
     store = ensure_store(root)
     runs = store.client.search_runs([store.experiment_id], "attributes.status = 'FINISHED'")
     spans = sorted(

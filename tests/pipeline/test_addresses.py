@@ -72,7 +72,7 @@ OF_PATIENCE = ("distill.beta", "distill.normalize", "distill.patience_reduction"
 
 
 @pytest.mark.parametrize("key", setting_keys())
-def test_a_setting_changes_the_addresses_of_what_reads_it_and_of_its_followers(
+def test_a_setting_changes_the_addresses_of_its_readers_and_their_dependents(
     key: str, addresses: Addresses
 ) -> None:
     default = default_settings()[key]
@@ -104,13 +104,13 @@ def _another(default: object) -> object:
     ],
     ids=["labels in another order", "no index", "another first metric", "one metric less", "a comment"],
 )
-def test_a_line_of_the_task_file_changes_the_addresses_of_what_it_decides(
+def test_a_line_of_the_task_file_changes_the_addresses_that_depend_on_it(
     old: str, new: str, expected: set[str], addresses: Addresses
 ) -> None:
     assert old in TASK_FILE
     assert changed(addresses(), addresses(TASK_FILE.replace(old, new))) == expected
 
 
-def test_a_score_task_is_read_again_when_its_range_changes(addresses: Addresses) -> None:
+def test_a_changed_label_range_changes_every_address(addresses: Addresses) -> None:
     before, after = addresses(SCORE_FILE), addresses(SCORE_FILE.replace("5.0", "1.0"))
     assert changed(before, after) == EVERYTHING

@@ -71,20 +71,20 @@ def test_the_same_request_gives_the_same_addresses() -> None:
     assert changed(dag(), dag()) == set()
 
 
-def test_the_temperature_touches_distilled_students_alone() -> None:
+def test_the_temperature_changes_distilled_students_alone() -> None:
     assert changed(dag(), dag({"distill.temperature": 7})) == DISTILLED | REPORT
 
 
-def test_the_weight_of_patience_touches_patient_students_alone() -> None:
+def test_beta_changes_patient_students_alone() -> None:
     patient = {name for name in DISTILLED if "pkd" in name}
     assert changed(dag(), dag({"distill.beta": 7})) == patient | REPORT
 
 
-def test_the_teacher_reaches_all_but_the_tokens_and_the_plain_student() -> None:
+def test_a_teacher_setting_changes_all_but_tokens_and_plain_fine_tuning() -> None:
     assert changed(dag(), dag({"teacher.learning_rate": 1e-4})) == ALL - {"tokens", "finetune-6l-s1"}
 
 
-def test_one_raw_file_reaches_everything() -> None:
+def test_a_changed_raw_file_changes_every_address() -> None:
     assert changed(dag(), dag(hashes=HASHES | {"train": "z"})) == ALL
 
 
@@ -95,18 +95,18 @@ def test_new_weights_with_the_same_tokenizer_keep_the_tokens() -> None:
     assert changed(dag(), dag(model=model)) == ALL - {"tokens"}
 
 
-def test_where_the_model_lies_is_no_part_of_any_address() -> None:
+def test_the_models_path_is_no_part_of_any_address() -> None:
     moved = PretrainedModel(
         "/elsewhere", Path("/elsewhere"), weights="w1", tokenizer="t1", num_layers=12, max_length=512
     )
     assert changed(dag(), dag(model=moved)) == set()
 
 
-def test_a_value_written_out_equals_the_same_value_by_default() -> None:
+def test_an_explicit_default_gives_the_same_addresses() -> None:
     assert changed(dag(), dag({"tokens.max_length": "128"})) == set()
 
 
-def test_another_seed_is_another_student_of_the_same_teacher() -> None:
+def test_another_seed_adds_students_of_the_same_teacher() -> None:
     one, both = dag(seeds=[1]), dag(seeds=[1, 2])
     shared = one.keys() - {"reports/report"}
     assert all(one[key].fingerprint == both[key].fingerprint for key in shared)
@@ -117,7 +117,7 @@ def test_plain_fine_tuning_alone_extracts_no_teacher_states() -> None:
     assert "RTE/teacher-states" not in dag(methods=["finetune"])
 
 
-def test_a_student_cut_from_the_teacher_depends_on_it_and_not_on_the_pretrained_model() -> None:
+def test_a_student_initialised_from_the_teacher_does_not_depend_on_the_pretrained_model() -> None:
     student = dag({"student.init": "teacher-skip"})["RTE/finetune-6l-s1"]
     assert student.inputs["teacher"] == "RTE/teacher"
     assert not student.sources
@@ -125,12 +125,12 @@ def test_a_student_cut_from_the_teacher_depends_on_it_and_not_on_the_pretrained_
     assert student.spec.initial_layers == (2, 4, 6, 8, 10, 12)
 
 
-def test_depth_is_half_the_teachers_when_not_said() -> None:
+def test_the_default_depth_is_half_the_teachers() -> None:
     assert "RTE/kd-6l-s1" in dag(student_layers=None)
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"student_layers": [24]}, "deeper than its teacher"),
         ({"student_layers": [5], "methods": ["pkd-skip"]}, "pkd-skip with 5 student layers"),
@@ -140,12 +140,12 @@ def test_depth_is_half_the_teachers_when_not_said() -> None:
         ),
     ],
 )
-def test_depths_that_do_not_fit_are_refused_before_anything_runs(values: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_impossible_depths_are_refused_before_anything_runs(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         dag(**values)
 
 
-def test_a_report_names_the_presets_and_what_was_put_over_them() -> None:
+def test_a_report_names_presets_and_their_overrides() -> None:
     config = build_run_config(
         tasks=["RTE"], student_layers=[6], seeds=[1], settings={"distill.temperature": 7}
     )

@@ -111,7 +111,7 @@ def test_size_settings_and_origin_are_those_of_the_model(finished: tuple[Plan, R
     assert result.skipped_lines == {}
 
 
-def test_a_student_is_timed_against_its_teacher_and_the_teacher_against_nobody(
+def test_a_student_is_timed_against_its_teacher_and_the_teacher_not_at_all(
     finished: tuple[Plan, Records, list[tuple[int, int, int]]],
 ) -> None:
     assert finished[2] == [(2, 4, 4)]
@@ -147,7 +147,7 @@ def report_of(results: list[EvaluationResult], finished: tuple[Plan, Records, ob
 
 
 @pytest.mark.parametrize(("hidden_size", "is_published"), [(768, True), (384, False)])
-def test_the_authors_scores_stand_beside_those_of_a_teacher_of_their_size(
+def test_published_scores_are_shown_for_teachers_of_the_published_size_only(
     hidden_size: int, is_published: bool, finished: tuple[Plan, Records, object], tmp_path: Path
 ) -> None:
     student = replace(

@@ -12,7 +12,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Res
 
 
 @pytest.mark.parametrize("kind", StageKind)
-def test_a_stage_makes_what_its_code_version_is_recorded_with(
+def test_a_stage_produces_the_results_recorded_with_its_code_version(
     kind: StageKind, results: dict[str, dict[str, Result]]
 ) -> None:
     recorded = read_record()[kind]
@@ -37,7 +37,5 @@ def test_a_stage_makes_what_its_code_version_is_recorded_with(
         ([1.0, 0.5], "ab", False),
     ],
 )
-def test_results_agree_within_what_another_cpu_changes(
-    recorded: Result, found: Result, expected: bool
-) -> None:
+def test_results_agree_within_the_tolerance(recorded: Result, found: Result, expected: bool) -> None:
     assert agree(recorded, found) is expected

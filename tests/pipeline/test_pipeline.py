@@ -108,7 +108,7 @@ def test_a_second_run_runs_nothing(finished: Workspace) -> None:
     assert finished.run() == []
 
 
-def test_the_outputs_open_with_the_libraries_that_people_use(finished: Workspace) -> None:
+def test_outputs_open_with_transformers_datasets_and_pyarrow(finished: Workspace) -> None:
     student = finished.folder("Tiny/pkd-skip-2l-s1")
     model = AutoModelForSequenceClassification.from_pretrained(student)
     assert model.config.num_hidden_layers == 2
@@ -157,13 +157,13 @@ def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
     return copy
 
 
-def test_a_deleted_stage_is_made_again_alone(workspace: Workspace) -> None:
+def test_only_a_deleted_stage_is_rebuilt(workspace: Workspace) -> None:
     shutil.rmtree(workspace.folder("Tiny/teacher-states"))
     assert workspace.statuses() == {"Tiny/teacher-states": (StageStatus.MISSING, "not built yet")}
     assert workspace.run() == ["Tiny/teacher-states"]
 
 
-def test_a_truncated_shard_is_found_and_made_again_alone(workspace: Workspace) -> None:
+def test_only_the_stage_of_a_truncated_shard_is_rebuilt(workspace: Workspace) -> None:
     shard = workspace.folder("Tiny/teacher-states") / "states-00000.arrow"
     whole = shard.read_bytes()
     shard.write_bytes(whole[: len(whole) // 2])
@@ -174,7 +174,7 @@ def test_a_truncated_shard_is_found_and_made_again_alone(workspace: Workspace) -
     assert (workspace.folder("Tiny/teacher-states") / "states-00000.arrow").read_bytes() == whole
 
 
-def test_a_flipped_byte_is_found_by_a_deep_look(workspace: Workspace) -> None:
+def test_a_flipped_byte_is_found_by_a_deep_check(workspace: Workspace) -> None:
     weights = workspace.folder("Tiny/kd-2l-s1") / "model.safetensors"
     damaged = bytearray(weights.read_bytes())
     damaged[-1] ^= 1
@@ -188,7 +188,7 @@ def test_a_flipped_byte_is_found_by_a_deep_look(workspace: Workspace) -> None:
     assert [(folder / "model.safetensors").read_bytes() for folder in kept] == [bytes(damaged)]
 
 
-def test_one_character_of_a_raw_file_makes_all_of_its_chain_again(workspace: Workspace) -> None:
+def test_one_changed_character_of_a_raw_file_rebuilds_all_stages_of_the_task(workspace: Workspace) -> None:
     path = workspace.root / "data_raw" / "Tiny" / "dev.tsv"
     path.write_text(path.read_text().replace("film", "game", 1))
     assert workspace.statuses()["Tiny/tokens"] == (StageStatus.MISSING, "not built yet: raw/dev has changed")
@@ -196,7 +196,7 @@ def test_one_character_of_a_raw_file_makes_all_of_its_chain_again(workspace: Wor
     assert workspace.run() == []
 
 
-def test_a_teacher_with_other_bytes_makes_its_followers_stale_and_no_others(workspace: Workspace) -> None:
+def test_a_teacher_with_other_bytes_makes_only_its_dependents_stale(workspace: Workspace) -> None:
     folder = workspace.folder("Tiny/teacher")
     training = folder / "training.json"
     training.write_text(training.read_text() + "\n")
@@ -221,9 +221,7 @@ class StopsAtStep(LogObserver):
             request_stop()
 
 
-def test_trainings_that_are_stopped_publish_the_same_files_when_they_go_on(
-    finished: Workspace, tmp_path: Path
-) -> None:
+def test_stopped_and_resumed_trainings_publish_the_same_files(finished: Workspace, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     shutil.copytree(finished.root / "model", tmp_path / "model", dirs_exist_ok=True)
 
@@ -248,7 +246,7 @@ def test_trainings_that_are_stopped_publish_the_same_files_when_they_go_on(
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_teacher_that_has_learnt_nothing_is_told_of_before_it_is_distilled(
+def test_a_teacher_that_has_learnt_nothing_is_reported_before_distillation(
     tmp_path: Path, strict: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     workspace = Workspace(tmp_path)

@@ -57,7 +57,7 @@ def evaluation(root: Path, record: StageRecord) -> dict[str, Any]:
     return payload
 
 
-def test_a_task_of_scores_goes_through_every_method(tmp_path: Path) -> None:
+def test_a_regression_task_runs_through_every_method(tmp_path: Path) -> None:
     rng = random.Random(1)
     for split, count in (("train", 32), ("dev", 16)):
         rows = [

@@ -43,7 +43,7 @@ def test_a_folder_is_found_with_its_depth(model: Path, monkeypatch: pytest.Monke
     assert (found.name, found.folder, found.num_layers) == ("model", model, 2)
 
 
-def test_the_hashes_follow_the_bytes_and_not_the_place(model: Path, bert: Path) -> None:
+def test_hashes_depend_on_bytes_and_not_on_paths(model: Path, bert: Path) -> None:
     original, copy = find_model(str(bert)), find_model(str(model))
     assert replace(copy, name=original.name, folder=original.folder) == original
     (model / "README.md").write_text("Says nothing.", encoding="utf-8")
@@ -61,13 +61,13 @@ def test_the_hashes_follow_the_bytes_and_not_the_place(model: Path, bert: Path) 
     assert other_weights.tokenizer == other_words.tokenizer
 
 
-def test_a_folder_without_a_fast_tokenizer_is_refused_with_the_cure(model: Path) -> None:
+def test_a_folder_without_a_fast_tokenizer_is_refused_with_a_remedy(model: Path) -> None:
     (model / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"needs a tokenizer\.json .* AutoTokenizer\.from_pretrained"):
         find_model(str(model))
 
 
-def test_a_folder_without_safetensors_is_refused_before_hours_are_spent(model: Path) -> None:
+def test_a_folder_without_safetensors_is_refused_while_planning(model: Path) -> None:
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
     with pytest.raises(ModelError, match="safetensors"):
         find_model(str(model))
@@ -81,18 +81,18 @@ def test_a_model_of_another_kind_is_refused(model: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["./absent", "/absent/model", "~/absent-model", "models/bert/base"])
-def test_a_path_that_does_not_exist_is_not_looked_for_on_the_hub(name: str) -> None:
+def test_a_missing_path_is_not_looked_up_on_the_hub(name: str) -> None:
     with pytest.raises(ModelError, match=rf"^there is no model folder {name}; "):
         find_model(name)
 
 
 @pytest.mark.parametrize("name", ["no body", "some/.model", "a--b"])
-def test_what_the_hub_could_not_have_is_said_to_be_no_name(name: str) -> None:
+def test_an_invalid_hub_name_is_refused(name: str) -> None:
     with pytest.raises(ModelError, match="neither a folder nor a valid name"):
         find_model(name)
 
 
-def test_a_hub_name_while_offline_says_what_to_do() -> None:
+def test_a_hub_name_offline_gives_a_remedy() -> None:
     with pytest.raises(ModelError, match=r"^the model nobody/bert is not on this machine and .* --model\.$"):
         find_model("nobody/bert")
 

@@ -1,4 +1,4 @@
-"""A stage that has to be made although one of its name is there says what has changed since."""
+"""A missing stage is explained by what has changed since the newest one of its name."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -54,7 +54,7 @@ def publish(tmp_path: Path) -> Publish:
     return do
 
 
-def test_a_stage_that_was_never_made_says_only_that(tmp_path: Path) -> None:
+def test_a_stage_that_was_never_built_is_just_not_built(tmp_path: Path) -> None:
     assert explain_missing(teacher(), tmp_path) == "not built yet"
 
 
@@ -94,7 +94,7 @@ def test_another_input_is_named_where_nothing_else_has_changed(tmp_path: Path, p
     assert explain_missing(teacher(max_length=32), tmp_path) == "built before, but from another tokens stage"
 
 
-def test_three_changes_are_named_and_the_rest_only_hinted_at(tmp_path: Path, publish: Publish) -> None:
+def test_at_most_three_changes_are_named(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
     changed = teacher(batch_size=16, learning_rate=2e-5, num_epochs=3, seed=1)
     assert explain_missing(changed, tmp_path) == (
@@ -113,16 +113,14 @@ def test_a_setting_that_is_new_or_gone_is_named(tmp_path: Path, publish: Publish
     assert "training.dropout is None, was 0.1" in reason
 
 
-def test_the_comparison_is_with_the_newest(tmp_path: Path, publish: Publish) -> None:
+def test_the_comparison_is_with_the_newest_stage(tmp_path: Path, publish: Publish) -> None:
     publish(teacher(batch_size=8), day=3)
     publish(teacher(batch_size=64), day=9)
     publish(teacher(batch_size=128), day=5)
     assert explain_missing(teacher(), tmp_path) == "not built yet: training.batch_size is 32, was 64"
 
 
-def test_stages_with_a_longer_name_and_unreadable_ones_are_passed_over(
-    tmp_path: Path, publish: Publish
-) -> None:
+def test_other_stages_and_unreadable_manifests_are_ignored(tmp_path: Path, publish: Publish) -> None:
     publish(replace(teacher(batch_size=8), name="teacher-states"))
     folder = tmp_path / teacher(batch_size=16).address.folder
     publish(teacher(batch_size=16))

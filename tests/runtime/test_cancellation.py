@@ -1,4 +1,4 @@
-"""A wish to stop is heard at the next step, and until it is withdrawn nothing begins."""
+"""A requested stop ends stages at their next step, and none begins until the request is cleared."""
 
 import threading
 from collections.abc import Iterator
@@ -18,12 +18,12 @@ from pkd_core.runtime.observer import LogObserver
 
 
 @pytest.fixture(autouse=True)
-def _no_wish() -> Iterator[None]:
+def _clear() -> Iterator[None]:
     yield
     clear_stop_request()
 
 
-def test_progress_hears_the_wish_and_nothing_else_does() -> None:
+def test_a_requested_stop_is_raised_by_progress_alone() -> None:
     observer = CancellableObserver("RTE/teacher", LogObserver("RTE/teacher"))
     observer.progress(1, 10, "steps")
     request_stop()
@@ -35,7 +35,7 @@ def test_progress_hears_the_wish_and_nothing_else_does() -> None:
     observer.progress(3, 10, "steps")
 
 
-def test_nothing_begins_while_the_wish_stands() -> None:
+def test_nothing_begins_while_a_stop_is_requested() -> None:
     check_stop_requested("RTE/tokens")
     request_stop()
     with pytest.raises(StoppedError):

@@ -1,4 +1,4 @@
-"""Automatic precision follows the hardware, and a wish overrules it."""
+"""Automatic precision follows the hardware, and an explicit choice overrides it."""
 
 import pytest
 import torch
@@ -21,5 +21,5 @@ def test_auto_is_bfloat16_where_the_processor_has_it(
     assert resolve_precision("bfloat16", CPU) == "bfloat16"
 
 
-def test_auto_is_float32_on_devices_that_we_know_nothing_of() -> None:
+def test_auto_is_float32_on_unknown_devices() -> None:
     assert resolve_precision("auto", torch.device("mps")) == "float32"

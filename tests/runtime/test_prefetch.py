@@ -1,4 +1,4 @@
-"""What is made ahead, or acted on behind, comes in order, with its errors, and stops with its reader."""
+"""Prefetched and written items keep their order and their errors, and the thread ends with the reader."""
 
 import threading
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ def test_items_come_in_order_even_if_they_are_false_or_none() -> None:
     assert list(prefetch([])) == []
 
 
-def test_two_items_are_made_before_they_are_asked_for_and_no_more() -> None:
+def test_at_most_two_items_are_prefetched() -> None:
     made: list[int] = []
     second, third = threading.Event(), threading.Event()
 
@@ -43,7 +43,7 @@ def test_an_error_is_raised_where_its_item_would_have_been() -> None:
         next(items)
 
 
-def test_items_are_made_in_another_thread_that_ends_with_the_reader() -> None:
+def test_items_are_prepared_in_another_thread_that_ends_with_the_reader() -> None:
     before = threading.active_count()
     items = prefetch(threading.get_ident() for _ in range(5))
     assert next(items) != threading.get_ident()
@@ -51,7 +51,7 @@ def test_items_are_made_in_another_thread_that_ends_with_the_reader() -> None:
     assert threading.active_count() == before
 
 
-def test_items_are_acted_on_in_order_by_another_thread_while_the_next_is_made() -> None:
+def test_items_are_written_in_order_by_another_thread_while_the_next_is_computed() -> None:
     acted: list[int] = []
     second_made = threading.Event()
 
@@ -71,7 +71,7 @@ def test_items_are_acted_on_in_order_by_another_thread_while_the_next_is_made() 
 
 
 @pytest.mark.parametrize(("bad", "seen"), [(0, [0]), (1, [0, 1])])
-def test_an_error_in_acting_is_raised_before_the_next_item_or_at_the_end(bad: int, seen: list[int]) -> None:
+def test_an_error_in_writing_is_raised_before_the_next_item_or_at_the_end(bad: int, seen: list[int]) -> None:
     def act(number: int) -> None:
         if number == bad:
             raise ValueError(f"number {number}")
@@ -83,7 +83,7 @@ def test_an_error_in_acting_is_raised_before_the_next_item_or_at_the_end(bad: in
     assert yielded == seen
 
 
-def test_a_reader_that_stops_waits_for_the_act_under_way() -> None:
+def test_a_reader_that_stops_waits_for_the_current_write() -> None:
     acted: list[int] = []
     stopping = threading.Event()
 

@@ -21,7 +21,7 @@ def demo(folder: Path) -> str:
 def test_the_demo_trains_by_all_methods_and_a_second_one_trains_nothing(tmp_path: Path) -> None:
     out = demo(tmp_path)
     assert all(method in out for method in ("teacher", "finetune", "kd", "pkd-skip", "pkd-last"))
-    assert "13 missing" in said
+    assert "13 missing" in out
     report = latest_report(tmp_path / "demo")
     assert report is not None
     told = json.loads((report / "report.json").read_text(encoding="utf-8"))

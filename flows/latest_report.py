@@ -1,9 +1,9 @@
 """Which report a workspace's last run made."""
 
-import os
 from pathlib import Path
 
 from pkd_core.store.address import StageRecord
+from pkd_core.store.atomic import atomic_write_text
 from pkd_core.store.os_errors import file_errors
 
 
@@ -16,9 +16,7 @@ def remember_latest(workspace: Path, report: StageRecord) -> None:
     note = _note(workspace)
     with file_errors("write", note):
         note.parent.mkdir(parents=True, exist_ok=True)
-        beside = note.with_name(f"{note.name}.{os.getpid()}")
-        beside.write_text(report.path + "\n", encoding="utf-8")
-        beside.replace(note)
+        atomic_write_text(note, report.path + "\n", has_concurrent_writers=True)
 
 
 def latest_report(workspace: Path) -> Path | None:

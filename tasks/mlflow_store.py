@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from pkd_core.errors import StoreError
+from pkd_core.store.atomic import durable_rename, fsync_tree, partial_path
 from pkd_core.store.os_errors import file_errors
 
 if TYPE_CHECKING:
@@ -115,16 +116,17 @@ def _database(workspace: Path) -> Path:
 
 
 def _make_database(path: Path) -> None:
-    """Make the database beside its place: MLflow cannot go on with one that was killed in the making."""
+    """Create the database under a temporary name: MLflow cannot continue with a half-created one."""
     if path.exists() and path.stat().st_size:
         return
-    beside = path.with_name(f"{path.name}.part")
-    with file_errors("write", beside):
-        for left in path.parent.glob(f"{beside.name}*"):
-            left.unlink()
+    partial = partial_path(path)
+    with file_errors("write", partial):
+        for leftover in path.parent.glob(f"{partial.name}*"):
+            leftover.unlink()
         with store_errors(f"to a new database {path}"):
-            _client(f"sqlite:///{beside}").search_experiments(max_results=1)
-        beside.replace(path)
+            _client(f"sqlite:///{partial}").search_experiments(max_results=1)
+        fsync_tree(partial)
+        durable_rename(partial, path)
 
 
 def _check_database(path: Path) -> None:

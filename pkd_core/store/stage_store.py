@@ -13,7 +13,7 @@ from pkd_core.store.inspection import Inspection, StageStatus, inspect_folder
 from pkd_core.store.lock import exclusive
 from pkd_core.store.manifest import Manifest
 from pkd_core.store.os_errors import disk_errors, file_errors
-from pkd_core.store.publishing import entries_of, publish_folder
+from pkd_core.store.publishing import hash_files, publish_folder
 from pkd_core.store.work_folder import leave_work, prepare_work
 
 __all__ = ["Address", "Inspection", "StageStatus", "StageStore"]
@@ -139,7 +139,7 @@ class StageStore:
                 code_version=code_version,
                 config=dict(config),
                 inputs=dict(inputs),
-                files=entries_of(work),
+                files=hash_files(work),
                 facts=dict(facts),
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
             )

@@ -14,6 +14,7 @@ from pkd_core.evaluation.predict import count_parameters
 from pkd_core.model.loading import save_model
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.sources import TOKENIZER_FILES
+from pkd_core.store.atomic import durable_rename, fsync_tree
 from pkd_core.store.os_errors import check_disk_space
 from pkd_core.training.checkpoints import Checkpoints, checkpoint_folder
 from pkd_core.training.loop import Objective, Training, train
@@ -74,10 +75,11 @@ def train_and_save(
 
 
 def _save_whole(model: BertForSequenceClassification, folder: Path) -> None:
-    """Save a model beside its place first, so that the weights which are there are whole."""
+    """Save a model into a temporary folder first, so that every file in `folder` is complete."""
     beside = folder / _BESIDE
     shutil.rmtree(beside, ignore_errors=True)
     save_model(model, beside)
+    fsync_tree(beside)
     for path in beside.iterdir():
-        path.replace(folder / path.name)
+        durable_rename(path, folder / path.name)
     beside.rmdir()

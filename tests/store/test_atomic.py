@@ -1,0 +1,180 @@
+"""Atomic writes under real faults: a path holds the old content or the complete new one, and no remains stay."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from disks import fill, max_file_size, small_disk
+
+from pkd_core.store.atomic import atomic_file, atomic_write_text, durable_rename, fsync_tree, partial_path
+
+OLD, NEW = b"old" * 100_000, b"new!" * 200_000
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from pkd_core.store.atomic import atomic_file
+
+path, moment = Path(sys.argv[1]), sys.argv[2]
+
+def die(event, arguments=()):
+    if event == moment:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+fsync = os.fsync
+os.fsync = lambda descriptor: die("before fsync") or fsync(descriptor) or die("after fsync")
+with atomic_file(path) as file:
+    sys.addaudithook(die)  # an audit event comes just before the operation
+    file.write(b"new!" * 100_000)
+    file.flush()
+    die("half written")
+    file.write(b"new!" * 100_000)
+die("end")
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        ("half written", OLD),
+        ("before fsync", OLD),
+        ("after fsync", OLD),
+        ("os.rename", OLD),
+        ("open", NEW),
+        ("end", NEW),
+    ],
+)
+def test_a_killed_writer_leaves_the_old_file_or_the_new_one(
+    moment: str, expected: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(OLD)
+    killed = subprocess.run([sys.executable, "-c", WRITER, str(path), moment], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_bytes() == expected
+    with atomic_file(path) as file:
+        file.write(b"next")
+    assert path.read_bytes() == b"next"
+    assert names(tmp_path) == ["file"], "the next writer removes what a killed one left"
+
+
+@pytest.mark.parametrize("error", [ValueError("in the body"), KeyboardInterrupt()])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_an_error_in_the_body_leaves_no_trace(error: BaseException, is_new: bool, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    if not is_new:
+        path.write_bytes(OLD)
+    with pytest.raises(type(error)) as raised, atomic_file(path) as file:
+        file.write(NEW)
+        raise error
+    assert raised.value is error
+    assert names(tmp_path) == ([] if is_new else ["file"])
+    assert is_new or path.read_bytes() == OLD
+
+
+@pytest.mark.parametrize("num_bytes", [1000, len(NEW)], ids=["buffered", "direct"])
+def test_a_file_that_may_not_grow_leaves_the_old_one(num_bytes: int, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(OLD)
+    with pytest.raises(OSError, match="File too large"), max_file_size(100), atomic_file(path) as file:
+        file.write(NEW[:num_bytes])
+    assert path.read_bytes() == OLD
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_full_disk_leaves_the_old_file_and_frees_what_was_written(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk") as disk:
+        (disk / "file").write_bytes(b"old")
+        free = os.statvfs(disk).f_bfree
+        with pytest.raises(OSError, match="No space left") as raised:
+            atomic_write_text(disk / "file", "new" * 1_000_000)
+        assert raised.value.errno == errno.ENOSPC
+        assert (disk / "file").read_bytes() == b"old"
+        assert names(disk) == ["file"]
+        assert os.statvfs(disk).f_bfree == free
+        fill(disk)
+        with pytest.raises(OSError, match="No space left"):
+            atomic_write_text(disk / "file", "new")
+        assert (disk / "file").read_bytes() == b"old"
+        assert names(disk) == ["file", "filler"]
+
+
+def test_the_temporary_file_is_in_the_same_folder_under_a_fixed_name(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "shard.parquet") as file:
+        assert names(tmp_path) == ["shard.parquet.part"]
+        file.write(b"x")
+    assert partial_path(tmp_path / "shard.parquet") == tmp_path / "shard.parquet.part"
+
+
+def test_concurrent_writers_do_not_mix_their_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    with atomic_file(path, has_concurrent_writers=True) as slow:
+        slow.write(OLD)
+        slow.flush()
+        atomic_write_text(path, "quick", has_concurrent_writers=True)
+        assert path.read_text(encoding="utf-8") == "quick"
+    assert path.read_bytes() == OLD
+    assert names(tmp_path) == ["file"]
+
+
+def test_text_is_written_as_utf_8_without_changing_line_ends(tmp_path: Path) -> None:
+    atomic_write_text(tmp_path / "file", "é\r\n\n")
+    assert (tmp_path / "file").read_bytes() == b"\xc3\xa9\r\n\n"
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The calls of fsync with the size of what they flush, and of rename, in their order."""
+    calls: list[tuple[str, int]] = []
+
+    def follow(name: str, function: Callable[..., None]) -> Callable[..., None]:
+        def call(*arguments: object) -> None:
+            target = arguments[0]
+            path = (
+                Path(f"/proc/self/fd/{target}").readlink() if isinstance(target, int) else Path(str(target))
+            )
+            calls.append((f"{name} {path.name}", path.stat().st_size if path.is_file() else 0))
+            function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(os, "fsync", follow("fsync", os.fsync))
+    monkeypatch.setattr(os, "replace", follow("rename", os.replace))
+    return calls
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_all_bytes_are_flushed_before_the_rename_and_the_name_after_it(
+    synced: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    atomic_write_text(tmp_path / "folder" / "file", "1234")
+    assert synced == [("fsync file.part", 4), ("rename file.part", 4), ("fsync folder", 0)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_a_tree_is_flushed_with_its_files_and_folders_and_a_file_alone(
+    synced: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    (tmp_path / "tree" / "inner").mkdir(parents=True)
+    (tmp_path / "tree" / "inner" / "a").write_bytes(b"12")
+    (tmp_path / "tree" / "b").write_bytes(b"1")
+    fsync_tree(tmp_path / "tree")
+    assert synced == [("fsync a", 2), ("fsync inner", 0), ("fsync b", 1), ("fsync tree", 0)]
+    synced.clear()
+    fsync_tree(tmp_path / "tree" / "b")
+    assert synced == [("fsync b", 1)]
+    synced.clear()
+    (tmp_path / "other").mkdir()
+    durable_rename(tmp_path / "tree" / "inner", tmp_path / "other" / "moved")
+    assert synced[0] == ("rename inner", 0)
+    assert sorted(synced[1:]) == [("fsync other", 0), ("fsync tree", 0)]
+    assert (tmp_path / "other" / "moved" / "a").read_bytes() == b"12"

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from pkd_core.errors import StoreError
 from pkd_core.store.atomic import durable_rename, fsync_tree, partial_path
+from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import file_errors
 
 if TYPE_CHECKING:
@@ -77,8 +76,7 @@ def ensure_store(workspace: Path) -> Store:
     lock = workspace.resolve() / "artifacts" / "mlflow.lock"
     with file_errors("lock", lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
-        holding = FileLock(lock).acquire()
-    with holding:
+    with hold_any([lock], "MLflow's store"):
         if os.environ.get("MLFLOW_TRACKING_URI"):
             return _open(uri, None)
         _make_database(_database(workspace))

@@ -11,7 +11,7 @@ from pkd_core.pipeline.dag import build_dag
 from pkd_core.pipeline.sources import PretrainedModel, find_model, hash_raw_files
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.why import explain_missing
-from pkd_core.store.run_records import recorded_run
+from pkd_core.store.run_records import record_run
 from pkd_core.store.stage_store import StageStatus, StageStore
 
 
@@ -45,7 +45,7 @@ class Plan:
             StoreError: If the note cannot be written.
         """
         folders = [planned.stage.address.folder for planned in self.stages]
-        with recorded_run(workspace, self.run.model_dump(mode="json"), folders):
+        with record_run(workspace, self.run.model_dump(mode="json"), folders):
             yield
 
 

@@ -1,5 +1,6 @@
 """Atomic writes under real faults: a path holds the old content or the complete new one, and no remains stay."""
 
+import ast
 import errno
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from disks import fill, max_file_size, small_disk
 
+import pkd_core
 from pkd_core.store.atomic import atomic_file, atomic_write_text, durable_rename, fsync_tree, partial_path
 
 OLD, NEW = b"old" * 100_000, b"new!" * 200_000
@@ -178,3 +180,32 @@ def test_a_tree_is_flushed_with_its_files_and_folders_and_a_file_alone(
     assert synced[0] == ("rename inner", 0)
     assert sorted(synced[1:]) == [("fsync other", 0), ("fsync tree", 0)]
     assert (tmp_path / "other" / "moved" / "a").read_bytes() == b"12"
+
+
+ROOT = Path(pkd_core.__file__).parents[1]
+
+
+def test_files_are_renamed_and_flushed_and_locked_in_one_place() -> None:
+    places = set()
+    for path in [path for room in ("pkd_core", "tasks", "flows") for path in (ROOT / room).rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(func=ast.Attribute(attr="rename" | "fsync" | "link" | "move" as name)):
+                    pass
+                # str.replace has two arguments, and those of datetime and dataclasses have names.
+                case ast.Call(func=ast.Attribute(attr="replace" as name), args=[_], keywords=[]):
+                    pass
+                case (
+                    ast.ImportFrom(module="filelock" as name)
+                    | ast.Import(names=[ast.alias("filelock" as name)])
+                ):
+                    pass
+                case _:
+                    continue
+            places.add((path.relative_to(ROOT).as_posix(), name))
+    assert places == {
+        ("pkd_core/store/atomic.py", "fsync"),
+        ("pkd_core/store/atomic.py", "replace"),
+        ("pkd_core/store/lock.py", "filelock"),
+        ("pkd_core/training/checkpoints.py", "link"),
+    }

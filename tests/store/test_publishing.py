@@ -1,4 +1,4 @@
-"""A publishing process may die at any point: nobody ever sees a part of a stage."""
+"""A publishing process may die at any point: a part of a stage is never visible."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from pkd_core.store.stage_store import Address, StageStatus, StageStore
 ADDRESS = Address("artifacts", "RTE", "teacher", "0123456789abcdef")
 
 # Publishes over an old copy, in one child after another; each is killed one file operation later.
-KILLED_LATER_AND_LATER = """
+KILLED_PUBLISHERS = """
 import os, signal, sys
 from pathlib import Path
 from pkd_core.store.stage_store import Address, StageStore
@@ -46,8 +46,8 @@ while killed:
 """
 
 
-def test_a_publisher_killed_at_any_operation_leaves_the_old_copy_none_or_the_new(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", KILLED_LATER_AND_LATER, str(tmp_path)], check=True)
+def test_a_publisher_killed_at_any_operation_leaves_the_old_copy_or_none_or_the_new(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED_PUBLISHERS, str(tmp_path)], check=True)
     seen = set()
     for workspace in tmp_path.iterdir():
         store = StageStore(workspace)

@@ -20,7 +20,8 @@ def small_disk(folder: Path, num_bytes: int = 256 * 1024) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        # Lazily: a failed test may still have a file open.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @contextmanager

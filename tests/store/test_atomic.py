@@ -169,7 +169,9 @@ def test_a_tree_is_flushed_with_its_files_and_folders_and_a_file_alone(
     (tmp_path / "tree" / "inner").mkdir(parents=True)
     (tmp_path / "tree" / "inner" / "a").write_bytes(b"12")
     (tmp_path / "tree" / "b").write_bytes(b"1")
+    num_open = len(list(Path("/proc/self/fd").iterdir()))
     fsync_tree(tmp_path / "tree")
+    assert len(list(Path("/proc/self/fd").iterdir())) == num_open
     assert synced == [("fsync a", 2), ("fsync inner", 0), ("fsync b", 1), ("fsync tree", 0)]
     synced.clear()
     fsync_tree(tmp_path / "tree" / "b")

@@ -1,19 +1,16 @@
 """Garbage is what nothing refers to and nobody writes; deleting it is safe at any moment."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from disks import fill, small_disk
+from kill_points import kill_at_each_operation
 from published_stages import publish, snapshot
 
 from pkd_core.errors import StoreError
 from pkd_core.store.cleanup import Garbage, GarbageKind, find_garbage, remove
-from pkd_core.store.lock import hold_any
 from pkd_core.store.stage_store import Address, StageStatus, StageStore
-from pkd_core.store.work_folder import lock_file
 
 TOKENS = Address("data_feat", "RTE", "tokens", "0123456789abcdef")
 TEACHER = Address("artifacts", "RTE", "teacher", "0123456789abcdef")
@@ -147,57 +144,20 @@ def test_garbage_is_deleted_from_a_full_disk(tmp_path: Path) -> None:
         (disk / "file").write_bytes(b"x" * 40_000)
 
 
-# Deletes a published stage, in one child after another; each is killed one file operation later.
-KILLED_REMOVALS = """
-import os, signal, sys
-from pathlib import Path
-from pkd_core.store.cleanup import find_garbage, remove
-from pkd_core.store.stage_store import Address, StageStore
-
-address = Address("artifacts", "RTE", "teacher", "0123456789abcdef")
-OPERATIONS = ("open", "os.rename", "os.mkdir", "os.scandir", "os.remove", "os.rmdir", "shutil.rmtree")
-
-def die_at(operation):
-    left = [operation]
-    def hook(event, arguments):
-        if event in OPERATIONS:
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
-
-operation, killed = 0, True
-while killed:
-    operation += 1
-    workspace = Path(sys.argv[1]) / str(operation)
-    store = StageStore(workspace)
-    with store.writing(address, {}) as work:
-        (work / "nested").mkdir()
-        (work / "nested" / "file").write_text("1")
-        (work / "file").write_text("1")
-        store.publish(address, code_version=1, config={}, inputs={}, facts={})
-    (garbage,) = find_garbage(workspace, ())
-    if os.fork() == 0:
-        die_at(operation)
-        remove(workspace, garbage)
-        os._exit(0)
-    killed = os.wait()[1] != 0
-"""
-
-
 def test_a_removal_killed_at_any_operation_leaves_the_complete_stage_or_none(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", KILLED_REMOVALS, str(tmp_path)], check=True)
-    statuses = [
-        StageStore(workspace).inspect(TEACHER, deep=True).status
-        for workspace in sorted(tmp_path.iterdir(), key=lambda folder: int(folder.name))
-    ]
-    assert len(statuses) > 8
-    num_kept = statuses.count(StageStatus.DONE)
-    assert 0 < num_kept < len(statuses)
-    assert statuses == [StageStatus.DONE] * num_kept + [StageStatus.MISSING] * (len(statuses) - num_kept)
-    for workspace in tmp_path.iterdir():
+    def publish_teacher(workspace: Path) -> None:
+        publish(StageStore(workspace), TEACHER, {"nested/file": b"1", "file": b"1"})
+
+    def remove_teacher(workspace: Path) -> None:
+        (garbage,) = find_garbage(workspace, ())
+        remove(workspace, garbage)
+
+    workspaces = kill_at_each_operation(tmp_path, publish_teacher, remove_teacher)
+    assert len(workspaces) > 8
+    statuses = [StageStore(workspace).inspect(TEACHER, deep=True).status for workspace in workspaces]
+    assert list(dict.fromkeys(statuses)) == [StageStatus.DONE, StageStatus.MISSING]
+    assert statuses == sorted(statuses), "once it is gone, it does not come back"
+    for workspace in workspaces:
         for garbage in find_garbage(workspace, ()):
-            assert remove(workspace, garbage)
+            assert remove(workspace, garbage), "a killed removal holds no lock"
         assert list(workspace.glob("artifacts/RTE/*/*/**/*")) == []
-        with hold_any([lock_file(workspace / TEACHER.work_folder)], "after a kill", wait=False):
-            pass

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -132,28 +131,6 @@ def test_text_is_written_as_utf_8_without_changing_line_ends(tmp_path: Path) -> 
     assert (tmp_path / "file").read_bytes() == b"\xc3\xa9\r\n\n"
 
 
-@pytest.fixture
-def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """The calls of fsync with the size of what they flush, and of rename, in their order."""
-    calls: list[tuple[str, int]] = []
-
-    def follow(name: str, function: Callable[..., None]) -> Callable[..., None]:
-        def call(*arguments: object) -> None:
-            target = arguments[0]
-            path = (
-                Path(f"/proc/self/fd/{target}").readlink() if isinstance(target, int) else Path(str(target))
-            )
-            calls.append((f"{name} {path.name}", path.stat().st_size if path.is_file() else 0))
-            function(*arguments)
-
-        return call
-
-    monkeypatch.setattr(os, "fsync", follow("fsync", os.fsync))
-    monkeypatch.setattr(os, "replace", follow("rename", os.replace))
-    return calls
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
 def test_all_bytes_are_flushed_before_the_rename_and_the_name_after_it(
     synced: list[tuple[str, int]], tmp_path: Path
 ) -> None:
@@ -162,7 +139,6 @@ def test_all_bytes_are_flushed_before_the_rename_and_the_name_after_it(
     assert synced == [("fsync file.part", 4), ("rename file.part", 4), ("fsync folder", 0)]
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
 def test_a_tree_is_flushed_with_its_files_and_folders_and_a_file_alone(
     synced: list[tuple[str, int]], tmp_path: Path
 ) -> None:

@@ -56,9 +56,10 @@ def test_a_name_that_leaves_the_folder_is_refused(tmp_path: Path, name: str) -> 
         read_manifest(tmp_path)
 
 
-def test_another_format_is_refused_with_advice_to_update() -> None:
-    with pytest.raises(StoreError, match="format 1, got 2: update pkd"):
-        Manifest.from_json(MANIFEST.to_json() | {"format_version": 2})
+@pytest.mark.parametrize("version", [0, 2])
+def test_another_format_is_refused_with_advice_to_update(version: int) -> None:
+    with pytest.raises(StoreError, match=f"format 1, got {version}: update pkd"):
+        Manifest.from_json(MANIFEST.to_json() | {"format_version": version})
 
 
 @pytest.mark.parametrize("key", list(MANIFEST.to_json()))

@@ -37,3 +37,25 @@ def test_a_publisher_killed_at_any_operation_leaves_the_old_copy_or_none_or_the_
         (StageStatus.MISSING, b""),
         (StageStatus.DONE, b"new"),
     ]
+
+
+def test_everything_is_on_the_disk_before_the_renames_and_each_name_after_its_own(
+    tmp_path: Path, synced: list[tuple[str, int]]
+) -> None:
+    publish_text(tmp_path, b"old")
+    synced.clear()
+    publish_text(tmp_path, b"new")
+    names = [call for call, _ in synced]
+    work = ADDRESS.name
+    first = names.index("rename " + work)
+    flushed = dict(synced[:first])
+    assert flushed["fsync file"] == flushed["fsync other"] == len(b"new")
+    manifest = (tmp_path / ADDRESS.folder / "manifest.json").stat().st_size
+    assert flushed["fsync manifest.json"] == manifest
+    assert names[first - 1] == f"fsync {work}", "the folder after all that it holds"
+    assert [names[first], *sorted(names[first + 1 : first + 3])] == [
+        f"rename {work}",
+        "fsync .aside",
+        "fsync RTE",
+    ], "the backup's name before the new copy appears"
+    assert [names[first + 3], *sorted(names[first + 4 :])] == [f"rename {work}", "fsync .work", "fsync RTE"]

@@ -74,6 +74,7 @@ SHORTAGES = [
     (OSError(errno.EMFILE, "x"), Shortage.HANDLES),
     (OSError(errno.ENFILE, "x"), Shortage.HANDLES),
     (Exception("No answer (os error 24)"), Shortage.HANDLES),
+    (OSError("No answer (os error 24)"), Shortage.HANDLES),
     (OSError("libx.so: cannot open shared object file: Too many open files"), Shortage.HANDLES),
     (Exception("No answer (os error 2)"), None),
     (OSError(errno.ENOENT, "x"), None),
@@ -106,6 +107,11 @@ def test_a_shortage_is_found_where_an_error_arose_while_another_was_handled() ->
             raise PkdError("raised on purpose, without a cause")  # noqa: B904
     except PkdError as error:
         assert find_shortage(error) is None
+
+
+def test_a_resource_error_keeps_its_sentence_whatever_caused_it() -> None:
+    with pytest.raises(ResourceError, match=r"^more specific$"), resource_errors("RTE/tokens"):
+        raise ResourceError("more specific") from MemoryError()
 
 
 def test_errors_that_caused_each_other_end_the_search() -> None:

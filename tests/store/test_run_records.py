@@ -33,6 +33,9 @@ def test_a_record_holds_the_request_its_folders_and_its_start(tmp_path: Path) ->
     with record_run(tmp_path, REQUEST, FOLDERS):
         pass
     (path,) = (tmp_path / "artifacts" / "runs").iterdir()
+    assert path.name == "d9deef53c334c236.json", (
+        "another name would not replace the records of earlier versions"
+    )
     content = json.loads(path.read_text(encoding="utf-8"))
     assert content.keys() == {"begun", "asked_for", "folders"}
     assert content["asked_for"] == REQUEST

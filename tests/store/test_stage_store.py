@@ -1,5 +1,6 @@
 """Published stages: done when complete, damaged with a reason when anything in them is wrong."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pkd_core.errors import StoreError
+from pkd_core.store import inspection as inspection_module
 from pkd_core.store.address import StageRecord
 from pkd_core.store.stage_store import Address, StageStatus, StageStore
 
@@ -59,12 +61,19 @@ def test_an_input_rebuilt_with_other_bytes_makes_a_stage_stale_and_is_named(stor
     publish(store)
     inspection = store.inspect(ADDRESS, inputs={"raw": "bb"})
     assert inspection.status is StageStatus.STALE
-    assert "raw" in inspection.reason
+    assert inspection.reason == "its input raw has changed since"
+    assert (
+        store.inspect(ADDRESS, inputs={"raw": "aa", "new": "cc"}).reason == "its input new has changed since"
+    )
     assert store.inspect(ADDRESS, inputs={}).status is StageStatus.DONE, "an unknown digest is no change"
 
 
 def truncate(folder: Path) -> None:
     os.truncate(folder / "train-00000.parquet", 4999)
+
+
+def extend(folder: Path) -> None:
+    os.truncate(folder / "train-00000.parquet", 5001)
 
 
 def delete(folder: Path) -> None:
@@ -78,6 +87,11 @@ def add_stranger(folder: Path) -> None:
 def link_outside(folder: Path) -> None:
     (folder / "dev-00000.parquet").unlink()
     (folder / "dev-00000.parquet").symlink_to("/etc/hostname")
+
+
+def link_a_folder_outside(folder: Path) -> None:
+    shutil.move(folder / "nested", folder.with_name("outside"))
+    (folder / "nested").symlink_to(folder.with_name("outside"))
 
 
 def corrupt_manifest(folder: Path) -> None:
@@ -109,9 +123,11 @@ def point_outside(folder: Path) -> None:
     ("fault", "expected"),
     [
         (truncate, "train-00000.parquet has 4999 bytes where 5000"),
+        (extend, "train-00000.parquet has 5001 bytes where 5000"),
         (delete, "nested/more/notes.txt is absent"),
         (add_stranger, "nested/stranger.tmp does not belong there"),
         (link_outside, "dev-00000.parquet is neither a plain file"),
+        (link_a_folder_outside, "nested is neither a plain file"),
         (corrupt_manifest, "manifest.json is not JSON"),
         (delete_manifest, "manifest.json is absent"),
         (put_file_in_place_of_folder, "a file is where the folder should be"),
@@ -143,9 +159,28 @@ def test_a_flipped_bit_is_found_only_by_hashing(store: StageStore) -> None:
     assert "train-00000.parquet has other bytes" in inspection.reason
 
 
-def test_a_folder_copied_to_another_address_is_damaged(store: StageStore) -> None:
+def test_a_file_that_cannot_be_read_is_damage(store: StageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(store)
-    other = Address("data_feat", "RTE", "tokens", "fedcba9876543210")
+
+    def fail(path: Path) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    monkeypatch.setattr(inspection_module, "hash_file", fail)
+    inspection = store.inspect(ADDRESS, deep=True)
+    assert inspection.status is StageStatus.DAMAGED
+    assert inspection.reason == "dev-00000.parquet cannot be read (Input/output error)"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Address("data_feat", "RTE", "tokens", "fedcba9876543210"),
+        Address("data_feat", "RTE", "teacher-states", "0123456789abcdef"),
+        Address("data_feat", "CoLA", "tokens", "0123456789abcdef"),
+    ],
+)
+def test_a_folder_copied_to_another_address_is_damaged(store: StageStore, other: Address) -> None:
+    publish(store)
     shutil.copytree(store.workspace / ADDRESS.folder, store.workspace / other.folder)
     inspection = store.inspect(other)
     assert inspection.status is StageStatus.DAMAGED

@@ -16,7 +16,7 @@ def publish(
             (work / name).parent.mkdir(parents=True, exist_ok=True)
             (work / name).write_bytes(data)
         return store.publish(
-            address, code_version=1, config={"max_length": 128}, inputs=inputs or {}, facts={"rows": 3}
+            address, code_version=7, config={"max_length": 128}, inputs=inputs or {}, facts={"rows": 3}
         )
 
 

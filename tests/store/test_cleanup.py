@@ -144,14 +144,16 @@ def test_garbage_is_deleted_from_a_full_disk(tmp_path: Path) -> None:
         (disk / "file").write_bytes(b"x" * 40_000)
 
 
+def publish_teacher(workspace: Path) -> None:
+    publish(StageStore(workspace), TEACHER, {"nested/file": b"1", "file": b"1"})
+
+
+def remove_teacher(workspace: Path) -> None:
+    (garbage,) = find_garbage(workspace, ())
+    remove(workspace, garbage)
+
+
 def test_a_removal_killed_at_any_operation_leaves_the_complete_stage_or_none(tmp_path: Path) -> None:
-    def publish_teacher(workspace: Path) -> None:
-        publish(StageStore(workspace), TEACHER, {"nested/file": b"1", "file": b"1"})
-
-    def remove_teacher(workspace: Path) -> None:
-        (garbage,) = find_garbage(workspace, ())
-        remove(workspace, garbage)
-
     workspaces = kill_at_each_operation(tmp_path, publish_teacher, remove_teacher)
     assert len(workspaces) > 8
     statuses = [StageStore(workspace).inspect(TEACHER, deep=True).status for workspace in workspaces]

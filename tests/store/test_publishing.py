@@ -14,12 +14,16 @@ def publish_text(workspace: Path, text: bytes) -> None:
     publish(StageStore(workspace), ADDRESS, {"nested/file": text, "other": text})
 
 
+def publish_old(workspace: Path) -> None:
+    publish_text(workspace, b"old")
+
+
+def publish_new(workspace: Path) -> None:
+    publish_text(workspace, b"new")
+
+
 def test_a_publisher_killed_at_any_operation_leaves_the_old_copy_or_none_or_the_new(tmp_path: Path) -> None:
-    workspaces = kill_at_each_operation(
-        tmp_path,
-        prepare=lambda workspace: publish_text(workspace, b"old"),
-        run=lambda workspace: publish_text(workspace, b"new"),
-    )
+    workspaces = kill_at_each_operation(tmp_path, publish_old, publish_new)
     assert len(workspaces) > 15
     states = []
     for workspace in workspaces:

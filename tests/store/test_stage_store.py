@@ -3,10 +3,12 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from published_stages import publish as publish_stage
 
 from pkd_core.errors import StoreError
 from pkd_core.store import inspection as inspection_module
@@ -17,16 +19,8 @@ ADDRESS = Address("data_feat", "RTE", "tokens", "0123456789abcdef")
 FILES = {"train-00000.parquet": b"a" * 5000, "dev-00000.parquet": b"b" * 300, "nested/more/notes.txt": b"c"}
 
 
-def publish(
-    store: StageStore, address: Address = ADDRESS, files: dict[str, bytes] = FILES, inputs: str = "aa"
-) -> StageRecord:
-    with store.writing(address, {}) as work:
-        for name, data in files.items():
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            (work / name).write_bytes(data)
-        return store.publish(
-            address, code_version=1, config={"max_length": 128}, inputs={"raw": inputs}, facts={"rows": 3}
-        )
+def publish(store: StageStore, files: Mapping[str, bytes] = FILES, raw: str = "aa") -> StageRecord:
+    return publish_stage(store, ADDRESS, files, {"raw": raw})
 
 
 @pytest.fixture
@@ -45,7 +39,16 @@ def test_a_published_stage_is_done_and_its_record_points_to_its_files(store: Sta
     assert inspection.manifest is not None
     assert store.record(ADDRESS, inspection.manifest) == record
     assert record.facts == {"rows": 3}
-    assert [entry.name for entry in inspection.manifest.files] == sorted(FILES)
+    manifest = inspection.manifest
+    assert record.digest == manifest.digest
+    assert (manifest.config, manifest.code_version, manifest.inputs) == (
+        {"max_length": 128},
+        7,
+        {"raw": "aa"},
+    )
+    assert [entry.name for entry in manifest.files] == sorted(FILES)
+    age = datetime.now(UTC) - datetime.fromisoformat(manifest.created)
+    assert timedelta() <= age < timedelta(minutes=1)
 
 
 def test_inspecting_a_stage_writes_nothing(store: StageStore) -> None:
@@ -54,7 +57,7 @@ def test_inspecting_a_stage_writes_nothing(store: StageStore) -> None:
 
 
 def test_the_same_bytes_have_the_same_digest_in_another_workspace(store: StageStore, tmp_path: Path) -> None:
-    assert publish(store).digest == publish(StageStore(tmp_path / "other"), inputs="bb").digest
+    assert publish(store).digest == publish(StageStore(tmp_path / "other"), raw="bb").digest
 
 
 def test_an_input_rebuilt_with_other_bytes_makes_a_stage_stale_and_is_named(store: StageStore) -> None:

@@ -71,18 +71,21 @@ def test_the_order_of_inputs_does_not_matter_and_a_deleted_work_folder_is_create
         assert list(work.iterdir()) == []
 
 
-def test_a_kill_while_work_is_cleared_never_mixes_old_work_with_new_inputs(tmp_path: Path) -> None:
-    def leave_old_work(folder: Path) -> None:
-        prepare_work(folder / "work", {"tokens": "old"})
-        (folder / "work" / "a").write_bytes(b"old")
-        (folder / "work" / "b").write_bytes(b"old")
+def leave_old_work(folder: Path) -> None:
+    prepare_work(folder / "work", {"tokens": "old"})
+    (folder / "work" / "a").write_bytes(b"old")
+    (folder / "work" / "b").write_bytes(b"old")
 
-    folders = kill_at_each_operation(
-        tmp_path, leave_old_work, lambda folder: prepare_work(folder / "work", {"tokens": "new"})
-    )
+
+def prepare_new_work(folder: Path) -> None:
+    prepare_work(folder / "work", {"tokens": "new"})
+
+
+def test_a_kill_while_work_is_cleared_never_mixes_old_work_with_new_inputs(tmp_path: Path) -> None:
+    folders = kill_at_each_operation(tmp_path, leave_old_work, prepare_new_work)
     assert len(folders) > 8
     resumed = []
     for folder in folders:
         prepare_work(folder / "work", {"tokens": "old"})
-        resumed.append(sorted(path.name for path in (folder / "work").iterdir()))
-    assert list(map(list, dict.fromkeys(map(tuple, resumed)))) == [["a", "b"], []], "all of it or nothing"
+        resumed.append(tuple(sorted(path.name for path in (folder / "work").iterdir())))
+    assert list(dict.fromkeys(resumed)) == [("a", "b"), ()], "all of it or nothing"

@@ -115,9 +115,10 @@ def test_the_temporary_file_is_in_the_same_folder_under_a_fixed_name(tmp_path: P
     assert partial_path(tmp_path / "shard.parquet") == tmp_path / "shard.parquet.part"
 
 
-def test_concurrent_writers_do_not_mix_their_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_slow_one_unique", [True, False])
+def test_concurrent_writers_do_not_mix_their_bytes(is_slow_one_unique: bool, tmp_path: Path) -> None:
     path = tmp_path / "file"
-    with atomic_file(path, has_concurrent_writers=True) as slow:
+    with atomic_file(path, is_slow_one_unique) as slow:
         slow.write(OLD)
         slow.flush()
         atomic_write_text(path, "quick", has_concurrent_writers=True)

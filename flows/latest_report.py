@@ -1,9 +1,9 @@
 """The report of a workspace's last run."""
 
-import os
 from pathlib import Path
 
 from pkd_core.store.address import StageRecord
+from pkd_core.store.atomic import atomic_write_text
 from pkd_core.store.os_errors import file_errors
 
 
@@ -16,9 +16,7 @@ def record_latest(workspace: Path, report: StageRecord) -> None:
     path = _path(workspace)
     with file_errors("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f"{path.name}.{os.getpid()}")
-        beside.write_text(report.path + "\n", encoding="utf-8")
-        beside.replace(path)
+        atomic_write_text(path, report.path + "\n", has_concurrent_writers=True)
 
 
 def latest_report(workspace: Path) -> Path | None:

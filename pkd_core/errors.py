@@ -1,16 +1,16 @@
-"""Errors that a user can mend; each message says what was needed, what was got, and what to do."""
+"""Errors that a user can fix; each message states what was needed, what was got, and what to do."""
 
 
 class PkdError(Exception):
-    """A mistake or a lack outside the program; the command line shows its one sentence and no traceback."""
+    """An error whose cause is outside the program; the command line shows its sentence without a traceback."""
 
 
 class ConfigError(PkdError):
-    """A setting that is unknown, out of range, or at odds with another."""
+    """A setting that is unknown, out of range, or in conflict with another."""
 
 
 class DataError(PkdError):
-    """A data file that is absent or not of the stated shape."""
+    """A data file that is absent or not in the expected format."""
 
 
 class ModelError(PkdError):
@@ -18,7 +18,7 @@ class ModelError(PkdError):
 
 
 class StoreError(PkdError):
-    """A stage's files that are absent, damaged, or cannot be written."""
+    """A stage's files are absent or damaged, or cannot be written."""
 
 
 class HeldError(StoreError):
@@ -26,8 +26,8 @@ class HeldError(StoreError):
 
 
 class TrainingError(PkdError):
-    """A training that cannot go on, such as one whose loss is not finite."""
+    """A training that cannot continue, such as one whose loss is not finite."""
 
 
 class ResourceError(PkdError):
-    """Too little memory, too few file handles or too little room on the disk for what is to be done."""
+    """A limit of the process, such as memory or open files, that is too low."""

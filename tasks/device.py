@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from pkd_core.store.lock import exclusive
+from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import file_errors
 
 _one_of_this_process = threading.Lock()
@@ -37,7 +37,7 @@ def device_slot(workspace: Path, device: torch.device, share: int, purpose: str)
     with file_errors("lock", folder):
         folder.mkdir(parents=True, exist_ok=True)
     name = device_name(device)
-    with _one_of_this_process, exclusive([folder / f"{name}-{place}" for place in range(share)], purpose):
+    with _one_of_this_process, hold_any([folder / f"{name}-{place}.lock" for place in range(share)], purpose):
         yield
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
 from pkd_core.errors import StoreError
+from pkd_core.store.atomic import durable_rename, fsync_tree, partial_path
+from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import file_errors
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def ensure_store(workspace: Path) -> Store:
     lock = workspace.resolve() / "artifacts" / "mlflow.lock"
     with file_errors("lock", lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
-        holding = FileLock(lock).acquire()
-    with holding:
+    with hold_any([lock], "MLflow's store"):
         if os.environ.get("MLFLOW_TRACKING_URI"):
             return _open(uri, None)
         _make_database(_database(workspace))
@@ -115,16 +114,17 @@ def _database(workspace: Path) -> Path:
 
 
 def _make_database(path: Path) -> None:
-    """Make the database beside its place: MLflow cannot go on with one that was killed in the making."""
+    """Create the database under a temporary name: MLflow cannot continue with a half-created one."""
     if path.exists() and path.stat().st_size:
         return
-    beside = path.with_name(f"{path.name}.part")
-    with file_errors("write", beside):
-        for left in path.parent.glob(f"{beside.name}*"):
-            left.unlink()
+    partial = partial_path(path)
+    with file_errors("write", partial):
+        for leftover in path.parent.glob(f"{partial.name}*"):
+            leftover.unlink()
         with store_errors(f"to a new database {path}"):
-            _client(f"sqlite:///{beside}").search_experiments(max_results=1)
-        beside.replace(path)
+            _client(f"sqlite:///{partial}").search_experiments(max_results=1)
+        fsync_tree(partial)
+        durable_rename(partial, path)
 
 
 def _check_database(path: Path) -> None:

@@ -6,13 +6,14 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from pkd_core.data.glue import GLUE_TASKS, Split, Task
 from pkd_core.data.hub_tables import HUB_TABLES
 from pkd_core.errors import DataError
+from pkd_core.store.atomic import atomic_file
 
 logger = logging.getLogger(__name__)
 
@@ -53,24 +54,19 @@ def fetch(task: str, data_raw: Path, load: Load | None = None) -> list[Path]:
         if target.exists():
             raise DataError(f"{target}: expected no file there, got one; move it away to fetch {task} again")
     hub_tables = _load_all(task, load or _load_from_hub)
-    with ExitStack() as cleanup:
-        try:
+    try:
+        # The files get their names when the stack ends.
+        with ExitStack() as unfinished:
             for split in glue_task.splits:
                 target = targets[split.name]
                 target.parent.mkdir(parents=True, exist_ok=True)
-                cleanup.callback(_beside(target).unlink, missing_ok=True)
-                _write(_beside(target), _lines(glue_task, split, hub_tables[split.name], target))
-            for target in targets.values():
-                _beside(target).replace(target)
-        except OSError as error:
-            raise DataError(
-                f"{target}: expected a place to write to, got {error.strerror or str(error)!r}; mend that"
-            ) from error
+                file = unfinished.enter_context(atomic_file(target))
+                _write(file, _lines(glue_task, split, hub_tables[split.name], target))
+    except OSError as error:
+        raise DataError(
+            f"{target}: expected a place to write to, got {error.strerror or str(error)!r}; mend that"
+        ) from error
     return list(targets.values())
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f"{target.name}.part")
 
 
 def _load_from_hub(name: str, config: str) -> Mapping[str, Any]:
@@ -119,10 +115,10 @@ def _load_all(task: str, load: Load) -> dict[str, Any]:
     return {name: loaded[table.config][table.split] for name, table in tables.items()}
 
 
-def _write(path: Path, lines: Iterator[str]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        for line in lines:
-            file.write(f"{line}\n")
+def _write(file: BinaryIO, lines: Iterator[str]) -> None:
+    for line in lines:
+        file.write(f"{line}\n".encode())
+    file.flush()
 
 
 def _lines(task: Task, split: Split, hub_table: Any, target: Path) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Tokenising: a task's TSV files become Parquet shards of token ids, one shard in memory at a time."""
 
 import itertools
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -21,6 +20,7 @@ from pkd_core.data.token_table import read_shards
 from pkd_core.data.tsv import BadLine, Example, read_examples
 from pkd_core.errors import DataError, ModelError
 from pkd_core.runtime.observer import Observer
+from pkd_core.store.atomic import atomic_file
 
 _ENCODE_ROWS = 1024
 _ROW_GROUP_BATCHES = 8
@@ -145,7 +145,7 @@ def _parts(examples: Iterator[Example], shard_rows: int) -> Iterator[tuple[int, 
 def _write_shard(
     path: Path, parts: Iterable[list[Example]], tokenizer: Tokenizer, task: Task
 ) -> Iterator[int]:
-    """Write one shard beside its place and rename it, so that a shard which is there is whole; yield rows done."""
+    """Write one shard atomically, unless it is there already; yield the number of rows done each time."""
     if path.exists():
         parts = list(parts)
         num_rows = sum(map(len, parts))
@@ -153,16 +153,14 @@ def _write_shard(
             yield num_rows
             return
     schema = tokens_schema(task)
-    beside = path.with_name(f"{path.name}.part")
-    with beside.open("wb") as file:
-        with pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer:
-            batches = (_encode(part, tokenizer, schema) for part in parts)
-            while group := list(itertools.islice(batches, _ROW_GROUP_BATCHES)):
-                writer.write_table(pa.Table.from_batches(group))
-                yield sum(map(len, group))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    with (
+        atomic_file(path) as file,
+        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer,
+    ):
+        batches = (_encode(part, tokenizer, schema) for part in parts)
+        while group := list(itertools.islice(batches, _ROW_GROUP_BATCHES)):
+            writer.write_table(pa.Table.from_batches(group))
+            yield sum(map(len, group))
 
 
 def _is_finished(path: Path, num_rows: int) -> bool:

@@ -13,7 +13,7 @@ from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.sources import PretrainedModel, find_model, hash_raw_files
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.why import explain_missing
-from pkd_core.store.run_records import recorded_run
+from pkd_core.store.run_records import record_run
 from pkd_core.store.stage_store import StageStatus, StageStore
 
 
@@ -61,7 +61,7 @@ class Plan:
             StoreError: If the record cannot be written.
         """
         folders = [planned.stage.address.folder for planned in self.stages]
-        with recorded_run(self.workspace, self.run.model_dump(mode="json"), folders):
+        with record_run(self.workspace, self.run.model_dump(mode="json"), folders):
             yield
 
 

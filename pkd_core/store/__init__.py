@@ -1,4 +1,4 @@
-"""The stage store: published folders, their manifests, locks, atomic writes, and operating-system errors as sentences.
+"""The stage store: published folders, their manifests, locks, atomic writes, and errors of the operating system.
 
-It knows files and hashes alone: no tensor, no model and no setting.
+It handles files and hashes only; tensors, models and settings do not belong here.
 """

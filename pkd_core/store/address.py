@@ -1,4 +1,4 @@
-"""Where a stage lives in the workspace, and the record of a published one that travels between stages."""
+"""A stage's address in the workspace, and the record of a published stage that is passed between stages."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ AREAS: tuple[Area, ...] = get_args(Area)
 
 @dataclass(frozen=True)
 class Address:
-    """A stage's place: what it is asked to be made from is part of its name.
+    """A stage's address: a hash of everything that its result depends on is part of its folder's name.
 
     Attributes:
         area: Top folder of the workspace.
@@ -32,7 +32,7 @@ class Address:
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
+        """The folder's name."""
         return f"{self.stage}-{self.fingerprint}"
 
     @property
@@ -42,12 +42,12 @@ class Address:
 
     @property
     def work_folder(self) -> Path:
-        """Where the stage works before it publishes, relative to the workspace; on `folder`'s disk."""
+        """The folder that the stage works in before it publishes, relative to the workspace; on the same disk."""
         return Path(self.area, self.task, ".work", self.name)
 
     @property
     def backup_folder(self) -> Path:
-        """Where replaced copies of the task's stages are kept, relative to the workspace."""
+        """The folder for replaced copies of the task's stages, relative to the workspace."""
         return Path(self.area, self.task, ".aside")
 
 
@@ -58,10 +58,10 @@ class StageRecord:
     Attributes:
         task: Task name as GLUE spells it, such as "RTE".
         stage: The stage's name within its task, such as "tokens", "teacher" or "pkd-skip-3l-s1".
-        fingerprint: Hash of everything that the stage was asked to be made from; its address.
-        digest: Hash of the bytes that it published; what followers compare to know whether they are stale.
+        fingerprint: Hash of everything that the stage depends on; part of its address.
+        digest: Hash of the published bytes; a stage that used other bytes as its input is stale.
         path: Published folder, relative to the workspace, with forward slashes.
-        facts: A few JSON scalars worth showing: rows, dev score, parameters.
+        facts: JSON values to show, such as numbers of rows, dev score, number of parameters.
     """
 
     task: str
@@ -77,5 +77,5 @@ class StageRecord:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "StageRecord":
-        """Rebuild a record from `to_json`'s object."""
+        """Return the record that `to_json` was called on."""
         return cls(**value)

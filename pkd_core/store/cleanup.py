@@ -1,23 +1,24 @@
-"""What no run of a workspace refers to any more: found, and on request removed."""
+"""Garbage in a workspace, which no run refers to any more: how to find it and how to delete it."""
 
 import os
 import shutil
 import time
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from pkd_core.errors import HeldError
 from pkd_core.store.address import AREAS
+from pkd_core.store.atomic import durable_rename
+from pkd_core.store.lock import hold_any, is_locked
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.scan import published_addresses
+from pkd_core.store.work_folder import lock_file, tidy_work
 
 
 class GarbageKind(StrEnum):
-    """Why a folder is left over."""
+    """Why a folder may be deleted."""
 
     UNREFERENCED = "no run refers to it"
     UNFINISHED = "unfinished, and no run refers to it"
@@ -26,13 +27,13 @@ class GarbageKind(StrEnum):
 
 @dataclass(frozen=True)
 class Garbage:
-    """A folder that may go.
+    """A folder that may be deleted.
 
     Attributes:
         folder: Relative to the workspace.
         kind: Why.
-        num_bytes: What removing it sets free.
-        modified: When it was last changed, in seconds since 1970.
+        num_bytes: Size of its files.
+        modified: Time of its last change, in seconds since 1970.
     """
 
     folder: Path
@@ -42,89 +43,70 @@ class Garbage:
 
 
 def find_garbage(workspace: Path, kept: Collection[str]) -> Iterator[Garbage]:
-    """Yield what is left over, leaving out whatever a process is writing at this moment.
+    """Yield the workspace's garbage, without the folders that a process is writing now.
 
     Args:
         workspace: The workspace.
         kept: Published folders that something refers to, relative to the workspace, with forward slashes.
+
+    Raises:
+        StoreError: If a folder or a lock cannot be read.
     """
     for address in published_addresses(workspace):
-        if address.folder.as_posix() not in kept and not _is_locked(workspace / address.work_folder):
+        if address.folder.as_posix() not in kept and not is_locked(
+            lock_file(workspace / address.work_folder)
+        ):
             yield _garbage(workspace, address.folder, GarbageKind.UNREFERENCED)
     for area in AREAS:
         for work in sorted((workspace / area).glob("*/.work/*")):
             published = Path(area, work.parent.parent.name, work.name)
-            if work.is_dir() and published.as_posix() not in kept and not _is_locked(work):
+            if work.is_dir() and published.as_posix() not in kept and not is_locked(lock_file(work)):
                 yield _garbage(workspace, work.relative_to(workspace), GarbageKind.UNFINISHED)
-        for copy in sorted((workspace / area).glob("*/.aside/*")):
-            yield _garbage(workspace, copy.relative_to(workspace), GarbageKind.BACKUP)
+        for backup in sorted((workspace / area).glob("*/.aside/*")):
+            yield _garbage(workspace, backup.relative_to(workspace), GarbageKind.BACKUP)
 
 
 def remove(workspace: Path, garbage: Garbage) -> bool:
-    """Remove a garbage whole, unless a process has begun to write it since; tell whether it went.
+    """Delete a garbage folder unless a process writes it by now; return whether it was deleted.
 
-    What is published goes out of its place first, with one rename: a removal that is interrupted leaves no half stage.
+    A stage is first moved to the backups with one rename: an interrupted removal never leaves a part of a stage.
 
     Raises:
         StoreError: If the disk refuses.
     """
-    place = workspace / garbage.folder
+    folder = workspace / garbage.folder
     if garbage.kind is GarbageKind.BACKUP:
-        _delete(place)
+        _delete(folder)
         return True
-    task = place.parent if garbage.kind is GarbageKind.UNREFERENCED else place.parent.parent
-    work, aside = task / ".work" / place.name, task / ".aside"
-    with _unless_locked(work) as is_free:
-        if is_free:
-            with file_errors("remove", place):
-                aside.mkdir(exist_ok=True)
-                target = aside / f"{place.name}-removed-{time.time_ns()}"
-                place.rename(target)
-            _delete(target)
-            work.with_name(f"{work.name}.inputs").unlink(missing_ok=True)
-        return is_free
+    task_folder = folder.parent if garbage.kind is GarbageKind.UNREFERENCED else folder.parent.parent
+    work, backup_folder = task_folder / ".work" / folder.name, task_folder / ".aside"
+    with file_errors("remove", folder):
+        work.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with hold_any([lock_file(work)], f"removing {garbage.folder}", wait=False):
+            backup = backup_folder / f"{folder.name}-removed-{time.time_ns()}"
+            with file_errors("remove", folder):
+                backup_folder.mkdir(exist_ok=True)
+                durable_rename(folder, backup)
+            _delete(backup)
+            tidy_work(work)
+    except HeldError:
+        return False
+    return True
 
 
 def _garbage(workspace: Path, folder: Path, kind: GarbageKind) -> Garbage:
-    place = workspace / folder
-    with file_errors("read", place):
-        files = [Path(parent, name) for parent, _, names in os.walk(place) for name in names]
-        sizes = [path.lstat().st_size for path in files]
-        newest = max(path.lstat().st_mtime for path in [place, *files])
-    return Garbage(folder, kind, sum(sizes), newest)
+    path = workspace / folder
+    with file_errors("read", path):
+        files = [Path(parent, name) for parent, _, names in os.walk(path) for name in names]
+        sizes = [file.lstat().st_size for file in files]
+        modified = max(file.lstat().st_mtime for file in [path, *files])
+    return Garbage(folder, kind, sum(sizes), modified)
 
 
-def _delete(place: Path) -> None:
-    with file_errors("remove", place):
-        if place.is_dir() and not place.is_symlink():
-            shutil.rmtree(place)
+def _delete(path: Path) -> None:
+    with file_errors("remove", path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
         else:
-            place.unlink(missing_ok=True)
-
-
-def _is_locked(work: Path) -> bool:
-    # Looking must not leave a lock file where there was none.
-    if not _lock_file(work).exists():
-        return False
-    with _unless_locked(work) as is_free:
-        return not is_free
-
-
-@contextmanager
-def _unless_locked(work: Path) -> Iterator[bool]:
-    """Hold a stage's lock while the body runs, if nobody else does; yield whether it is held."""
-    work.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(_lock_file(work))
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
-def _lock_file(work: Path) -> Path:
-    return work.with_name(f"{work.name}.lock")
+            path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Whether a published folder still is what its manifest says."""
+"""Compares a published folder with its manifest."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from pkd_core.store.os_errors import file_errors
 
 
 class StageStatus(StrEnum):
-    """What is known of a stage's published folder."""
+    """The state of a stage's published folder."""
 
     DONE = "done"
     MISSING = "missing"
@@ -24,12 +24,12 @@ class StageStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Inspection:
-    """A stage's status, why, and its manifest where one could be read.
+    """A stage's status, the reason for it, and its manifest.
 
     Attributes:
-        status: DONE alone means that the folder may be used.
-        reason: A phrase for people; empty when DONE.
-        manifest: None when MISSING, or when DAMAGED beyond reading.
+        status: Only a folder that is DONE may be used.
+        reason: A phrase for the user; empty when DONE.
+        manifest: None if MISSING, or if DAMAGED so that the manifest cannot be read.
     """
 
     status: StageStatus
@@ -38,7 +38,7 @@ class Inspection:
 
 
 def list_files(folder: Path) -> dict[str, int]:
-    """Return every file's size in bytes by its path inside `folder`, sorted; the manifest is left out.
+    """Return the size in bytes of every file in `folder` but the manifest, by its relative path, sorted.
 
     Raises:
         StoreError: If a folder cannot be read, or holds something that is neither a plain file nor a folder.
@@ -67,35 +67,35 @@ def inspect_folder(
 
     Args:
         folder: The published folder.
-        address: What it should be.
-        inputs: Digest of inputs as they are now, by name; those not named stay unchecked, None checks none.
-        deep: Also hash every file; otherwise names and sizes alone.
+        address: The stage that it should hold.
+        inputs: Current digest of inputs, by name; inputs without one are not compared.
+        deep: Also hash every file; otherwise only names and sizes are compared.
     """
     if not folder.is_dir():
         if os.path.lexists(folder):
-            return Inspection(StageStatus.DAMAGED, "a file stands in the folder's place")
+            return Inspection(StageStatus.DAMAGED, "a file is where the folder should be")
         return Inspection(StageStatus.MISSING, "not built yet")
     try:
         manifest = read_manifest(folder)
         sizes = list_files(folder)
     except StoreError as error:
         return Inspection(StageStatus.DAMAGED, str(error).rstrip("."))
-    fault = _wrong_address(manifest, address) or _wrong_files(manifest, sizes)
-    if fault is None and deep:
-        fault = _wrong_bytes(manifest, folder)
-    if fault is not None:
-        return Inspection(StageStatus.DAMAGED, fault, manifest)
-    change = None if inputs is None else _changed_input(manifest, inputs)
+    damage = _wrong_address(manifest, address) or _wrong_files(manifest, sizes)
+    if damage is None and deep:
+        damage = _wrong_bytes(manifest, folder)
+    if damage is not None:
+        return Inspection(StageStatus.DAMAGED, damage, manifest)
+    change = _changed_input(manifest, inputs or {})
     if change is not None:
         return Inspection(StageStatus.STALE, change, manifest)
     return Inspection(StageStatus.DONE, "", manifest)
 
 
 def _wrong_address(manifest: Manifest, address: Address) -> str | None:
-    found = (manifest.task, manifest.stage, manifest.fingerprint)
-    if found == (address.task, address.stage, address.fingerprint):
+    stage = (manifest.task, manifest.stage, manifest.fingerprint)
+    if stage == (address.task, address.stage, address.fingerprint):
         return None
-    return f"{MANIFEST_NAME} belongs to another stage ({' '.join(found)})"
+    return f"{MANIFEST_NAME} belongs to another stage ({' '.join(stage)})"
 
 
 def _wrong_files(manifest: Manifest, sizes: Mapping[str, int]) -> str | None:
@@ -112,10 +112,10 @@ def _wrong_files(manifest: Manifest, sizes: Mapping[str, int]) -> str | None:
 def _wrong_bytes(manifest: Manifest, folder: Path) -> str | None:
     for entry in manifest.files:
         try:
-            found = hash_file(folder / entry.name)
+            xxh3 = hash_file(folder / entry.name)
         except OSError as error:
             return f"{entry.name} cannot be read ({error.strerror})"
-        if found != entry.xxh3:
+        if xxh3 != entry.xxh3:
             return f"{entry.name} has other bytes than were published"
     return None
 

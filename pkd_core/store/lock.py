@@ -1,4 +1,4 @@
-"""One writer at a time: a lock which the kernel frees when its holder dies."""
+"""Locks between processes and threads. The kernel frees a lock when its holder dies."""
 
 import json
 import logging
@@ -17,67 +17,95 @@ from pkd_core.store.os_errors import file_errors
 
 logger = logging.getLogger(__name__)
 
-_SECONDS_BETWEEN = 0.05
+_SECONDS_BETWEEN_TRIES = 0.05
 
 
 @contextmanager
-def exclusive(paths: Sequence[Path], purpose: str, wait: bool = True) -> Iterator[None]:
-    """Hold one of the locks while the body runs, whichever is free first.
+def hold_any(lock_files: Sequence[Path], purpose: str, wait: bool = True) -> Iterator[None]:
+    """Hold one of several locks while the body runs, whichever is free first.
 
     Args:
-        paths: The locks without their suffix: `<path>.lock` is locked, `<path>.holder` tells who holds it.
-        purpose: What it is for, as the waiter's log line says it, such as "RTE teacher".
-        wait: Whether to wait as long as other processes or threads hold all of them.
+        lock_files: What to lock; beside the held `x.lock`, the file `x.holder` describes its holder.
+        purpose: What the lock is for, such as "RTE teacher"; it appears in the log while waiting.
+        wait: Whether to wait while other processes or threads hold all of them.
 
     Raises:
         HeldError: If others hold all of them, and `wait` is false.
-        StoreError: If a lock file cannot be made.
+        StoreError: If a lock file cannot be created.
     """
-    with file_errors("lock", paths[0]):
-        path, lock = _acquire(paths, purpose, wait)
-    holder = _holder(path)
+    with file_errors("lock", lock_files[0]):
+        lock_file, lock = _acquire(lock_files, purpose, wait)
+    holder_file = _holder_file(lock_file)
     try:
-        with file_errors("write", holder):
-            _write_holder(holder)
+        # It only informs those who wait: locking must work on a full disk, where `pkd clean` makes space.
+        with suppress(OSError):
+            _write_holder(holder_file)
         yield
     finally:
         with suppress(OSError):
-            holder.unlink()
+            holder_file.unlink()
         lock.release()
 
 
-def _acquire(paths: Sequence[Path], purpose: str, wait: bool) -> tuple[Path, BaseFileLock]:
-    locks = [(path, FileLock(path.with_name(path.name + ".lock"))) for path in paths]
-    has_told = False
+def is_locked(lock_file: Path) -> bool:
+    """Return whether a living process or thread holds a lock; an absent lock file is not created.
+
+    Raises:
+        StoreError: If the lock file cannot be opened.
+    """
+    with file_errors("lock", lock_file):
+        if not lock_file.exists():
+            return False
+        lock = _try_to_acquire(lock_file)
+        if lock is None:
+            return True
+        lock.release()
+        return False
+
+
+def _acquire(lock_files: Sequence[Path], purpose: str, wait: bool) -> tuple[Path, BaseFileLock]:
+    has_logged = False
     while True:
-        for path, lock in locks:
-            with suppress(Timeout):
-                lock.acquire(blocking=False)
-                return path, lock
+        for lock_file in lock_files:
+            if lock := _try_to_acquire(lock_file):
+                return lock_file, lock
+        holders = " or ".join(_read_holder(_holder_file(lock_file)) for lock_file in lock_files)
         if not wait:
-            raise HeldError(f"{purpose} needs its lock, and {_read_holder(_holder(paths[0]))} holds it.")
-        if not has_told:
-            holders = " or ".join(_read_holder(_holder(path)) for path in paths)
+            raise HeldError(
+                f"{purpose} needs a lock that {holders} holds; run again when that one has ended."
+            )
+        if not has_logged:
             logger.info("%s: waits for %s", purpose, holders)
-            has_told = True
-        time.sleep(_SECONDS_BETWEEN)
+            has_logged = True
+        time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
-def _holder(path: Path) -> Path:
-    return path.with_name(path.name + ".holder")
+def _try_to_acquire(lock_file: Path) -> BaseFileLock | None:
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    return lock
+
+
+def _holder_file(lock_file: Path) -> Path:
+    return lock_file.with_suffix(".holder")
 
 
 def _write_holder(path: Path) -> None:
-    since = datetime.now(UTC).isoformat(timespec="seconds")
-    path.write_text(
-        json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}), encoding="utf-8"
-    )
+    holder = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    path.write_text(json.dumps(holder), encoding="utf-8")
 
 
 def _read_holder(path: Path) -> str:
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {note['pid']} on {note['host']} (since {note['since']})"
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        return f"process {holder['pid']} on {holder['host']} (since {holder['since']})"
     except (OSError, ValueError, KeyError, TypeError):
-        # The note is a courtesy: it may be half-written, or its writer may have died before writing it.
+        # It may be half-written, or its writer may have died before writing it.
         return "another process"

@@ -1,4 +1,4 @@
-"""The manifest: what a published folder holds, and what it was made from."""
+"""The manifest of a published folder: its files, and what they were built from."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ class FileEntry:
         xxh3: Its xxh3_128 in hexadecimal.
 
     Raises:
-        StoreError: If the name leads out of the folder, or has more than one spelling.
+        StoreError: If the name leads out of the folder, or is not in its simplest form.
     """
 
     name: str
@@ -42,19 +42,19 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a published folder holds (`files`) and what it was made from.
+    """The files of a published folder, and what they were built from.
 
     Attributes:
         task: Task name.
         stage: Stage name within the task.
-        fingerprint: The stage's address.
-        code_version: The stage's code version when it was made.
+        fingerprint: Hash of everything that the stage depends on; part of its address.
+        code_version: The stage's code version when it was built.
         config: The settings that the stage read.
-        inputs: Digest of each input used, by its name; a later digest that differs makes this stage stale.
+        inputs: Digest of each input used, by its name; the stage is stale once an input has another digest.
         files: Every file but the manifest itself, sorted by name.
-        facts: JSON values worth showing.
+        facts: JSON values to show.
         created: UTC time in ISO 8601.
-        format_version: Version of this file's own format.
+        format_version: Version of the manifest's format.
     """
 
     task: str
@@ -70,7 +70,7 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """32 hexadecimal digits that depend on the published bytes alone, not on when they were made."""
+        """32 hexadecimal digits that depend only on the published files' names and bytes."""
         entries = sorted([entry.name, entry.size, entry.xxh3] for entry in self.files)
         return hashlib.sha256(canonical_json(entries)).hexdigest()[:32]
 
@@ -80,11 +80,11 @@ class Manifest:
 
     @classmethod
     def from_json(cls, value: Any) -> "Manifest":
-        """Check and rebuild what `to_json` gave.
+        """Check a JSON object, and return its manifest.
 
         Raises:
-            StoreError: If a key is absent or of another type, if the format is newer than this program knows,
-                or if a file name leads out of the folder.
+            StoreError: If a key is absent or of another type, the format is not this version's, or a file name leads
+                out of the folder.
         """
         if not isinstance(value, dict):
             raise StoreError("a manifest must be a JSON object.")
@@ -116,7 +116,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read a published folder's manifest.
 
     Raises:
-        StoreError: If it is absent, unreadable, or not a manifest that this program knows.
+        StoreError: If it is absent, unreadable, or not a valid manifest.
     """
     path = folder / MANIFEST_NAME
     try:
@@ -130,7 +130,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write a folder's manifest, in place; the folder is not published yet."""
+    """Write the manifest of a folder that is not published yet.
+
+    Not atomically: a temporary file that a killed writer leaves would be published with the folder.
+    """
     text = json.dumps(manifest.to_json(), indent=2, sort_keys=True, allow_nan=False)
     (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
 
@@ -142,7 +145,7 @@ def _file_entry(value: Any) -> FileEntry:
 
 
 def _field(value: dict[str, Any], key: str, kind: type[T]) -> T:
-    found = value.get(key)
-    if not isinstance(found, kind) or isinstance(found, bool):
-        raise StoreError(f"a manifest's {key!r} must be of type {kind.__name__}, got {type(found).__name__}.")
-    return found
+    field = value.get(key)
+    if not isinstance(field, kind) or isinstance(field, bool):
+        raise StoreError(f"a manifest's {key!r} must be of type {kind.__name__}, got {type(field).__name__}.")
+    return field

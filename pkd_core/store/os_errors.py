@@ -1,4 +1,4 @@
-"""Errors of the operating system as one sentence that says what to do: files and disks, memory, file handles."""
+"""Errors of the operating system in one sentence with advice: files and disks, memory, file handles."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from pkd_core.errors import PkdError, ResourceError, StoreError
 
 _FREE_SPACE = "free some disk space and run again (what is finished is kept)"
 _PERMIT = "make it writable for this user, or choose another workspace"
-_UNBLOCK = "move away the file that stands where a folder is needed"
+_UNBLOCK = "move away the file that is where a folder is needed"
 _ADVICE = {
     errno.ENOSPC: _FREE_SPACE,
     errno.EDQUOT: _FREE_SPACE,
@@ -25,19 +25,22 @@ _ADVICE = {
     errno.EEXIST: _UNBLOCK,
     errno.ENAMETOOLONG: "choose a shorter path",
 }
-# What a work folder's disk, and no mistake of the stage itself, can answer to a write.
-_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+# A disk's answers to a write; other errors are the stage's own.
+_DISK_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 _HANDLE_ERRNOS = (errno.EMFILE, errno.ENFILE)
-# Libraries written in C++ and Rust tell of it in words alone.
-_HANDLE_WORDS = ("Too many open files", "(os error 24)")
-_MEMORY_WORDS = (
-    "allocate memory",
-    "out of memory",
-    "std::bad_alloc",
-    "failed to map segment",
-    "can't start new thread",
-    "could not create a primitive",
+# Libraries written in Rust (safetensors, tokenizers) put the error number into the message of an untyped error.
+_RUST_ERRNO = re.compile(r"\(os error (\d+)\)")
+# Parts of messages of errors that have neither a type nor a number. Each was provoked in the library named; only CUDA's
+# is taken from its documentation. The others (numpy, sqlite3, most of pyarrow) raise MemoryError or have an errno.
+_MEMORY_MESSAGES = (
+    "allocate memory",  # RuntimeError of torch's CPU allocator, OSError of pyarrow's memory maps
+    "std::bad_alloc",  # RuntimeError of torch's bindings
+    "could not create a primitive",  # RuntimeError of oneDNN within torch
+    "out of memory",  # torch on CUDA; its type, torch.OutOfMemoryError, would need torch to be imported here
+    "failed to map segment",  # ImportError of the dynamic loader
+    "can't start new thread",  # RuntimeError of CPython
 )
+_HANDLE_MESSAGES = ("Too many open files",)  # OSError of the dynamic loader
 
 
 @contextmanager
@@ -46,10 +49,10 @@ def file_errors(need: str, path: Path) -> Iterator[None]:
 
     Args:
         need: What the body needs to do, such as "publish".
-        path: The file or folder that it does it to.
+        path: The file or folder concerned.
 
     Raises:
-        StoreError: Saying what was needed, the system's answer, and what to do.
+        StoreError: With what was needed, the system's answer, and what to do.
     """
     try:
         yield
@@ -59,13 +62,11 @@ def file_errors(need: str, path: Path) -> Iterator[None]:
 
 @contextmanager
 def disk_errors(need: str, path: Path) -> Iterator[None]:
-    """Turn the body's errors into a StoreError where the disk is their cause, and let every other error pass.
-
-    Libraries written in Rust, such as safetensors, put the error number in their message: "(os error 28)".
+    """Turn the body's errors into a StoreError where the disk is their cause; other errors pass.
 
     Args:
         need: What the body needs to do, such as "write".
-        path: The folder that it writes to.
+        path: The folder that the body writes to.
 
     Raises:
         StoreError: If the disk is full, over quota, read-only or broken.
@@ -73,15 +74,17 @@ def disk_errors(need: str, path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        number = error.errno if isinstance(error, OSError) else _hidden_errno(str(error))
+        number = _errno(error)
         if number not in _DISK_ERRNOS:
             raise
         raise _store_error(need, path, number, str(error)) from error
 
 
-def _hidden_errno(message: str) -> int | None:
-    found = re.search(r"\(os error (\d+)\)", message)
-    return int(found.group(1)) if found else None
+def _errno(error: BaseException) -> int | None:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    match = _RUST_ERRNO.search(str(error))
+    return int(match[1]) if match else None
 
 
 def _store_error(need: str, path: Path, number: int | None, message: str) -> StoreError:
@@ -91,7 +94,7 @@ def _store_error(need: str, path: Path, number: int | None, message: str) -> Sto
 
 
 def check_disk_space(folder: Path, num_bytes: int, purpose: str, advice: str = "free some") -> None:
-    """Check, before hours are spent, that a number of bytes will fit.
+    """Check that a number of bytes will fit, before a long computation starts.
 
     Args:
         folder: Where they will be written.
@@ -100,21 +103,22 @@ def check_disk_space(folder: Path, num_bytes: int, purpose: str, advice: str = "
         advice: What to do if they do not fit.
 
     Raises:
-        StoreError: If they will not.
+        StoreError: If they do not fit.
     """
     free = shutil.disk_usage(folder).free
     if num_bytes > free:
         raise StoreError(
-            f"{folder}: expected {_shown(num_bytes)} of free disk for {purpose}, got {_shown(free)}; {advice}"
+            f"{folder}: expected {_format_bytes(num_bytes)} of free disk for {purpose}, got {_format_bytes(free)};"
+            f" {advice}"
         )
 
 
-def _shown(num_bytes: int) -> str:
+def _format_bytes(num_bytes: int) -> str:
     return f"{num_bytes / 1e9:.2f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.2f} MB"
 
 
 class Shortage(Enum):
-    """What ran out, with what to do about it."""
+    """A resource that a process ran out of: its name, and what to do."""
 
     MEMORY = (
         "memory",
@@ -124,47 +128,54 @@ class Shortage(Enum):
 
 
 @contextmanager
-def resource_errors(what: str) -> Iterator[None]:
+def resource_errors(purpose: str) -> Iterator[None]:
     """Turn the body's errors into a ResourceError where too little memory or too few file handles caused them.
 
-    That goes before what a sentence made of them on the way: a model that cannot be opened need not be fetched again.
+    This replaces a PkdError that was raised on the way: a model that could not be opened is not broken.
 
     Args:
-        what: What the body makes, such as "RTE/teacher".
+        purpose: What the body builds, such as "RTE/teacher".
 
     Raises:
-        ResourceError: Saying what ran out and what to do.
+        ResourceError: With the resource that ran out and what to do.
     """
     try:
         yield
     except ResourceError:
         raise
     except Exception as error:
-        lack = find_shortage(error)
-        if lack is None:
+        shortage = find_shortage(error)
+        if shortage is None:
             raise
-        name, advice = lack.value
+        name, advice = shortage.value
         raise ResourceError(
-            f"{what} needs more {name} than this process gets: {advice} and run again (what is finished is kept)."
+            f"{purpose} needs more {name} than this process gets: {advice} and run again (what is finished is kept)."
         ) from error
 
 
 def find_shortage(error: BaseException) -> Shortage | None:
-    """Return what ran out if that is what an error, or one that it came from, tells of."""
+    """Return the resource that ran out if that caused an error, or one of the errors that led to it."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        number = cause.errno if isinstance(cause, OSError) else None
-        # A sentence of ours may quote the user's own words; what it was made from is told apart.
-        message = "" if isinstance(cause, PkdError) else str(cause)
-        if isinstance(cause, MemoryError) or number == errno.ENOMEM or _holds(message, _MEMORY_WORDS):
-            return Shortage.MEMORY
-        if number in _HANDLE_ERRNOS or _holds(message, _HANDLE_WORDS):
-            return Shortage.HANDLES
-        cause = cause.__cause__ or (None if isinstance(cause, PkdError) else cause.__context__)
+        # A PkdError may quote the user's own words; only its cause counts.
+        is_ours = isinstance(cause, PkdError)
+        shortage = None if is_ours else _shortage(cause)
+        if shortage is not None:
+            return shortage
+        cause = cause.__cause__ or (None if is_ours else cause.__context__)
     return None
 
 
-def _holds(message: str, words: tuple[str, ...]) -> bool:
-    return any(word in message for word in words)
+def _shortage(error: BaseException) -> Shortage | None:
+    number, message = _errno(error), str(error)
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or _has_any(message, _MEMORY_MESSAGES):
+        return Shortage.MEMORY
+    if number in _HANDLE_ERRNOS or _has_any(message, _HANDLE_MESSAGES):
+        return Shortage.HANDLES
+    return None
+
+
+def _has_any(message: str, parts: tuple[str, ...]) -> bool:
+    return any(part in message for part in parts)

@@ -1,7 +1,7 @@
-"""What the runs of a workspace refer to: one note for each different run, locked while the run goes on.
+"""Run records: which published folders each run of a workspace uses, so that `pkd clean` keeps them.
 
-A note is `artifacts/runs/<hash of what was asked for>.json`. The same run asked for again replaces its note, so that
-what only an older state of data or code led to is referred to no more.
+A record is `artifacts/runs/<hash of the request>.json`. Repeating a request replaces its record: what only the earlier
+data or code led to is then no longer referenced.
 """
 
 import json
@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from pkd_core.errors import StoreError
+from pkd_core.errors import HeldError, StoreError
+from pkd_core.store.atomic import atomic_write_text
 from pkd_core.store.fingerprint import fingerprint
+from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import file_errors
 
 _FOLDER = Path("artifacts", "runs")
@@ -24,84 +24,81 @@ _FOLDER = Path("artifacts", "runs")
 
 @dataclass(frozen=True)
 class RunRecord:
-    """A run as it was last asked for.
+    """The newest run of one request.
 
     Attributes:
-        path: The note itself.
-        begun: UTC time in ISO 8601.
+        path: The record's file.
+        started: UTC time in ISO 8601.
         folders: The published folder of every stage of its plan, relative to the workspace.
-        is_running: Whether a living process is at it.
+        is_running: Whether a living process executes it now.
     """
 
     path: Path
-    begun: str
+    started: str
     folders: frozenset[str]
     is_running: bool
 
 
 @contextmanager
-def recorded_run(workspace: Path, asked_for: Mapping[str, Any], folders: Collection[Path]) -> Iterator[None]:
-    """Note what a run refers to, and that it goes on for as long as the body does.
+def record_run(workspace: Path, request: Mapping[str, Any], folders: Collection[Path]) -> Iterator[None]:
+    """Write a run's record, and mark the run as running while the body runs.
 
     Args:
         workspace: The workspace.
-        asked_for: What tells the run from others, as JSON values.
+        request: What distinguishes the run from others, as JSON values.
         folders: The published folder of every stage of its plan, relative to the workspace.
 
     Raises:
-        StoreError: If the note cannot be written.
+        StoreError: If the record cannot be written.
     """
-    name = fingerprint("run", 1, asked_for, {})
-    note = workspace / _FOLDER / f"{name}.json"
-    this = uuid.uuid4().hex
-    running = FileLock(note.with_name(f"{name}.{this}.running"))
-    told = {
+    name = fingerprint("run", 1, request, {})
+    path = workspace / _FOLDER / f"{name}.json"
+    # Runs of the same request may go on at once: each holds a lock of its own.
+    lock_file = path.with_name(f"{name}.{uuid.uuid4().hex}.running")
+    record = {
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
-        "asked_for": dict(asked_for),
+        "asked_for": dict(request),
         "folders": sorted(folder.as_posix() for folder in folders),
     }
-    with file_errors("write", note):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        running.acquire()
-        beside = note.with_name(f"{name}.{this}.part")
-        beside.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-        beside.replace(note)
-    try:
-        yield
-    finally:
-        running.release()
-        with suppress(OSError):
-            Path(running.lock_file).unlink(missing_ok=True)
+    with file_errors("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with hold_any([lock_file], f"run {name}"):
+        try:
+            with file_errors("write", path):
+                atomic_write_text(path, json.dumps(record, indent=2) + "\n", has_concurrent_writers=True)
+            yield
+        finally:
+            with suppress(OSError):
+                lock_file.unlink(missing_ok=True)
 
 
 def read_run_records(workspace: Path) -> list[RunRecord]:
-    """Return all notes, the newest run first.
+    """Return all run records, the newest first.
 
     Raises:
-        StoreError: If one cannot be read: nothing may be taken for unreferenced then.
+        StoreError: If one cannot be read: its folders are unknown, so nothing may be taken for unreferenced.
     """
-    notes: list[RunRecord] = []
+    records: list[RunRecord] = []
     for path in (workspace / _FOLDER).glob("*.json"):
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            begun, folders = str(told["begun"]), frozenset(map(str, told["folders"]))
+            record = json.loads(path.read_text(encoding="utf-8"))
+            started, folders = str(record["begun"]), frozenset(map(str, record["folders"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(
-                f"{path}: expected a note of a run, got one that cannot be read; delete it, and run that again."
+                f"{path}: expected a run record, got a file that cannot be read as one; delete it, and start that run"
+                " again."
             ) from error
-        notes.append(
-            RunRecord(path, begun, folders, any(map(_is_held, path.parent.glob(f"{path.stem}.*.running"))))
-        )
-    return sorted(notes, key=lambda note: note.begun, reverse=True)
+        # All of them, not the first: looking at a lock removes it if its holder died.
+        is_running = [_is_held(lock_file) for lock_file in path.parent.glob(f"{path.stem}.*.running")]
+        records.append(RunRecord(path, started, folders, any(is_running)))
+    return sorted(records, key=lambda record: record.started, reverse=True)
 
 
 def _is_held(lock_file: Path) -> bool:
-    """Tell whether a living process holds a lock; the file that a dead one left is removed."""
-    lock = FileLock(lock_file)
+    """Return whether a living process holds a run's lock; a dead one's lock file is removed."""
     try:
-        lock.acquire(blocking=False)
-    except Timeout:
+        with hold_any([lock_file], "reading run records", wait=False):
+            lock_file.unlink(missing_ok=True)
+    except HeldError:
         return True
-    lock.release()
-    lock_file.unlink(missing_ok=True)
     return False

@@ -1,4 +1,4 @@
-"""Walks through everything that a workspace has published."""
+"""Finds and verifies everything that a workspace has published."""
 
 import re
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ _PUBLISHED = re.compile(r"(?P<stage>[A-Za-z0-9_][A-Za-z0-9._-]*)-(?P<fingerprint
 
 @dataclass(frozen=True)
 class Verified:
-    """A published folder after every byte of it was hashed.
+    """The result of hashing every byte of a published folder.
 
     Attributes:
         folder: Relative to the workspace.
-        inspection: What was found.
-        num_bytes: Size of its files, as its manifest has it; 0 where that cannot be read.
+        inspection: The folder's status.
+        num_bytes: Size of its files according to its manifest; 0 if that cannot be read.
     """
 
     folder: Path
@@ -27,7 +27,7 @@ class Verified:
 
 
 def published_addresses(workspace: Path) -> Iterator[Address]:
-    """Yield the address of every folder that is named as a published stage, sorted by area, task and name."""
+    """Yield the address of every folder that has a published stage's name, sorted by area, task and name."""
     for area in AREAS:
         for folder in sorted((workspace / area).glob("*/*")):
             match = _PUBLISHED.fullmatch(folder.name)
@@ -36,7 +36,7 @@ def published_addresses(workspace: Path) -> Iterator[Address]:
 
 
 def verify_all(workspace: Path) -> Iterator[Verified]:
-    """Hash every published file and compare it with its manifest."""
+    """Hash every published file, and compare it with its manifest."""
     for address in published_addresses(workspace):
         inspection = inspect_folder(workspace / address.folder, address, deep=True)
         files = inspection.manifest.files if inspection.manifest else ()

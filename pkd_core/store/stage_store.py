@@ -1,4 +1,4 @@
-"""The stage store: results of stages in folders addressed by what they were made from."""
+"""The stage store: results of stages in folders whose names depend on what they were built from."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,11 +10,11 @@ from typing import Any
 from pkd_core.errors import StoreError
 from pkd_core.store.address import Address, StageRecord
 from pkd_core.store.inspection import Inspection, StageStatus, inspect_folder
-from pkd_core.store.lock import exclusive
+from pkd_core.store.lock import hold_any
 from pkd_core.store.manifest import Manifest
 from pkd_core.store.os_errors import disk_errors, file_errors
-from pkd_core.store.publishing import entries_of, publish_folder
-from pkd_core.store.work_folder import leave_work, prepare_work
+from pkd_core.store.publishing import hash_files, publish_folder
+from pkd_core.store.work_folder import lock_file, prepare_work, tidy_work
 
 __all__ = ["Address", "Inspection", "StageStatus", "StageStore"]
 
@@ -24,7 +24,7 @@ class StageStore:
     """The published stages of one workspace.
 
     Attributes:
-        workspace: Folder that holds `data_feat` and `artifacts`; made when first written to.
+        workspace: Folder that holds `data_feat` and `artifacts`; created by the first write.
 
     Raises:
         StoreError: If `workspace` is a file.
@@ -35,24 +35,24 @@ class StageStore:
     def __post_init__(self) -> None:
         if self.workspace.exists() and not self.workspace.is_dir():
             raise StoreError(
-                f"a workspace must be a folder, got the file {self.workspace}: name another one."
+                f"a workspace must be a folder, got the file {self.workspace}: choose another one."
             )
 
     def inspect(
         self, address: Address, inputs: Mapping[str, str] | None = None, deep: bool = False
     ) -> Inspection:
-        """Say whether a stage is done, and if not, why.
+        """Return whether a stage is done, and if not, why.
 
         Args:
             address: The stage.
-            inputs: Digest of inputs as they are now, by name; one that differs from the one used makes the
-                stage STALE, and those not named stay unchecked.
-            deep: Also hash every file; otherwise a folder's names and sizes are compared, which is quick.
+            inputs: Current digest of inputs, by name; a stage that used other bytes is STALE. Inputs without a digest
+                are not compared.
+            deep: Also hash every file; otherwise only names and sizes are compared, which is quick.
         """
         return inspect_folder(self.workspace / address.folder, address, inputs, deep)
 
     def record(self, address: Address, manifest: Manifest) -> StageRecord:
-        """Return what followers need to know of a published stage."""
+        """Return a published stage's record."""
         return StageRecord(
             task=address.task,
             stage=address.stage,
@@ -64,34 +64,37 @@ class StageStore:
 
     @contextmanager
     def locked(self, address: Address, wait: bool = True) -> Iterator[None]:
-        """Hold the stage's lock, by default waiting for it as long as another process or thread holds it.
+        """Hold the stage's lock while the body runs.
+
+        Args:
+            address: The stage.
+            wait: Whether to wait while another process or thread holds the lock.
 
         Raises:
             HeldError: If another holds it, and `wait` is false.
-            StoreError: If the lock cannot be made.
+            StoreError: If the lock cannot be created.
         """
         work = self.workspace / address.work_folder
         with file_errors("write", work):
             work.parent.mkdir(parents=True, exist_ok=True)
-        with exclusive([work], f"{address.task} {address.stage}", wait):
+        with hold_any([lock_file(work)], f"{address.task} {address.stage}", wait):
             yield
 
     @contextmanager
     def writing(self, address: Address, inputs: Mapping[str, str], wait: bool = True) -> Iterator[Path]:
-        """Hold the stage's lock and yield its work folder, with what an interrupted writer left there.
+        """Hold the stage's lock and yield its work folder, with what an interrupted writer left in it.
 
-        Whoever had to wait for the lock should inspect again: the other may have published meanwhile. The
-        work folder stays when the body fails, so that the stage can resume; work begun from other inputs is
-        cleared away, because what it holds would not fit what comes.
+        Inspect the stage again inside: another process may have published it before the lock was free. The work folder
+        stays when the body fails, so that the stage can resume. What a writer with other inputs left is deleted.
 
         Args:
             address: The stage.
-            inputs: Digest of each input as it is now, by name.
-            wait: Whether to wait for the lock.
+            inputs: Current digest of each input, by name.
+            wait: Whether to wait while another process or thread holds the lock.
 
         Raises:
             HeldError: If another holds the lock, and `wait` is false.
-            StoreError: If the folder cannot be made, or the body meets a full, read-only or broken disk.
+            StoreError: If the folder cannot be created, or the disk is full, read-only or broken.
         """
         work = self.workspace / address.work_folder
         with self.locked(address, wait):
@@ -101,7 +104,7 @@ class StageStore:
                 with disk_errors("write", work):
                     yield work
             finally:
-                leave_work(work)
+                tidy_work(work)
 
     def publish(
         self,
@@ -119,14 +122,14 @@ class StageStore:
             code_version: The stage's code version.
             config: The settings that it read, as JSON values.
             inputs: Digest of each input that it used, by name.
-            facts: JSON values worth showing.
+            facts: JSON values to show.
 
         Returns:
-            The stage's record. A copy that stood at its place before is kept in the task's `.aside` folder.
+            The stage's record. An older copy of the stage is kept in the task's backup folder.
 
         Raises:
             StoreError: If the disk refuses; the work folder then stays.
-            TypeError: If config or facts hold what JSON has no form for.
+            TypeError: If JSON cannot represent config or facts.
             ValueError: If they hold a number that is not finite.
         """
         work = self.workspace / address.work_folder
@@ -139,7 +142,7 @@ class StageStore:
                 code_version=code_version,
                 config=dict(config),
                 inputs=dict(inputs),
-                files=entries_of(work),
+                files=hash_files(work),
                 facts=dict(facts),
                 created=datetime.now(UTC).isoformat(timespec="seconds"),
             )

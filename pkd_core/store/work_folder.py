@@ -1,4 +1,4 @@
-"""The private folder that a stage works in before it publishes."""
+"""The private folder that a stage works in before it publishes, and the files beside it."""
 
 import json
 import shutil
@@ -6,36 +6,45 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from pkd_core.store.atomic import atomic_write_text
+
+
+def lock_file(work: Path) -> Path:
+    """Return the lock file of a stage; its writer holds it."""
+    return work.with_name(f"{work.name}.lock")
+
 
 def prepare_work(work: Path, inputs: Mapping[str, str]) -> None:
-    """Make the folder, or keep it as an interrupted writer left it if that one had the same inputs.
+    """Create the folder, or keep what an interrupted writer left in it if that one had the same inputs.
 
-    A note beside the folder, `<work>.inputs`, says what its contents were begun from.
+    Args:
+        work: The work folder. The file `<work>.inputs` beside it records the inputs of what it holds.
+        inputs: Digest of each input by its name.
 
     Raises:
         OSError: If the disk refuses.
     """
-    note = _note(work)
-    begun_from = json.dumps(dict(inputs), sort_keys=True)
-    if note.is_file() and note.read_text(encoding="utf-8") == begun_from:
+    inputs_file = _inputs_file(work)
+    text = json.dumps(dict(inputs), sort_keys=True)
+    if inputs_file.is_file() and inputs_file.read_bytes() == text.encode("utf-8"):
         work.mkdir(exist_ok=True)
         return
-    # The note goes first and comes last: whatever is interrupted here, it never vouches for what is not so.
-    note.unlink(missing_ok=True)
+    # Removed first and written last, so that an interruption never leaves inputs that the contents do not have.
+    inputs_file.unlink(missing_ok=True)
     if work.is_dir():
         shutil.rmtree(work)
     work.mkdir(exist_ok=True)
-    note.write_text(begun_from, encoding="utf-8")
+    atomic_write_text(inputs_file, text)
 
 
-def leave_work(work: Path) -> None:
-    """Remove the folder if it is empty, for there is nothing to resume in it, and the note of a folder that is gone."""
+def tidy_work(work: Path) -> None:
+    """Remove the folder if it is empty, and the record of its inputs if the folder is gone."""
     with suppress(OSError):
         work.rmdir()
     if not work.exists():
         with suppress(OSError):
-            _note(work).unlink()
+            _inputs_file(work).unlink()
 
 
-def _note(work: Path) -> Path:
+def _inputs_file(work: Path) -> Path:
     return work.with_name(f"{work.name}.inputs")

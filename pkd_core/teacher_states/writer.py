@@ -1,16 +1,16 @@
 """Writes teacher states shard by shard, in constant memory; what stands under a shard's name is whole."""
 
 import contextlib
-import os
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 
 from pkd_core.errors import StoreError
+from pkd_core.store.atomic import atomic_file
 from pkd_core.store.os_errors import disk_errors
 from pkd_core.teacher_states.format import (
     ROWS_PER_RECORD_BATCH,
@@ -45,7 +45,7 @@ class StatesWriter:
         self._shape = shape
         self._num_rows = num_rows
         self._shard_rows = shard_rows
-        self._file: IO[bytes] | None = None
+        self._open_shard = contextlib.ExitStack()
         self._writer: Any = None
         self.rows_done = 0
         while self.rows_done < num_rows and self._is_finished(self._shard):
@@ -60,12 +60,9 @@ class StatesWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            # On a full disk, closing fails as the write before it did.
-            with contextlib.suppress(OSError):
-                self._file.close()
         if kind is None:
             assert self.rows_done == self._num_rows, f"wrote {self.rows_done} of {self._num_rows} rows"
+        self._open_shard.__exit__(kind, error, traceback)
 
     def write(self, example_ids_B: Array, logits_BC: Array, cls_states_BND: Array) -> None:
         """Append rows.
@@ -127,21 +124,16 @@ class StatesWriter:
 
     def _append(self, batch: pa.RecordBatch) -> None:
         """Write a record batch that fits the open shard, and put the shard in its place once it is full."""
-        place = shard_path(self._folder, self._shard)
-        beside = place.with_name(f"{place.name}.part")
         end = self._shard_end
-        if self._file is None:
-            self._file = beside.open("wb")
-            self._writer = pa.ipc.new_file(self._file, batch.schema)
+        if self._writer is None:
+            file = self._open_shard.enter_context(atomic_file(shard_path(self._folder, self._shard)))
+            self._writer = pa.ipc.new_file(file, batch.schema)
         self._writer.write_batch(batch)
         self.rows_done += len(batch)
         if self.rows_done == end:
             self._writer.close()
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
-            beside.replace(place)
+            self._writer = None
+            self._open_shard.close()
 
 
 def _is_finite(values: Array) -> bool:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pkd_core.store.atomic import durable_rename, fsync_tree, partial_path
 from pkd_core.store.os_errors import disk_errors
 
 logger = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Checkpoints:
         Raises:
             StoreError: If the disk is full or cannot be written.
         """
-        beside = self._folder.with_name(f"{self._folder.name}.part")
+        beside = partial_path(self._folder)
         with disk_errors("write a training checkpoint to", self._work):
             _remove(beside)
             beside.mkdir(parents=True)
@@ -76,8 +77,7 @@ class Checkpoints:
                     _link(self._work / name, beside / name)
             described = {"format": _FORMAT, "sha256": _digest(beside / _TENSORS), "state": checkpoint.state}
             (beside / _STATE).write_text(json.dumps(described), encoding="utf-8")
-            for name in (_TENSORS, _STATE):
-                _flush(beside / name)
+            fsync_tree(beside)
             self._replace(beside)
         self._last = time.monotonic()
 
@@ -93,7 +93,7 @@ class Checkpoints:
 
     def discard(self) -> None:
         """Remove everything: the training has ended."""
-        for folder in (self._folder, self._before, self._folder.with_name(f"{self._folder.name}.part")):
+        for folder in (self._folder, self._before, partial_path(self._folder)):
             shutil.rmtree(folder, ignore_errors=True)
 
     @property
@@ -104,8 +104,8 @@ class Checkpoints:
         """Put the new folder in the place of the old, which stays readable at every moment between."""
         _remove(self._before)
         if self._folder.exists():
-            self._folder.rename(self._before)
-        beside.rename(self._folder)
+            durable_rename(self._folder, self._before)
+        durable_rename(beside, self._folder)
         shutil.rmtree(self._before, ignore_errors=True)
 
     @staticmethod
@@ -149,8 +149,3 @@ def _remove(folder: Path) -> None:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -134,10 +134,10 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from pkd_core.store.address import Address
-from pkd_core.store.run_records import recorded_run
+from pkd_core.store.run_records import record_run
 from pkd_core.store.stage_store import StageStore
 root, address = Path(sys.argv[1]), Address("artifacts", "Tiny", "teacher", "0123456789abcdef")
-with recorded_run(root, {"run": "under way"}, [Path("artifacts/Tiny/student-0123456789abcdef")]):
+with record_run(root, {"run": "under way"}, [Path("artifacts/Tiny/student-0123456789abcdef")]):
     with StageStore(root).writing(address, {}) as work:
         (work / "half").write_text("half")
         print("held", flush=True)
@@ -208,7 +208,7 @@ def test_nothing_is_deleted_without_readable_run_records(
     notes[0].write_text("{", encoding="utf-8")
     before = published(workspace)
     assert run_pkd("clean", "--yes") == 2
-    assert "expected a note of a run" in capfd.readouterr().err
+    assert "expected a run record" in capfd.readouterr().err
     for note in notes:
         note.unlink()
     assert run_pkd("clean", "--yes") == 2

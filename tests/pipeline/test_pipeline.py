@@ -24,7 +24,7 @@ from pkd_core.runtime.cancellation import StoppedError, clear_stop_request, requ
 from pkd_core.runtime.observer import LogObserver, Observer
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest, write_manifest
-from pkd_core.store.publishing import entries_of
+from pkd_core.store.publishing import hash_files
 from pkd_core.store.stage_store import StageStatus
 
 SETTINGS = {
@@ -202,7 +202,7 @@ def test_a_teacher_with_other_bytes_makes_only_its_dependents_stale(workspace: W
     training.write_text(training.read_text() + "\n")
     manifest = read_manifest(folder)
     (folder / "manifest.json").unlink()
-    write_manifest(folder, replace(manifest, files=entries_of(folder)))
+    write_manifest(folder, replace(manifest, files=hash_files(folder)))
     stale = workspace.statuses()
     assert stale["Tiny/teacher-states"] == (StageStatus.STALE, "its input teacher has changed since")
     assert "Tiny/finetune-2l-s1" not in stale

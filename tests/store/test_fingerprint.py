@@ -1,4 +1,4 @@
-"""Hashes agree with independent tools, and change when and only when what they stand for changes."""
+"""Hashes agree with independent tools, and change exactly when what they identify changes."""
 
 import hashlib
 import json
@@ -46,16 +46,16 @@ def test_each_part_of_a_stage_changes_its_fingerprint() -> None:
     assert len(others - {base}) == 6
 
 
-def test_fingerprint_is_the_same_in_another_process_and_ever_after() -> None:
+def test_a_fingerprint_is_the_same_in_every_process_and_version() -> None:
     call = "fingerprint('a', 1, {'b': [0.1, 'é']}, {'c': 'd'})"
     script = f"from pkd_core.store.fingerprint import fingerprint; print({call})"
     other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     mine = fingerprint("a", 1, {"b": [0.1, "é"]}, {"c": "d"})
-    by_hand = b'{"code_version":1,"config":{"b":[0.1,"\\u00e9"]},"inputs":{"c":"d"},"stage":"a"}'
-    assert mine == other.stdout.strip() == hashlib.sha256(by_hand).hexdigest()[:16]
+    canonical = b'{"code_version":1,"config":{"b":[0.1,"\\u00e9"]},"inputs":{"c":"d"},"stage":"a"}'
+    assert mine == other.stdout.strip() == hashlib.sha256(canonical).hexdigest()[:16]
 
 
-def test_what_json_cannot_say_is_refused_rather_than_guessed() -> None:
+def test_what_json_cannot_represent_is_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
         fingerprint("tokens", 1, {"learning_rate": float("nan")}, {})
     with pytest.raises(TypeError):
@@ -71,7 +71,7 @@ def test_file_hashes_agree_with_hashing_all_bytes_at_once(tmp_path: Path, size: 
     assert sha256_file(path) == hashlib.sha256(data[:size]).hexdigest()
 
 
-def test_folder_hash_sees_bytes_and_names_but_not_order_or_absent_names(tmp_path: Path) -> None:
+def test_a_folder_hash_depends_on_bytes_and_names_but_not_on_order_or_absent_names(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1")
     (tmp_path / "b").write_bytes(b"2")
     both = sha256_folder(tmp_path, ["a", "b"])
@@ -79,6 +79,8 @@ def test_folder_hash_sees_bytes_and_names_but_not_order_or_absent_names(tmp_path
     assert both != sha256_folder(tmp_path, ["a"])
     (tmp_path / "a").rename(tmp_path / "c")
     assert both != sha256_folder(tmp_path, ["a", "b", "c"])
-    (tmp_path / "c").rename(tmp_path / "a")
+    (tmp_path / "c").rename(tmp_path / "aa")
+    assert both != sha256_folder(tmp_path, ["aa", "b"])
+    (tmp_path / "aa").rename(tmp_path / "a")
     (tmp_path / "b").write_bytes(b"3")
     assert both != sha256_folder(tmp_path, ["a", "b"])

@@ -1,68 +1,65 @@
-"""A publishing process may die at any point: nobody ever sees a part of a stage."""
+"""A publishing process may die at any point: a part of a stage is never visible."""
 
-import subprocess
-import sys
 from pathlib import Path
+
+from kill_points import kill_at_each_operation
+from published_stages import publish
 
 from pkd_core.store.stage_store import Address, StageStatus, StageStore
 
 ADDRESS = Address("artifacts", "RTE", "teacher", "0123456789abcdef")
 
-# Publishes over an old copy, in one child after another; each is killed one file operation later.
-KILLED_LATER_AND_LATER = """
-import os, signal, sys
-from pathlib import Path
-from pkd_core.store.stage_store import Address, StageStore
 
-address = Address("artifacts", "RTE", "teacher", "0123456789abcdef")
-
-def publish(workspace, text):
-    store = StageStore(workspace)
-    with store.writing(address, {}) as work:
-        (work / "nested").mkdir(exist_ok=True)
-        (work / "nested" / "file").write_text(text)
-        (work / "other").write_text(text)
-        store.publish(address, code_version=1, config={}, inputs={}, facts={})
-
-def die_at(operation):
-    left = [operation]
-    def hook(event, arguments):
-        if event in ("open", "os.rename", "os.mkdir", "os.scandir", "os.remove", "os.rmdir"):
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
-
-operation, killed = 0, True
-while killed:
-    operation += 1
-    workspace = Path(sys.argv[1]) / str(operation)
-    publish(workspace, "old")
-    if os.fork() == 0:
-        die_at(operation)
-        publish(workspace, "new")
-        os._exit(0)
-    killed = os.wait()[1] != 0
-"""
+def publish_text(workspace: Path, text: bytes) -> None:
+    publish(StageStore(workspace), ADDRESS, {"nested/file": text, "other": text})
 
 
-def test_a_publisher_killed_at_any_operation_leaves_the_old_copy_none_or_the_new(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", KILLED_LATER_AND_LATER, str(tmp_path)], check=True)
-    seen = set()
-    for workspace in tmp_path.iterdir():
+def publish_old(workspace: Path) -> None:
+    publish_text(workspace, b"old")
+
+
+def publish_new(workspace: Path) -> None:
+    publish_text(workspace, b"new")
+
+
+def test_a_publisher_killed_at_any_operation_leaves_the_old_copy_or_none_or_the_new(tmp_path: Path) -> None:
+    workspaces = kill_at_each_operation(tmp_path, publish_old, publish_new)
+    assert len(workspaces) > 15
+    states = []
+    for workspace in workspaces:
         store = StageStore(workspace)
         status = store.inspect(ADDRESS, deep=True).status
         file = workspace / ADDRESS.folder / "nested/file"
-        text = file.read_text(encoding="utf-8") if status is StageStatus.DONE else ""
-        seen.add((status, text))
-        if text != "new":
-            with store.writing(ADDRESS, {}) as work:
-                (work / "again").write_bytes(b"")
-                store.publish(ADDRESS, code_version=1, config={}, inputs={}, facts={})
+        states.append((status, file.read_bytes() if status is StageStatus.DONE else b""))
+        if states[-1][1] != b"new":
+            publish_text(workspace, b"again")
             assert store.inspect(ADDRESS, deep=True).status is StageStatus.DONE
-        kept = [
-            copy.read_text(encoding="utf-8") for copy in (workspace / "artifacts/RTE/.aside").rglob("file")
-        ]
-        assert kept == ["old"], "the old copy is never lost"
-    assert seen == {(StageStatus.DONE, "old"), (StageStatus.MISSING, ""), (StageStatus.DONE, "new")}
-    assert len(list(tmp_path.iterdir())) > 15
+        backups = [copy.read_bytes() for copy in (workspace / ADDRESS.backup_folder).rglob("file")]
+        assert backups == [b"old"], "the old copy is never lost"
+    assert list(dict.fromkeys(states)) == [
+        (StageStatus.DONE, b"old"),
+        (StageStatus.MISSING, b""),
+        (StageStatus.DONE, b"new"),
+    ]
+
+
+def test_everything_is_on_the_disk_before_the_renames_and_each_name_after_its_own(
+    tmp_path: Path, synced: list[tuple[str, int]]
+) -> None:
+    publish_text(tmp_path, b"old")
+    synced.clear()
+    publish_text(tmp_path, b"new")
+    names = [call for call, _ in synced]
+    work = ADDRESS.name
+    first = names.index("rename " + work)
+    flushed = dict(synced[:first])
+    assert flushed["fsync file"] == flushed["fsync other"] == len(b"new")
+    manifest = (tmp_path / ADDRESS.folder / "manifest.json").stat().st_size
+    assert flushed["fsync manifest.json"] == manifest
+    assert names[first - 1] == f"fsync {work}", "the folder after all that it holds"
+    assert [names[first], *sorted(names[first + 1 : first + 3])] == [
+        f"rename {work}",
+        "fsync .aside",
+        "fsync RTE",
+    ], "the backup's name before the new copy appears"
+    assert [names[first + 3], *sorted(names[first + 4 :])] == [f"rename {work}", "fsync .work", "fsync RTE"]

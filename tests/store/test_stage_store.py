@@ -1,13 +1,17 @@
-"""Published stages: found again when whole, refused with a reason when anything about them is not."""
+"""Published stages: done when complete, damaged with a reason when anything in them is wrong."""
 
+import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from published_stages import publish as publish_stage
 
 from pkd_core.errors import StoreError
+from pkd_core.store import inspection as inspection_module
 from pkd_core.store.address import StageRecord
 from pkd_core.store.stage_store import Address, StageStatus, StageStore
 
@@ -15,16 +19,8 @@ ADDRESS = Address("data_feat", "RTE", "tokens", "0123456789abcdef")
 FILES = {"train-00000.parquet": b"a" * 5000, "dev-00000.parquet": b"b" * 300, "nested/more/notes.txt": b"c"}
 
 
-def publish(
-    store: StageStore, address: Address = ADDRESS, files: dict[str, bytes] = FILES, inputs: str = "aa"
-) -> StageRecord:
-    with store.writing(address, {}) as work:
-        for name, data in files.items():
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            (work / name).write_bytes(data)
-        return store.publish(
-            address, code_version=1, config={"max_length": 128}, inputs={"raw": inputs}, facts={"rows": 3}
-        )
+def publish(store: StageStore, files: Mapping[str, bytes] = FILES, raw: str = "aa") -> StageRecord:
+    return publish_stage(store, ADDRESS, files, {"raw": raw})
 
 
 @pytest.fixture
@@ -32,7 +28,7 @@ def store(tmp_path: Path) -> StageStore:
     return StageStore(tmp_path / "workspace")
 
 
-def test_a_published_stage_is_done_and_its_record_leads_to_its_files(store: StageStore) -> None:
+def test_a_published_stage_is_done_and_its_record_points_to_its_files(store: StageStore) -> None:
     assert store.inspect(ADDRESS).status is StageStatus.MISSING
     record = publish(store)
     folder = store.workspace / record.path
@@ -43,23 +39,35 @@ def test_a_published_stage_is_done_and_its_record_leads_to_its_files(store: Stag
     assert inspection.manifest is not None
     assert store.record(ADDRESS, inspection.manifest) == record
     assert record.facts == {"rows": 3}
-    assert [entry.name for entry in inspection.manifest.files] == sorted(FILES)
+    manifest = inspection.manifest
+    assert record.digest == manifest.digest
+    assert (manifest.config, manifest.code_version, manifest.inputs) == (
+        {"max_length": 128},
+        7,
+        {"raw": "aa"},
+    )
+    assert [entry.name for entry in manifest.files] == sorted(FILES)
+    age = datetime.now(UTC) - datetime.fromisoformat(manifest.created)
+    assert timedelta() <= age < timedelta(minutes=1)
 
 
-def test_asking_about_a_stage_writes_nothing(store: StageStore) -> None:
+def test_inspecting_a_stage_writes_nothing(store: StageStore) -> None:
     store.inspect(ADDRESS, inputs={"raw": "aa"}, deep=True)
     assert not store.workspace.exists()
 
 
-def test_same_bytes_give_the_same_digest_at_another_time_and_place(store: StageStore, tmp_path: Path) -> None:
-    assert publish(store).digest == publish(StageStore(tmp_path / "other"), inputs="bb").digest
+def test_the_same_bytes_have_the_same_digest_in_another_workspace(store: StageStore, tmp_path: Path) -> None:
+    assert publish(store).digest == publish(StageStore(tmp_path / "other"), raw="bb").digest
 
 
 def test_an_input_rebuilt_with_other_bytes_makes_a_stage_stale_and_is_named(store: StageStore) -> None:
     publish(store)
     inspection = store.inspect(ADDRESS, inputs={"raw": "bb"})
     assert inspection.status is StageStatus.STALE
-    assert "raw" in inspection.reason
+    assert inspection.reason == "its input raw has changed since"
+    assert (
+        store.inspect(ADDRESS, inputs={"raw": "aa", "new": "cc"}).reason == "its input new has changed since"
+    )
     assert store.inspect(ADDRESS, inputs={}).status is StageStatus.DONE, "an unknown digest is no change"
 
 
@@ -67,11 +75,15 @@ def truncate(folder: Path) -> None:
     os.truncate(folder / "train-00000.parquet", 4999)
 
 
+def extend(folder: Path) -> None:
+    os.truncate(folder / "train-00000.parquet", 5001)
+
+
 def delete(folder: Path) -> None:
     (folder / "nested/more/notes.txt").unlink()
 
 
-def add_foreign(folder: Path) -> None:
+def add_stranger(folder: Path) -> None:
     (folder / "nested/stranger.tmp").write_bytes(b"")
 
 
@@ -80,7 +92,12 @@ def link_outside(folder: Path) -> None:
     (folder / "dev-00000.parquet").symlink_to("/etc/hostname")
 
 
-def garble_manifest(folder: Path) -> None:
+def link_a_folder_outside(folder: Path) -> None:
+    shutil.move(folder / "nested", folder.with_name("outside"))
+    (folder / "nested").symlink_to(folder.with_name("outside"))
+
+
+def corrupt_manifest(folder: Path) -> None:
     (folder / "manifest.json").write_bytes(b"\xff\x00 not a manifest")
 
 
@@ -98,7 +115,7 @@ def put_broken_link_in_place_of_folder(folder: Path) -> None:
     folder.symlink_to("nowhere")
 
 
-def leave_folder_by_name(folder: Path) -> None:
+def point_outside(folder: Path) -> None:
     path = folder / "manifest.json"
     path.write_text(
         path.read_text(encoding="utf-8").replace("dev-00000", "../../dev-00000"), encoding="utf-8"
@@ -106,32 +123,34 @@ def leave_folder_by_name(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "expected"),
     [
         (truncate, "train-00000.parquet has 4999 bytes where 5000"),
+        (extend, "train-00000.parquet has 5001 bytes where 5000"),
         (delete, "nested/more/notes.txt is absent"),
-        (add_foreign, "nested/stranger.tmp does not belong there"),
+        (add_stranger, "nested/stranger.tmp does not belong there"),
         (link_outside, "dev-00000.parquet is neither a plain file"),
-        (garble_manifest, "manifest.json is not JSON"),
+        (link_a_folder_outside, "nested is neither a plain file"),
+        (corrupt_manifest, "manifest.json is not JSON"),
         (delete_manifest, "manifest.json is absent"),
-        (put_file_in_place_of_folder, "a file stands in the folder's place"),
-        (put_broken_link_in_place_of_folder, "a file stands in the folder's place"),
-        (leave_folder_by_name, "../../dev-00000"),
+        (put_file_in_place_of_folder, "a file is where the folder should be"),
+        (put_broken_link_in_place_of_folder, "a file is where the folder should be"),
+        (point_outside, "../../dev-00000"),
     ],
 )
-def test_a_damaged_folder_is_found_without_hashing_and_mended_by_publishing_again(
-    store: StageStore, fault: Callable[[Path], None], said: str
+def test_a_damaged_folder_is_found_without_hashing_and_repaired_by_publishing_again(
+    store: StageStore, fault: Callable[[Path], None], expected: str
 ) -> None:
     publish(store)
     fault(store.workspace / ADDRESS.folder)
     inspection = store.inspect(ADDRESS)
     assert inspection.status is StageStatus.DAMAGED
-    assert said in inspection.reason
+    assert expected in inspection.reason
     publish(store)
     assert store.inspect(ADDRESS, deep=True).status is StageStatus.DONE
 
 
-def test_a_flipped_bit_is_found_by_hashing_alone(store: StageStore) -> None:
+def test_a_flipped_bit_is_found_only_by_hashing(store: StageStore) -> None:
     publish(store)
     path = store.workspace / ADDRESS.folder / "train-00000.parquet"
     data = bytearray(path.read_bytes())
@@ -143,9 +162,28 @@ def test_a_flipped_bit_is_found_by_hashing_alone(store: StageStore) -> None:
     assert "train-00000.parquet has other bytes" in inspection.reason
 
 
-def test_a_folder_copied_to_another_stages_place_is_damaged(store: StageStore) -> None:
+def test_a_file_that_cannot_be_read_is_damage(store: StageStore, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(store)
-    other = Address("data_feat", "RTE", "tokens", "fedcba9876543210")
+
+    def fail(path: Path) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    monkeypatch.setattr(inspection_module, "hash_file", fail)
+    inspection = store.inspect(ADDRESS, deep=True)
+    assert inspection.status is StageStatus.DAMAGED
+    assert inspection.reason == "dev-00000.parquet cannot be read (Input/output error)"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Address("data_feat", "RTE", "tokens", "fedcba9876543210"),
+        Address("data_feat", "RTE", "teacher-states", "0123456789abcdef"),
+        Address("data_feat", "CoLA", "tokens", "0123456789abcdef"),
+    ],
+)
+def test_a_folder_copied_to_another_address_is_damaged(store: StageStore, other: Address) -> None:
+    publish(store)
     shutil.copytree(store.workspace / ADDRESS.folder, store.workspace / other.folder)
     inspection = store.inspect(other)
     assert inspection.status is StageStatus.DAMAGED
@@ -160,7 +198,7 @@ def test_a_folder_moved_to_another_disk_and_linked_is_still_done(store: StageSto
     assert store.inspect(ADDRESS, deep=True).status is StageStatus.DONE
 
 
-def test_a_failed_stage_publishes_nothing_and_finds_its_files_again(store: StageStore) -> None:
+def test_a_failed_stage_publishes_nothing_and_keeps_its_files(store: StageStore) -> None:
     with pytest.raises(ValueError, match="the stage's own"), store.writing(ADDRESS, {}) as work:
         (work / "train-00000.parquet").write_bytes(b"half")
         raise ValueError("the stage's own")
@@ -169,7 +207,7 @@ def test_a_failed_stage_publishes_nothing_and_finds_its_files_again(store: Stage
         assert (work / "train-00000.parquet").read_bytes() == b"half"
 
 
-def test_facts_that_json_cannot_say_publish_nothing_and_keep_the_work(store: StageStore) -> None:
+def test_facts_that_json_cannot_represent_publish_nothing_and_keep_the_work(store: StageStore) -> None:
     with pytest.raises(ValueError, match="JSON"), store.writing(ADDRESS, {}) as work:
         (work / "file").write_bytes(b"1")
         store.publish(ADDRESS, code_version=1, config={}, inputs={}, facts={"score": float("nan")})
@@ -177,12 +215,12 @@ def test_facts_that_json_cannot_say_publish_nothing_and_keep_the_work(store: Sta
     assert publish(store).path
 
 
-def test_a_replaced_copy_is_kept_aside_whole(store: StageStore) -> None:
+def test_a_replaced_copy_is_kept_completely(store: StageStore) -> None:
     for text in (b"first", b"second", b"third"):
         publish(store, files={"file": text})
-    aside = store.workspace / "data_feat/RTE/.aside"
-    assert sorted((folder / "file").read_bytes() for folder in aside.iterdir()) == [b"first", b"second"]
-    assert all(folder.name.startswith("tokens-0123456789abcdef-2") for folder in aside.iterdir())
+    backups = store.workspace / "data_feat/RTE/.aside"
+    assert sorted((folder / "file").read_bytes() for folder in backups.iterdir()) == [b"first", b"second"]
+    assert all(folder.name.startswith("tokens-0123456789abcdef-2") for folder in backups.iterdir())
     assert (store.workspace / ADDRESS.folder / "file").read_bytes() == b"third"
 
 

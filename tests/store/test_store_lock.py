@@ -1,4 +1,4 @@
-"""One writer at a time, also over processes, and no lock outlives its holder."""
+"""One holder at a time over threads and processes, and no lock outlives its holder."""
 
 import logging
 import os
@@ -6,129 +6,244 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from pkd_core.errors import HeldError, StoreError
+from pkd_core.store import lock
+from pkd_core.store.lock import hold_any, is_locked
 from pkd_core.store.stage_store import Address, StageStatus, StageStore
 
 ADDRESS = Address("artifacts", "RTE", "teacher", "0123456789abcdef")
+Process = subprocess.Popen[str]
 
-HOLDER = """
-import sys, time
-from pathlib import Path
-from pkd_core.store.stage_store import Address, StageStore
-address = Address("artifacts", "RTE", "teacher", "0123456789abcdef")
-with StageStore(Path(sys.argv[1])).writing(address, {}) as work:
-    (work / "half").write_text("half")
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-# Publishes unless somebody else has while it waited, and tells which.
+# Publishes unless another process has done so meanwhile; goes on at each line that it reads.
 WRITER = """
-import sys, time
+import logging, sys
 from pathlib import Path
 from pkd_core.store.stage_store import Address, StageStatus, StageStore
+logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(message)s")
 store, address = StageStore(Path(sys.argv[1])), Address("artifacts", "RTE", "teacher", "0123456789abcdef")
 with store.writing(address, {}) as work:
     if store.inspect(address).status is StageStatus.DONE:
-        print("waited")
+        print("already done")
     else:
         (work / "model").write_text("model")
-        time.sleep(0.3)
+        print("writing", flush=True)
+        sys.stdin.readline()
         store.publish(address, code_version=1, config={}, inputs={}, facts={})
-        print("computed")
+        print("published")
 """
 
 
-def start(script: str, workspace: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-c", script, str(workspace)], stdout=subprocess.PIPE, text=True, cwd=Path.cwd()
-    )
+@pytest.fixture
+def start() -> Iterator[Callable[[Path], Process]]:
+    """Start a writer in another process."""
+    processes: list[Process] = []
+
+    def start_writer(workspace: Path) -> Process:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        processes.append(subprocess.Popen([sys.executable, "-c", WRITER, str(workspace)], text=True, **pipes))
+        return processes[-1]
+
+    yield start_writer
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def read_line(process: Process) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+class Waiting(logging.Handler):
+    """Sets an event at the log line of a thread that waits for a lock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+        self.has_begun = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+        self.has_begun.set()
 
 
 @pytest.fixture
-def holder(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
-    process = start(HOLDER, tmp_path)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
+def waiting() -> Iterator[Waiting]:
+    handler, level = Waiting(), lock.logger.level
+    lock.logger.addHandler(handler)
+    lock.logger.setLevel(logging.INFO)
+    yield handler
+    lock.logger.removeHandler(handler)
+    lock.logger.setLevel(level)
 
 
-def test_a_killed_holder_frees_the_lock_at_once_and_leaves_its_work(
-    tmp_path: Path, holder: "subprocess.Popen[str]", caplog: pytest.LogCaptureFixture
+def test_a_killed_holder_frees_the_lock_and_leaves_its_work(
+    tmp_path: Path, start: Callable[[Path], Process], waiting: Waiting
 ) -> None:
-    caplog.set_level(logging.INFO)
-    got: list[float] = []
+    holder = start(tmp_path)
+    assert read_line(holder) == "writing"
+    lock_file = tmp_path / ADDRESS.work_folder.parent / "teacher-0123456789abcdef.lock"
+    assert is_locked(lock_file)
+    resumed = threading.Event()
 
     def wait_for_lock() -> None:
         with StageStore(tmp_path).writing(ADDRESS, {}) as work:
-            got.append(time.monotonic())
-            assert (work / "half").read_text(encoding="utf-8") == "half"
+            assert (work / "model").read_text(encoding="utf-8") == "model"
+            resumed.set()
 
     waiter = threading.Thread(target=wait_for_lock)
     waiter.start()
-    time.sleep(0.3)
-    assert not got, "two writers at once"
-    killed = time.monotonic()
+    assert waiting.has_begun.wait(10)
+    assert not resumed.is_set(), "two writers at once"
     os.kill(holder.pid, signal.SIGKILL)
-    waiter.join(timeout=10)
-    assert got
-    assert got[0] - killed < 2
-    lines = [record.getMessage() for record in caplog.records if record.name == "pkd_core.store.lock"]
-    assert len(lines) == 1, "one line, however long the wait"
-    assert f"RTE teacher: waits for process {holder.pid} on " in lines[0]
+    assert resumed.wait(10)
+    waiter.join()
+    assert not is_locked(lock_file)
+    assert waiting.messages[0].startswith(f"RTE teacher: waits for process {holder.pid} on ")
 
 
-def test_of_two_processes_at_one_address_one_computes_and_the_other_finds_it_done(tmp_path: Path) -> None:
-    writers = [start(WRITER, tmp_path) for _ in range(2)]
-    said = sorted(writer.communicate(timeout=30)[0].strip() for writer in writers)
-    assert said == ["computed", "waited"]
-    assert StageStore(tmp_path).inspect(ADDRESS, deep=True).status is StageStatus.DONE
-    assert not (tmp_path / "artifacts/RTE/.aside").exists()
-
-
-def test_two_threads_of_one_process_take_turns(tmp_path: Path) -> None:
-    store, inside, most = StageStore(tmp_path), [0], [0]
-
-    def work() -> None:
-        with store.writing(ADDRESS, {}):
-            inside[0] += 1
-            most[0] = max(most[0], inside[0])
-            time.sleep(0.05)
-            inside[0] -= 1
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=10)
-    assert most == [1]
-
-
-def test_another_address_does_not_wait(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
-    other = Address("artifacts", "RTE", "student", "0123456789abcdef")
-    begin = time.monotonic()
-    with StageStore(tmp_path).writing(other, {}):
-        assert time.monotonic() - begin < 5
-    assert holder.poll() is None
-
-
-@pytest.mark.parametrize("note", [b"", b"{", b"[]", b"\xff", b'{"pid": 1}'])
-def test_a_broken_note_of_the_holder_disturbs_nobody(
-    tmp_path: Path, holder: "subprocess.Popen[str]", note: bytes, caplog: pytest.LogCaptureFixture
+def test_of_two_processes_at_one_address_one_builds_and_the_other_finds_it_done(
+    tmp_path: Path, start: Callable[[Path], Process]
 ) -> None:
-    caplog.set_level(logging.INFO)
-    (tmp_path / "artifacts/RTE/.work/teacher-0123456789abcdef.holder").write_bytes(note)
-    timer = threading.Timer(0.2, holder.kill)
-    timer.start()
-    with StageStore(tmp_path).writing(ADDRESS, {}):
+    first, second = start(tmp_path), start(tmp_path)
+    lines = [read_line(first), read_line(second)]
+    if lines[1] == "writing":
+        first, second, lines = second, first, lines[::-1]
+    assert lines[0] == "writing"
+    assert lines[1].startswith("RTE teacher: waits for ")
+    assert first.communicate("go on\n", timeout=30)[0] == "published\n"
+    assert second.communicate(timeout=30)[0] == "already done\n"
+    assert StageStore(tmp_path).inspect(ADDRESS, deep=True).status is StageStatus.DONE
+    assert not (tmp_path / ADDRESS.backup_folder).exists()
+
+
+def in_another_thread(call: Callable[[], object]) -> object:
+    results: list[object] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except HeldError as error:
+            results.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join(10)
+    return results[0]
+
+
+def hold_now(*lock_files: Path) -> str:
+    """Hold one of the locks without waiting, and return what is beside them meanwhile."""
+    with hold_any(lock_files, "RTE teacher", wait=False):
+        return " ".join(sorted(path.name for path in lock_files[0].parent.iterdir()))
+
+
+def test_two_threads_of_a_process_exclude_each_other(tmp_path: Path) -> None:
+    lock_file = tmp_path / "x.lock"
+    with hold_any([lock_file], "RTE teacher"):
+        assert in_another_thread(lambda: is_locked(lock_file)) is True
+        error = in_another_thread(lambda: hold_now(lock_file))
+        assert str(error).startswith(f"RTE teacher needs a lock that process {os.getpid()} on ")
+        assert "holds; run again when that one has ended" in str(error)
+    assert in_another_thread(lambda: is_locked(lock_file)) is False
+    assert in_another_thread(lambda: hold_now(lock_file)) == "x.holder x.lock"
+
+
+def test_a_lock_is_free_after_the_body_or_its_error_and_the_holder_file_gone(tmp_path: Path) -> None:
+    with hold_any([tmp_path / "x.lock"], "RTE teacher"):
         pass
-    timer.join()
-    assert "waits for another process" in caplog.text
+    assert not is_locked(tmp_path / "x.lock")
+    with pytest.raises(KeyError), hold_any([tmp_path / "x.lock"], "RTE teacher"):
+        raise KeyError
+    assert not is_locked(tmp_path / "x.lock")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.lock"]
+
+
+def test_any_free_one_of_several_locks_is_held(tmp_path: Path) -> None:
+    locks = [tmp_path / f"{number}.lock" for number in range(3)]
+    with hold_any(locks[:1], "first"), hold_any(locks[2:], "third"):
+        assert (
+            in_another_thread(lambda: hold_now(*locks)) == "0.holder 0.lock 1.holder 1.lock 2.holder 2.lock"
+        )
+        with hold_any(locks, "second"):
+            assert all(is_locked(path) for path in locks)
+            assert "process" in str(in_another_thread(lambda: hold_now(*locks))), "all are held"
+    assert not any(is_locked(path) for path in locks)
+
+
+def test_looking_at_a_lock_creates_no_file(tmp_path: Path) -> None:
+    assert not is_locked(tmp_path / "x.lock")
+    assert not is_locked(tmp_path / "absent" / "x.lock")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_wait_is_logged_once(
+    tmp_path: Path, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_tries, has_tried_often = [0], threading.Event()
+
+    def count_tries(seconds: float) -> None:
+        assert 0 < seconds < 1, "the waiting thread neither spins nor reacts late"
+        num_tries[0] += 1
+        if num_tries[0] == 5:
+            has_tried_often.set()
+        has_tried_often.wait(0.001)
+
+    monkeypatch.setattr(lock.time, "sleep", count_tries)
+
+    def wait() -> None:
+        with hold_any([tmp_path / "x.lock"], "RTE teacher"):
+            pass
+
+    with hold_any([tmp_path / "x.lock"], "RTE teacher"):
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        assert has_tried_often.wait(10)
+    waiter.join(10)
+    assert not waiter.is_alive()
+    assert len(waiting.messages) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"pid": 1}', None])
+def test_a_malformed_holder_file_does_not_disturb(content: bytes | None, tmp_path: Path) -> None:
+    holder_file = tmp_path / "x.holder"
+    with hold_any([tmp_path / "x.lock"], "RTE teacher"):
+        holder_file.unlink()
+        if content is not None:
+            holder_file.write_bytes(content)
+        error = in_another_thread(lambda: hold_now(tmp_path / "x.lock"))
+        assert str(error).startswith("RTE teacher needs a lock that another process holds")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.lock"]
+
+
+def test_a_lock_is_held_where_its_holder_file_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "x.holder").mkdir()
+    with hold_any([tmp_path / "x.lock"], "RTE teacher"):
+        assert is_locked(tmp_path / "x.lock")
+    assert not is_locked(tmp_path / "x.lock")
+
+
+def test_a_lock_file_that_cannot_be_created_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    expected = r"needs to lock .*file/x\.lock, but the system answers"
+    with pytest.raises(StoreError, match=expected), hold_any([tmp_path / "file" / "x.lock"], "RTE teacher"):
+        raise AssertionError("the body must not run")
+    (tmp_path / "x.lock").mkdir()
+    with pytest.raises(StoreError, match=r"needs to lock .*x\.lock, but the system answers 'Is a directory'"):
+        is_locked(tmp_path / "x.lock")
+
+
+def test_a_stage_that_is_written_is_held_against_those_that_do_not_wait(tmp_path: Path) -> None:
+    store = StageStore(tmp_path)
+    other = Address("artifacts", "RTE", "student", "0123456789abcdef")
+    with store.locked(ADDRESS):
+        for hold in (store.locked(ADDRESS, wait=False), store.writing(ADDRESS, {}, wait=False)):
+            with pytest.raises(HeldError, match=r"^RTE teacher needs a lock"), hold:
+                raise AssertionError("the body must not run")
+        with store.writing(other, {}, wait=False) as work:
+            assert work.is_dir(), "another address is free"

@@ -15,6 +15,7 @@ from pkd_core.pipeline.facts import TrainingFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.sources import TOKENIZER_FILES
 from pkd_core.pipeline.specs import TrainingSpec
+from pkd_core.store.atomic import durable_rename, fsync_tree
 from pkd_core.store.os_errors import check_disk_space
 from pkd_core.training.checkpoints import Checkpoints, checkpoint_folder
 from pkd_core.training.loop import Training, train
@@ -70,10 +71,11 @@ def train_and_save(
 
 
 def _save_model(model: BertForSequenceClassification, folder: Path) -> None:
-    """Save a model to a temporary folder first, so that the weights in `folder` are complete at every moment."""
+    """Save a model into a temporary folder first, so that the weights in `folder` are complete at every moment."""
     temporary = folder / _TEMPORARY
     shutil.rmtree(temporary, ignore_errors=True)
     save_model(model, temporary)
+    fsync_tree(temporary)
     for path in temporary.iterdir():
-        path.replace(folder / path.name)
+        durable_rename(path, folder / path.name)
     temporary.rmdir()

@@ -12,7 +12,7 @@ from pkd_core.evaluation.metrics import compute_metrics, majority_baseline
 from pkd_core.evaluation.predict import Array, count_parameters, predict
 from pkd_core.evaluation.speed import speed_ratio
 from pkd_core.evaluation.submission import write_submission
-from pkd_core.model.loading import load_finetuned
+from pkd_core.model.loading import load_classifier
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.stage import dotted_settings
 from pkd_core.store.manifest import read_manifest
@@ -97,7 +97,7 @@ def _speed(job: Job, student: BertForSequenceClassification) -> float | None:
 
 
 def _load(job: Job, part: str) -> BertForSequenceClassification:
-    model = load_finetuned(job.inputs[part])
+    model = load_classifier(job.inputs[part])
     torch.nn.Module.to(model, job.context.torch_device)  # transformers' own `to` carries no types
     return model
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from pkd_core.config.settings import DistillConfig, StudentConfig
-from pkd_core.model.loading import load_student
+from pkd_core.model.loading import build_classifier
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.stages.train_and_save import train_and_save
 from pkd_core.teacher_states.reader import TeacherStates
@@ -15,7 +15,7 @@ def train_student(job: Job) -> dict[str, Any]:
     config = job.stage.config
     settings = StudentConfig.model_validate(config["training"])
     source = job.inputs.get("teacher", job.context.model_folder)
-    model = load_student(source, job.task, config["initial_layers"], config["seed"])
+    model = build_classifier(source, job.task, config["seed"], config["initial_layers"])
     return train_and_save(job, model, settings, config["seed"], _objective(job))
 
 

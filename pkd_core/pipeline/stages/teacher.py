@@ -3,7 +3,7 @@
 from typing import Any
 
 from pkd_core.config.settings import TeacherConfig
-from pkd_core.model.loading import load_teacher
+from pkd_core.model.loading import build_classifier
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.stages.train_and_save import train_and_save
 
@@ -11,5 +11,5 @@ from pkd_core.pipeline.stages.train_and_save import train_and_save
 def train_teacher(job: Job) -> dict[str, Any]:
     """Fine-tune on the task's labels, keep the best epoch's checkpoint; return its score and how it was trained."""
     settings = TeacherConfig.model_validate(job.stage.config["training"])
-    model = load_teacher(job.context.model_folder, job.task, settings.seed)
+    model = build_classifier(job.context.model_folder, job.task, settings.seed)
     return train_and_save(job, model, settings, settings.seed, objective=None)

@@ -6,7 +6,7 @@ from typing import Any
 from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import TrainingError
 from pkd_core.evaluation.metrics import majority_baseline
-from pkd_core.model.loading import load_finetuned
+from pkd_core.model.loading import load_classifier
 from pkd_core.pipeline.job import Job
 from pkd_core.store.manifest import read_manifest
 from pkd_core.teacher_states.extraction import extract
@@ -18,7 +18,7 @@ def extract_states(job: Job) -> dict[str, Any]:
     """Run the teacher once over the training split; return rows, bytes and shape."""
     _check_teacher(job)
     return extract(
-        load_finetuned(job.inputs["teacher"]),
+        load_classifier(job.inputs["teacher"]),
         TokenTable.load(job.inputs["tokens"], "train"),
         job.work,
         job.stage.config["states"]["dtype"],

@@ -11,7 +11,7 @@ from transformers import BertForSequenceClassification
 from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import TokenTable
 from pkd_core.evaluation.predict import count_parameters
-from pkd_core.model.loading import save_model
+from pkd_core.model.loading import save_classifier
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.sources import TOKENIZER_FILES
 from pkd_core.store.os_errors import check_disk_space
@@ -77,7 +77,7 @@ def _save_whole(model: BertForSequenceClassification, folder: Path) -> None:
     """Save a model beside its place first, so that the weights which are there are whole."""
     beside = folder / _BESIDE
     shutil.rmtree(beside, ignore_errors=True)
-    save_model(model, beside)
+    save_classifier(model, beside)
     for path in beside.iterdir():
         path.replace(folder / path.name)
     beside.rmdir()

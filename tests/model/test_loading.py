@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_bert import SCORE_TASK, TASK, make_table, save_tiny_bert, tiny_classifier, tiny_config
-from transformers import BertForMaskedLM, BertForSequenceClassification
+from tiny_bert import SCORE_TASK, TASK, make_table, tiny_classifier, tiny_config
+from transformers import BertForMaskedLM, BertForSequenceClassification, BertModel
 
 from pkd_core.errors import ModelError
 from pkd_core.model.file_checks import read_config
@@ -21,7 +21,9 @@ WEIGHTS = "model.safetensors"
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    return save_tiny_bert(tmp_path / "bare")
+    torch.manual_seed(0)
+    BertModel(tiny_config()).save_pretrained(tmp_path / "bare")
+    return tmp_path / "bare"
 
 
 def change_weights(folder: Path, *, drop: str = "", rename: tuple[str, str] = ("", "")) -> None:

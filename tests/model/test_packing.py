@@ -5,24 +5,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_bert import table_of
 
-from pkd_core.data.token_table import TokenTable
 from pkd_core.model.packing import PackedBatch, pack
 
 LENGTHS = st.lists(st.integers(1, 70), min_size=1, max_size=40)
-
-
-def table_of(lengths: list[int], labelled: bool = True) -> TokenTable:
-    """Rows of the given lengths; every token is told from all others by its id."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    seconds = [1 + length // 3 for length in lengths]
-    return TokenTable(
-        example_ids_R=np.arange(len(lengths), dtype=np.int64) + 100,
-        offsets=offsets,
-        input_ids=np.arange(1, offsets[-1] + 1, dtype=np.int32),
-        second_starts_R=np.minimum(seconds, lengths).astype(np.int32),
-        labels_R=np.array(lengths, dtype=np.float32) / 2 if labelled else None,
-    )
 
 
 @given(LENGTHS)

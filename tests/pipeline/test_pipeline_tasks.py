@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import WORDS, write_tiny_model
+from tiny import QUICK_SETTINGS, WORDS, write_tiny_model
 
 from pkd_core.config.overrides import build_run_config
 from pkd_core.pipeline.job import Context
@@ -14,12 +14,7 @@ from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
 from pkd_core.store.address import StageRecord
 
-SETTINGS = {
-    "teacher.num_epochs": 1,
-    "student.num_epochs": 1,
-    "evaluation.speed_repeats": 1,
-    "tokens.max_length": 24,
-}
+SETTINGS = QUICK_SETTINGS | {"tokens.max_length": 24}
 _STS_B_UNREAD = ("genre", "filename", "year", "old_index", "source1", "source2")
 _MNLI_UNREAD = (
     "promptID",

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
 from pkd_core.data.task import Split, Task
@@ -35,6 +36,26 @@ class Recorder:
 
     def series(self, name: str) -> dict[int, float]:
         return {step: values[name] for step, values in self.metrics_seen if name in values}
+
+
+class ScriptedMasks:
+    """Dropout masks that are kept, with each call's rate and shape, and given again after `replay`."""
+
+    def __init__(self) -> None:
+        self.masks: list[Tensor] = []
+        self.calls: list[tuple[float, tuple[int, ...]]] = []
+        self._next = 0
+
+    def replay(self) -> "ScriptedMasks":
+        self._next = 0
+        return self
+
+    def draw(self, shape: Sequence[int], rate: float, dtype: torch.dtype) -> Tensor:
+        self.calls.append((rate, tuple(shape)))
+        if self._next == len(self.masks):
+            self.masks.append((torch.rand(*shape) >= rate).to(dtype))
+        self._next += 1
+        return self.masks[self._next - 1]
 
 
 def tiny_config(num_layers: int = 4, dropout: float = 0.1, **changes: Any) -> BertConfig:

@@ -45,6 +45,11 @@ def edit_tokenizer(edit: Callable[[Any], object]) -> Callable[[Path], None]:
     return lambda folder: edit_json(folder / "tokenizer.json", edit)
 
 
+def added_token(number: int, content: str) -> dict[str, Any]:
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
+    return {"id": number, "content": content} | flags
+
+
 def edit_words(edit: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path], None]:
     def edit_file(folder: Path) -> None:
         weights = load_file(folder / WEIGHTS)
@@ -93,7 +98,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "embeddings for 19 words, and a tokenizer of 20 words",
     ),
     "tokenizer with an added word": (
-        edit_tokenizer(lambda values: values["added_tokens"].append(values["added_tokens"][0] | {"id": 19, "content": "+"})),
+        edit_tokenizer(lambda values: values["added_tokens"].append(added_token(19, "plus"))),
         "embeddings for 19 words, and a tokenizer of 20 words",
     ),
     "tokenizer without special tokens": (

@@ -1,10 +1,12 @@
-"""A task and a BERT small enough to run the whole pipeline in seconds, made on the spot."""
+"""Tiny tasks and a tiny BERT on disk, and settings with which the complete pipeline runs in seconds."""
 
 import random
 from pathlib import Path
+from typing import Any
 
+from tiny_bert import tiny_config
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import BertModel, PreTrainedTokenizerFast
 
 from pkd_core.config.settings import Settings
 
@@ -25,6 +27,13 @@ WORDS = (
     "not",
 )
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# For tests that need the stages to run, not to learn.
+QUICK_SETTINGS: dict[str, Any] = {
+    "teacher.num_epochs": 1,
+    "student.num_epochs": 1,
+    "evaluation.speed_repeats": 1,
+    "tokens.max_length": 16,
+}
 _MRPC_HEADER = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String"
 TASK_FILE = """\
 texts = ["sentence"]
@@ -33,6 +42,12 @@ labels = ["down", "up"]
 metrics = ["accuracy", "f1"]
 index = "index"
 """
+
+
+def quick_arguments(**changes: Any) -> list[str]:
+    """Return QUICK_SETTINGS as arguments of `pkd run`; a change's name has `__` for the dot of its key."""
+    settings = QUICK_SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
+    return [f"{key}={value}" for key, value in settings.items()]
 
 
 def write_tiny_task(data_raw: Path, name: str = "Tiny", num_train: int = 48, num_dev: int = 24) -> None:
@@ -71,7 +86,7 @@ def write_tiny_glue(data_raw: Path, num_rows: int = 40) -> None:
 
 
 def write_tiny_model(folder: Path, num_layers: int = 4) -> None:
-    """Write a random BERT with a fast tokenizer, as save_pretrained leaves them."""
+    """Write a random BERT and its fast tokenizer; the weights come from torch's global generator."""
     vocabulary = {word: number for number, word in enumerate((*SPECIAL, *WORDS))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
@@ -79,13 +94,8 @@ def write_tiny_model(folder: Path, num_layers: int = 4) -> None:
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=num_layers,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=256,
+    config = tiny_config(
+        num_layers, vocab_size=len(vocabulary), max_position_embeddings=256, initializer_range=0.02
     )
     BertModel(config).save_pretrained(folder)
 

@@ -1,11 +1,12 @@
-"""Tiny random BERTs and learnable token tables for the tests of models and trainings."""
+"""Tiny random BERTs and token tables in memory, for tests of models and of training."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from torch import Tensor
+from transformers import BertConfig, BertForSequenceClassification
 
 from pkd_core.data.task import Split, Task
 from pkd_core.data.token_table import TokenTable
@@ -17,7 +18,7 @@ SCORE_TASK = Task("TinyScore", SPLITS, (), ("pearson", "spearman"), label_range=
 
 
 class Recorder:
-    """An observer that remembers."""
+    """An observer that keeps every call."""
 
     def __init__(self) -> None:
         self.metrics_seen: list[tuple[int, dict[str, float]]] = []
@@ -37,37 +38,51 @@ class Recorder:
         return {step: values[name] for step, values in self.metrics_seen if name in values}
 
 
-def tiny_config(num_layers: int = 4, dropout: float = 0.1) -> BertConfig:
-    return BertConfig(
-        vocab_size=100,
-        hidden_size=32,
-        num_hidden_layers=num_layers,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        hidden_dropout_prob=dropout,
-        attention_probs_dropout_prob=dropout,
-        initializer_range=0.1,
-    )
+class ScriptedMasks:
+    """Dropout masks that are kept, with each call's rate and shape, and given again after `replay`."""
+
+    def __init__(self) -> None:
+        self.masks: list[Tensor] = []
+        self.calls: list[tuple[float, tuple[int, ...]]] = []
+        self._next = 0
+
+    def replay(self) -> "ScriptedMasks":
+        self._next = 0
+        return self
+
+    def draw(self, shape: Sequence[int], rate: float, dtype: torch.dtype) -> Tensor:
+        self.calls.append((rate, tuple(shape)))
+        if self._next == len(self.masks):
+            self.masks.append((torch.rand(*shape) >= rate).to(dtype))
+        self._next += 1
+        return self.masks[self._next - 1]
 
 
-def save_tiny_bert(folder: Path, num_layers: int = 4, seed: int = 0, dropout: float = 0.1) -> Path:
-    torch.manual_seed(seed)
-    BertModel(tiny_config(num_layers, dropout)).save_pretrained(folder)
-    return folder
+def tiny_config(num_layers: int = 4, dropout: float = 0.1, **changes: Any) -> BertConfig:
+    """Return the configuration of every tiny BERT, with changes by the names of BertConfig."""
+    values = {
+        "vocab_size": 100,
+        "hidden_size": 32,
+        "num_hidden_layers": num_layers,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "max_position_embeddings": 64,
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": dropout,
+        "initializer_range": 0.1,
+    }
+    return BertConfig(**values | changes)
 
 
 def tiny_classifier(
     num_layers: int = 4, seed: int = 0, dropout: float = 0.1, num_outputs: int = 2
 ) -> BertForSequenceClassification:
     torch.manual_seed(seed)
-    config = tiny_config(num_layers, dropout)
-    config.num_labels = num_outputs
-    return BertForSequenceClassification(config).eval()
+    return BertForSequenceClassification(tiny_config(num_layers, dropout, num_labels=num_outputs)).eval()
 
 
 def make_table(num_rows: int, seed: int = 0, score: bool = False, first_id: int = 0) -> TokenTable:
-    """Rows of random length with two segments; the third token tells the label: 10 + class, or 10 + score."""
+    """Return random rows with two segments; a row's third token is 10 + its class or score, so labels are learnable."""
     generator = np.random.default_rng(seed)
     lengths = generator.integers(5, 20, num_rows)
     labels = generator.integers(0, 6 if score else 2, num_rows)
@@ -84,21 +99,34 @@ def make_table(num_rows: int, seed: int = 0, score: bool = False, first_id: int 
     )
 
 
+def table_of(lengths: list[int], labelled: bool = True) -> TokenTable:
+    """Return rows of the given lengths, in which no two tokens are equal; example ids count from 100."""
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    seconds = [1 + length // 3 for length in lengths]
+    return TokenTable(
+        example_ids_R=np.arange(len(lengths), dtype=np.int64) + 100,
+        offsets=offsets,
+        input_ids=np.arange(1, offsets[-1] + 1, dtype=np.int32),
+        second_starts_R=np.minimum(seconds, lengths).astype(np.int32),
+        labels_R=np.array(lengths, dtype=np.float32) / 2 if labelled else None,
+    )
+
+
 def padded(table: TokenTable, rows: Sequence[int]) -> dict[str, torch.Tensor]:
-    """Return rows as transformers wants them, padded to the longest."""
+    """Return rows as arguments of a transformers model, padded to the longest; independent of `pad_examples`."""
     lengths = [int(table.lengths[row]) for row in rows]
     inputs = {
         name: torch.zeros(len(rows), max(lengths), dtype=torch.long)
         for name in ("input_ids", "token_type_ids", "attention_mask")
     }
-    for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+    for position, (row, length) in enumerate(zip(rows, lengths, strict=True)):
         start = int(table.offsets[row])
-        inputs["input_ids"][place, :length] = torch.from_numpy(table.input_ids[start : start + length])
-        inputs["token_type_ids"][place, int(table.second_starts_R[row]) : length] = 1
-        inputs["attention_mask"][place, :length] = 1
+        inputs["input_ids"][position, :length] = torch.from_numpy(table.input_ids[start : start + length])
+        inputs["token_type_ids"][position, int(table.second_starts_R[row]) : length] = 1
+        inputs["attention_mask"][position, :length] = 1
     return inputs
 
 
 def by_example(batch: PackedBatch) -> torch.Tensor:
-    """Return the places that sort a packed batch's examples by their ids."""
+    """Return the indices that sort a packed batch's examples by their ids."""
     return batch.example_ids_B.argsort()

@@ -1,1 +1,1 @@
-"""The method in torch and numbers alone: the three losses and the layer maps."""
+"""The method: the three losses and the layer maps, in torch and plain numbers, without models or configuration."""

@@ -1,24 +1,27 @@
 """Which teacher layer each student layer learns from, as 1-based (student, teacher) pairs.
 
-Layer k is `hidden_states[k]` of Hugging Face, where 0 is the embeddings. The last student layer is never
-matched: the logits see it already.
+Layer k is `hidden_states[k]` of transformers, where 0 is the embeddings. The last student layer is never matched:
+the logits already depend on it.
 """
 
 LayerMap = tuple[tuple[int, int], ...]
 
 
 def skip_layers(num_student: int, num_teacher: int) -> LayerMap:
-    """Match evenly spread teacher layers: every s-th, where s is num_teacher / num_student (PKD-Skip).
+    """Match every s-th teacher layer, where s is num_teacher / num_student (PKD-Skip).
+
+    >>> skip_layers(num_student=3, num_teacher=12)
+    ((1, 4), (2, 8))
 
     Args:
         num_student: Layers of the student, 2 or more.
         num_teacher: Layers of the teacher, a multiple of `num_student` and more than it.
 
     Returns:
-        `num_student - 1` pairs, such as ((1, 4), (2, 8)) for 3 and 12.
+        `num_student - 1` pairs.
 
     Raises:
-        ValueError: If the depths allow no such map.
+        ValueError: The depths allow no such map.
     """
     _check_depths(num_student, num_teacher)
     if num_teacher % num_student:
@@ -31,17 +34,20 @@ def skip_layers(num_student: int, num_teacher: int) -> LayerMap:
 
 
 def last_layers(num_student: int, num_teacher: int) -> LayerMap:
-    """Match the teacher's last layers before its very last (PKD-Last).
+    """Match the last teacher layers, except its very last (PKD-Last).
+
+    >>> last_layers(num_student=3, num_teacher=12)
+    ((1, 10), (2, 11))
 
     Args:
         num_student: Layers of the student, 2 or more.
         num_teacher: Layers of the teacher, more than `num_student`.
 
     Returns:
-        `num_student - 1` pairs, such as ((1, 10), (2, 11)) for 3 and 12.
+        `num_student - 1` pairs.
 
     Raises:
-        ValueError: If the depths allow no such map.
+        ValueError: The depths allow no such map.
     """
     _check_depths(num_student, num_teacher)
     offset = num_teacher - num_student

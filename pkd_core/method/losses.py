@@ -1,6 +1,8 @@
-"""The losses of Patient Knowledge Distillation, each with its reduction named.
+"""The losses of Patient Knowledge Distillation (Sun et al. 2019, arXiv 1908.09355), with named reductions.
 
 Every loss is computed in float32: half precision loses the small differences between teacher and student.
+
+Shapes: B examples, C classes, M matched layers, D hidden size.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ Reduction = Literal["batch_mean", "element_mean"]
 
 @dataclass(frozen=True)
 class LossParts:
-    """One batch's loss and its unweighted parts, float32 scalars; None where a part was not computed."""
+    """A batch's total loss and its unweighted parts, float32 scalars; None for a part that was not computed."""
 
     total: Tensor
     cross_entropy: Tensor
@@ -22,12 +24,12 @@ class LossParts:
     patience: Tensor | None = None
 
     def named(self) -> dict[str, Tensor]:
-        """Return what was computed, by name."""
+        """Return the losses that were computed, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
 def cross_entropy_loss(student_logits_BC: Tensor, labels_B: Tensor) -> Tensor:
-    """Cross-entropy of the logits with the hard labels (L_CE), averaged over the examples.
+    """Cross-entropy of the logits with the hard labels, averaged over examples (L_CE).
 
     Args:
         student_logits_BC: Logits, shape (B, C).
@@ -40,7 +42,7 @@ def cross_entropy_loss(student_logits_BC: Tensor, labels_B: Tensor) -> Tensor:
 
 
 def squared_error_loss(student_logits_B1: Tensor, targets_B: Tensor) -> Tensor:
-    """Mean squared error: L_CE of a regression task with its labels, and L_DS with the teacher's predictions.
+    """Mean squared error, used for regression tasks as L_CE (with labels) and as L_DS (with teacher predictions).
 
     Args:
         student_logits_B1: Predictions, shape (B, 1).
@@ -50,7 +52,7 @@ def squared_error_loss(student_logits_B1: Tensor, targets_B: Tensor) -> Tensor:
         Scalar, float32 whatever the inputs' dtype.
 
     Raises:
-        ValueError: If there is not one target for each prediction.
+        ValueError: There is not one target for each prediction.
     """
     if student_logits_B1.shape[1:] != (1,) or targets_B.numel() != student_logits_B1.shape[0]:
         raise ValueError(
@@ -63,19 +65,27 @@ def squared_error_loss(student_logits_B1: Tensor, targets_B: Tensor) -> Tensor:
 def distillation_loss(
     student_logits_BC: Tensor, teacher_logits_BC: Tensor, temperature: float, reduction: Reduction
 ) -> Tensor:
-    """KL divergence from the teacher's softened classes to the student's, times T^2 (L_DS, arXiv 1503.02531).
+    """KL(teacher || student) of the classes softened by temperature, times T^2 (L_DS, arXiv 1503.02531).
+
+    Two classes; at T = 2 the teacher's probabilities are (0.75, 0.25), the student's (0.5, 0.5):
+
+    >>> import torch
+    >>> student_logits_BC = torch.tensor([[0.0, 0.0]])
+    >>> teacher_logits_BC = 2 * torch.tensor([[0.75, 0.25]]).log()
+    >>> round(distillation_loss(student_logits_BC, teacher_logits_BC, 2.0, "batch_mean").item(), 4)
+    0.5232
 
     Args:
         student_logits_BC: Student logits, shape (B, C).
         teacher_logits_BC: Teacher logits, shape (B, C); detached here.
-        temperature: T, by which both logits are divided before the softmax.
-        reduction: "batch_mean" divides the sum by B, "element_mean" by B * C as the authors' code does.
+        temperature: T; both logits are divided by it before the softmax.
+        reduction: "element_mean" divides by B * C, as the authors' code does; "batch_mean" by B alone.
 
     Returns:
         Scalar, float32 whatever the inputs' dtype.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: The shapes differ.
     """
     _check_same_shape(student_logits_BC, teacher_logits_BC)
     student_log_BC = functional.log_softmax(student_logits_BC.float() / temperature, dim=-1)
@@ -87,7 +97,15 @@ def distillation_loss(
 def patience_loss(
     student_cls_BMD: Tensor, teacher_cls_BMD: Tensor, normalize: bool, reduction: Reduction
 ) -> Tensor:
-    """Squared distance between matched student and teacher [CLS] states (L_PT of Sun et al. 2019).
+    """Squared distance between matched student and teacher [CLS] states (L_PT).
+
+    >>> import torch
+    >>> student_cls_BMD = torch.tensor([[[3.0, 4.0]]])
+    >>> teacher_cls_BMD = torch.tensor([[[0.0, 1.0]]])
+    >>> patience_loss(student_cls_BMD, teacher_cls_BMD, normalize=False, reduction="batch_mean")
+    tensor(18.)
+    >>> patience_loss(student_cls_BMD, teacher_cls_BMD, normalize=False, reduction="element_mean")
+    tensor(9.)
 
     Args:
         student_cls_BMD: Student [CLS] hidden states, shape (B, M, D).
@@ -99,7 +117,7 @@ def patience_loss(
         Scalar, float32 whatever the inputs' dtype.
 
     Raises:
-        ValueError: If the shapes differ or M is 0.
+        ValueError: The shapes differ, or M is 0.
     """
     _check_same_shape(student_cls_BMD, teacher_cls_BMD)
     if student_cls_BMD.shape[1] == 0:
@@ -119,23 +137,26 @@ def combine(
     alpha: float = 0.0,
     beta: float = 0.0,
 ) -> LossParts:
-    """Weigh the parts: (1 - alpha) * cross_entropy + alpha * distillation + beta * patience.
+    """Return the weighted sum of the parts: (1 - alpha) * cross_entropy + alpha * distillation + beta * patience.
 
     Args:
         cross_entropy: Loss with the hard labels.
-        distillation: Loss with the teacher's logits, or None where there is no teacher; alpha is then 0.
-        patience: Loss with the teacher's [CLS] states, or None where it is not wanted; beta is then 0.
-        alpha: Weight of the SOFT loss, from 0 to 1 (some libraries mean the hard one).
-        beta: Weight of the patience loss, 0 or more; it means nothing without that loss's reduction.
+        distillation: Loss with the teacher's logits; None requires alpha = 0.
+        patience: Loss with the teacher's [CLS] states; None requires beta = 0.
+        alpha: Weight of the soft loss, from 0 to 1 (in some libraries, of the hard loss).
+        beta: Weight of the patience loss, 0 or more; its scale depends on that loss's reduction.
 
     Returns:
         The total with its parts, unweighted.
 
     Raises:
-        ValueError: If a weight is set whose part is missing.
+        ValueError: A weight is not 0 while its part is None.
     """
     if (alpha and distillation is None) or (beta and patience is None):
-        raise ValueError(f"alpha={alpha} or beta={beta} weighs a part that was not computed")
+        raise ValueError(
+            f"a weight needs its loss, got alpha={alpha} and beta={beta} with a part that was not computed; "
+            "pass that loss, or set its weight to 0"
+        )
     total = (1 - alpha) * cross_entropy
     if distillation is not None:
         total = total + alpha * distillation

@@ -1,4 +1,4 @@
-"""BERT's arithmetic: loading and saving models, packed batches, and the forward pass over them.
+"""BERT: checking, loading and saving models, packed batches, and the forward pass over them.
 
-Nothing here knows what a model is trained for.
+What a model is trained for is not known here: losses are in `method`, training is in `training`.
 """

@@ -1,4 +1,4 @@
-"""Dropout whose masks come in bulk: drawing them number by number cost a quarter of a training step on a CPU."""
+"""Dropout with masks drawn in bulk: drawing them number by number took a quarter of a training step on a CPU."""
 
 import math
 from collections.abc import Sequence
@@ -13,26 +13,34 @@ _LEVELS = 1 << 16
 
 
 class KeepMasks(Protocol):
-    """Where a step's dropout masks come from."""
+    """A source of dropout masks, which mark the values to keep."""
 
     def draw(self, shape: Sequence[int], rate: float, dtype: torch.dtype) -> Tensor:
-        """Return a mask of ones, and zeros with probability `rate`."""
+        """Return the next mask: each value is 0 with probability `rate`, else 1."""
         ...
 
 
 class HostMasks:
-    """Masks on the CPU, a function of their seeds alone; the rate is rounded to a multiple of 2^-16.
+    """Masks on the CPU that depend on their seeds alone.
+
+    The probability is rounded to a multiple of 2^-16.
+
+    >>> seed, step, part = 42, 1, 0
+    >>> HostMasks(seed, step, part).draw((2, 5), 0.4, torch.float32)
+    tensor([[1., 0., 0., 0., 0.],
+            [1., 0., 0., 1., 1.]])
 
     Args:
         seeds: For example the training's seed, the step, and the part of the batch.
     """
 
     def __init__(self, *seeds: int) -> None:
-        # The fastest of numpy's generators: it need not jump, since every step begins a stream of its own.
+        # The fastest of numpy's generators; each step has its own stream, so skipping ahead in one is not needed.
         self._generator = np.random.Generator(np.random.SFC64(np.random.SeedSequence(seeds)))
 
     def draw(self, shape: Sequence[int], rate: float, dtype: torch.dtype) -> Tensor:
-        """Return a mask of ones, and zeros with probability `rate`."""
+        """Return the next mask: each value is 0 with probability `rate`, else 1."""
+        # Each 64-bit number holds four levels, uniform from -2^15 to 2^15 - 1.
         count = math.prod(shape)
         words = self._generator.integers(0, 1 << 64, size=-(-count // 4), dtype=np.uint64)
         levels = torch.from_numpy(words.view(np.int16)[:count])
@@ -41,26 +49,37 @@ class HostMasks:
 
 @dataclass(frozen=True)
 class DeviceMasks:
-    """Masks drawn by torch on the device itself."""
+    """Masks drawn by torch on the generator's device."""
 
     generator: torch.Generator
 
     def draw(self, shape: Sequence[int], rate: float, dtype: torch.dtype) -> Tensor:
-        """Return a mask of ones, and zeros with probability `rate`."""
+        """Return the next mask: each value is 0 with probability `rate`, else 1."""
         mask = torch.empty(*shape, dtype=dtype, device=self.generator.device)
         return mask.bernoulli_(1.0 - rate, generator=self.generator)
 
 
 def drop(values: Tensor, rate: float, masks: KeepMasks | None) -> Tensor:
-    """Set values to zero with probability `rate` and scale the others up to keep the mean; without masks, nothing."""
+    """Set values to 0 with probability `rate` and multiply the others by 1 / (1 - rate), which keeps the mean.
+
+    >>> drop(torch.ones(2, 5), 0.5, HostMasks(42, 1))
+    tensor([[2., 0., 0., 0., 0.],
+            [2., 0., 0., 0., 2.]])
+
+    Args:
+        values: Any shape.
+        rate: Dropout probability.
+        masks: Source of the mask; None for no dropout.
+    """
     if masks is None or rate == 0.0:
         return values
-    dropped: Tensor = _Drop.apply(values, masks.draw(values.shape, rate, values.dtype), 1.0 / (1.0 - rate))  # type: ignore[no-untyped-call]
+    mask = masks.draw(values.shape, rate, values.dtype)
+    dropped: Tensor = _Drop.apply(values, mask, 1.0 / (1.0 - rate))  # type: ignore[no-untyped-call]
     return dropped
 
 
 def drop_and_add(values: Tensor, residual: Tensor, rate: float, masks: KeepMasks | None) -> Tensor:
-    """Return the residual plus the values after dropout, in one pass over memory."""
+    """Return `residual + drop(values, rate, masks)`, computed in one pass over memory."""
     if masks is None or rate == 0.0:
         return residual + values
     mask = masks.draw(values.shape, rate, values.dtype)

@@ -1,4 +1,8 @@
-"""The one place where a batch meets a model: BERT's arithmetic over packed rows, with transformers' own weights."""
+"""BERT's forward pass over packed batches, with the weights of a transformers model.
+
+Shapes: B examples, T packed rows, Q query rows (T, or B where only [CLS] rows are computed), D hidden size,
+I intermediate size, N layers, C classes.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,26 +14,20 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.model.attention import attend, pad, unpad
 from pkd_core.model.dropout import KeepMasks, drop, drop_and_add
-from pkd_core.model.packing import PackedBatch
+from pkd_core.model.packing import PackedBatch, PaddingLayout
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a batch comes out as: logits (B, C), and [CLS] states (B, N, D) where [:, k - 1] is layer k's."""
+    """A model's outputs for a batch.
+
+    Attributes:
+        logits_BC: Logits, float32; the prediction, with C = 1, for a regression task.
+        cls_states_BND: [CLS] states; [:, k - 1] is the output of layer k.
+    """
 
     logits_BC: Tensor
     cls_states_BND: Tensor
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """What every layer of a forward pass uses."""
-
-    batch: PackedBatch
-    num_heads: int
-    hidden_rate: float
-    attention_rate: float
-    masks: KeepMasks | None
 
 
 def forward(
@@ -38,59 +36,50 @@ def forward(
     dtype: torch.dtype = torch.float32,
     masks: KeepMasks | None = None,
 ) -> Outputs:
-    """Run a batch through a model, keeping the [CLS] row of every layer's output.
+    """Return a batch's logits and every layer's [CLS] states.
 
-    Equal to transformers' own forward over padded examples, up to rounding: the logits, and the states that it calls
-    `hidden_states[k][:, 0]`, from k = 1. Of the last layer only the [CLS] rows are computed: nothing reads the others.
+    Up to rounding, they equal transformers' own forward over padded examples: its logits, and its
+    `hidden_states[k][:, 0]` for k >= 1. The last layer is computed for the [CLS] rows only; nothing reads the others.
 
     Args:
-        model: On the batch's device; its weights stay in float32.
+        model: On the batch's device, with float32 weights.
         batch: The examples.
-        dtype: What all between the embeddings and the classifier is computed in.
-        masks: Where dropout's masks come from; None for no dropout, whatever mode the model is in.
+        dtype: Dtype of all operations between embeddings and classifier.
+        masks: Source of dropout masks; None for no dropout, whether the model is in training mode or not. They are
+            drawn in the order of computation: embeddings, then each layer's attention weights (by group), attention
+            output and layer output, then the pooled output.
 
     Returns:
-        Logits in float32, states in `dtype`, in the batch's order.
+        Logits in float32 and states in `dtype`, in the batch's order.
     """
-    config = model.config
-    assert model.bert.pooler is not None, "a sequence classifier has one"
-    setting = _Pass(
-        batch,
-        config.num_attention_heads,
-        config.hidden_dropout_prob,
-        config.attention_probs_dropout_prob,
-        masks,
-    )
-    hidden_TD = drop(_embed(model.bert.embeddings, batch).to(dtype), setting.hidden_rate, masks)
-    hidden_TD, cls_BD = take_cls(hidden_TD, batch.cls_positions_B)
+    embeddings, positions_B = model.bert.embeddings, batch.cls_positions_B
+    hidden_TD = drop(_embed(embeddings, batch).to(dtype), embeddings.dropout.p, masks)
+    hidden_TD, cls_BD = take_cls(hidden_TD, positions_B)
     *layers, last = model.bert.encoder.layer
     cls_states_BD = []
     for layer in layers:
-        hidden_TD, cls_BD = take_cls(_layer(layer, hidden_TD, hidden_TD, setting), batch.cls_positions_B)
+        hidden_TD, cls_BD = take_cls(_layer(layer, hidden_TD, hidden_TD, batch.layout, masks), positions_B)
         cls_states_BD.append(cls_BD)
-    cls_states_BD.append(_layer(last, hidden_TD, cls_BD, setting))
+    cls_states_BD.append(_layer(last, hidden_TD, cls_BD, batch.layout, masks))
+    assert model.bert.pooler is not None, "a sequence classifier has one"
     pooled_BD = torch.tanh(_linear(model.bert.pooler.dense, cls_states_BD[-1])).float()
     logits_BC = model.classifier(drop(pooled_BD, model.dropout.p, masks))
     return Outputs(logits_BC, torch.stack(cls_states_BD, dim=1))
 
 
-def _embed(embeddings: Any, batch: PackedBatch) -> Tensor:
-    summed_TD = (
-        embeddings.word_embeddings(batch.input_ids_T)
-        + embeddings.token_type_embeddings(batch.token_type_ids_T)
-        + embeddings.position_embeddings(batch.position_ids_T)
-    )
-    return _normalize(embeddings.LayerNorm, summed_TD)
-
-
 def take_cls(hidden_TD: Tensor, cls_positions_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Return all rows, to go on with, and a copy of the examples' first ones."""
+    """Return all rows (T, D), for the next layer, and a copy of the [CLS] rows (B, D).
+
+    >>> hidden_TD = torch.tensor([[10.0], [11.0], [20.0]])
+    >>> take_cls(hidden_TD, torch.tensor([0, 2]))[1].flatten().tolist()
+    [10.0, 20.0]
+    """
     rows: tuple[Tensor, Tensor] = _TakeCls.apply(hidden_TD, cls_positions_B)  # type: ignore[no-untyped-call]
     return rows
 
 
 class _TakeCls(torch.autograd.Function):
-    """Adds the [CLS] rows' gradient to all rows' in one pass over memory; autograd's own takes three."""
+    """Adds the [CLS] rows' gradient to that of all rows in one pass over memory; autograd takes three."""
 
     @staticmethod
     def forward(ctx: Any, hidden_TD: Tensor, cls_positions_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,32 +96,49 @@ class _TakeCls(torch.autograd.Function):
         return gradient_TD, None
 
 
-def _layer(layer: Any, hidden_TD: Tensor, query_rows_QD: Tensor, setting: _Pass) -> Tensor:
-    """Run an encoder layer for all rows (Q = T), or for each example's [CLS] row alone (Q = B)."""
-    layout = setting.batch.layout
-    of_all_rows = query_rows_QD is hidden_TD
-    weights = layer.attention.self
-    queries = _linear(weights.query, query_rows_QD)
+def _embed(embeddings: Any, batch: PackedBatch) -> Tensor:
+    summed_TD = (
+        embeddings.word_embeddings(batch.input_ids_T)
+        + embeddings.token_type_embeddings(batch.token_type_ids_T)
+        + embeddings.position_embeddings(batch.position_ids_T)
+    )
+    return _normalize(embeddings.LayerNorm, summed_TD)
+
+
+def _layer(
+    layer: Any, hidden_TD: Tensor, queries_QD: Tensor, layout: PaddingLayout, masks: KeepMasks | None
+) -> Tensor:
+    """Return an encoder layer's output (Q, D).
+
+    Args:
+        layer: A BertLayer.
+        hidden_TD: Input of the layer, which attention reads in full.
+        queries_QD: The rows to compute: `hidden_TD` itself (Q = T), or its [CLS] rows alone (Q = B).
+        layout: The examples side by side.
+        masks: Source of dropout masks.
+    """
+    attention = layer.attention.self
+    all_rows = queries_QD is hidden_TD
+    projected_QD = _linear(attention.query, queries_QD)
     attended = attend(
-        pad(queries, layout) if of_all_rows else queries,
-        pad(_linear(weights.key, hidden_TD), layout),
-        pad(_linear(weights.value, hidden_TD), layout),
+        pad(projected_QD, layout) if all_rows else projected_QD,
+        pad(_linear(attention.key, hidden_TD), layout),
+        pad(_linear(attention.value, hidden_TD), layout),
         layout,
-        setting.num_heads,
-        setting.attention_rate,
-        setting.masks,
+        attention.num_attention_heads,
+        attention.dropout.p,
+        masks,
     )
-    context_QD = unpad(attended, layout) if of_all_rows else attended
-    attended_QD = _project(layer.attention.output, context_QD, query_rows_QD, setting)
+    context_QD = unpad(attended, layout) if all_rows else attended
+    attended_QD = _project(layer.attention.output, context_QD, queries_QD, masks)
     inner_QI = layer.intermediate.intermediate_act_fn(_linear(layer.intermediate.dense, attended_QD))
-    return _project(layer.output, inner_QI, attended_QD, setting)
+    return _project(layer.output, inner_QI, attended_QD, masks)
 
 
-def _project(output: Any, values: Tensor, residual_QD: Tensor, setting: _Pass) -> Tensor:
-    projected_QD = _linear(output.dense, values)
-    return _normalize(
-        output.LayerNorm, drop_and_add(projected_QD, residual_QD, setting.hidden_rate, setting.masks)
-    )
+def _project(output: Any, values: Tensor, residual_QD: Tensor, masks: KeepMasks | None) -> Tensor:
+    """Apply a BertSelfOutput or BertOutput: projection, dropout, residual, LayerNorm."""
+    summed_QD = drop_and_add(_linear(output.dense, values), residual_QD, output.dropout.p, masks)
+    return _normalize(output.LayerNorm, summed_QD)
 
 
 def _linear(linear: nn.Linear, values: Tensor) -> Tensor:

@@ -1,8 +1,11 @@
-"""Packed batches: the examples' tokens on end in one row of tensors, so that almost nothing computed is padding.
+"""Packed batches: the tokens of all examples in one row after another, so that almost nothing computed is padding.
 
-Only attention needs examples side by side. For it the layout says how rows go into padded groups of examples of
-similar length, and back; on a GPU, where a kernel's launch costs more than its padding, they are all one group. Shapes
-are rounded up to take few values: the CPU's matrix library prepares, and keeps, buffers for every new one.
+Only attention needs examples side by side. For it, `PaddingLayout` maps packed rows to padded groups of examples of
+similar length, and back. On a GPU, where launching a kernel costs more than padding, all examples are one group.
+Sizes are rounded up so that few distinct shapes occur: the CPU's matrix library prepares, and keeps, buffers for each.
+
+Shapes: B examples, T packed rows (tokens, then filler), P padded rows (examples x length, over all groups), R rows of
+a token table.
 """
 
 from collections.abc import Iterator
@@ -25,27 +28,27 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Group:
-    """Examples that attention treats together: `num_examples` of them, each padded to `length` places."""
+    """Consecutive examples of a batch that attention computes together, each padded to `length` rows."""
 
     num_examples: int
     length: int
 
     @property
     def num_padded_rows(self) -> int:
-        """Rows of the padded form that belong to the group."""
+        """The group's rows in the padded form."""
         return self.num_examples * self.length
 
 
 @dataclass(frozen=True)
 class PaddingLayout:
-    """Where a packed batch's rows stand in its padded groups; T rows, P places of all groups on end.
+    """How the rows of a packed batch (T) correspond to the rows of its padded groups (P).
 
     Attributes:
-        groups: The groups, in the examples' order.
-        num_tokens: Rows that hold tokens; the T - num_tokens rows after them, at least one, are filler.
-        packed_rows_P: The row that goes to each place; a place beyond its example's end takes the last row, a filler.
-        padded_rows_T: The place that each token's row comes back from; 0 for filler.
-        attention_bias_P: What attention adds to the scores of a key: 0, or minus infinity beyond the example.
+        groups: The groups, in the order of the examples.
+        num_tokens: Packed rows that hold tokens; the T - num_tokens rows after them, at least one, are filler.
+        packed_rows_P: For each padded row, its packed row; the last one, which is filler, where the row is padding.
+        padded_rows_T: For each packed row, its padded row; 0 for filler.
+        attention_bias_P: Added to a key's attention scores: 0 for a token, minus infinity for padding.
     """
 
     groups: tuple[Group, ...]
@@ -67,14 +70,14 @@ class PaddingLayout:
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """B examples as T rows, longest first; all integers are int64.
+    """B examples as T rows, longest example first; integers are int64.
 
     Attributes:
-        input_ids_T: Token ids; the first id of the vocabulary as filler.
-        token_type_ids_T: 1 on the second segment's tokens.
+        input_ids_T: Token ids; 0 for filler.
+        token_type_ids_T: 1 for tokens of the second segment, else 0.
         position_ids_T: Each token's position in its example.
         cls_positions_B: The row of each example's first token, [CLS].
-        layout: How attention sees the examples side by side.
+        layout: The examples side by side, for attention.
         labels_B: Class positions or, for a regression task, scores (float32); None without labels.
         example_ids_B: Ids within the split, by which teacher states are joined; always on the CPU.
     """
@@ -88,7 +91,7 @@ class PackedBatch:
     example_ids_B: torch.Tensor
 
     def to(self, device: torch.device) -> "PackedBatch":
-        """Return the batch on `device`; to a GPU it goes without waiting for what that still computes."""
+        """Return the batch on `device`; the copy to a GPU does not wait for kernels that still run there."""
         return PackedBatch(
             send(self.input_ids_T, device),
             send(self.token_type_ids_T, device),
@@ -101,12 +104,31 @@ class PackedBatch:
 
 
 def pack(table: TokenTable, rows: Rows, device: torch.device = _CPU) -> PackedBatch:
-    """Return these rows of `table`, longest first and otherwise in the order given.
+    """Return rows of a table as one batch, longest first; rows of equal length keep their order.
+
+    >>> table = TokenTable(
+    ...     example_ids_R=np.array([7, 8]),
+    ...     offsets=np.array([0, 3, 8]),
+    ...     input_ids=np.array([2, 30, 3, 2, 40, 3, 41, 3]),
+    ...     second_starts_R=np.array([3, 3]),
+    ...     labels_R=None,
+    ... )
+    >>> batch = pack(table, np.array([0, 1]))
+    >>> batch.example_ids_B.tolist(), batch.cls_positions_B.tolist()
+    ([8, 7], [0, 5])
+    >>> len(batch.input_ids_T), batch.input_ids_T[:10].tolist()
+    (64, [2, 40, 3, 41, 3, 2, 30, 3, 0, 0])
+    >>> batch.token_type_ids_T[:10].tolist()
+    [0, 0, 0, 1, 1, 0, 0, 0, 0, 0]
+    >>> batch.layout.groups
+    (Group(num_examples=2, length=16),)
+    >>> batch.layout.padded_rows_T[:10].tolist()
+    [0, 1, 2, 3, 4, 16, 17, 18, 0, 0]
 
     Args:
         table: The split.
         rows: At least one row, each in [0, R).
-        device: Where the batch is to be computed with, and is sent.
+        device: Where the batch is sent; attention's groups depend on its kind.
     """
     lengths = table.lengths
     rows = rows[np.argsort(-lengths[rows], kind="stable")]
@@ -119,9 +141,9 @@ def pack(table: TokenTable, rows: Rows, device: torch.device = _CPU) -> PackedBa
     is_second = positions >= np.repeat(table.second_starts_R[rows], lengths_B)
     groups = tuple(_groups(lengths_B, _GROUP_SIZE if device.type == "cpu" else len(rows)))
     batch = PackedBatch(
-        input_ids_T=_filled(tokens, num_rows),
-        token_type_ids_T=_filled(is_second, num_rows),
-        position_ids_T=_filled(positions, num_rows),
+        input_ids_T=_add_filler(tokens, num_rows),
+        token_type_ids_T=_add_filler(is_second, num_rows),
+        position_ids_T=_add_filler(positions, num_rows),
         cls_positions_B=torch.from_numpy(cls_positions_B),
         layout=_padding_layout(groups, lengths_B, cls_positions_B, num_rows),
         labels_B=None if table.labels_R is None else torch.from_numpy(table.labels_R[rows]),
@@ -136,15 +158,16 @@ def _padding_layout(
     num_tokens = int(lengths_B.sum())
     packed_rows_P = np.full(sum(group.num_padded_rows for group in groups), num_rows - 1, dtype=np.int64)
     padded_rows_T = np.zeros(num_rows, dtype=np.int64)
-    first_place, first_example = 0, 0
+    first_padded_row, first_example = 0, 0
     for group in groups:
-        members = slice(first_example, first_example + group.num_examples)
-        places = first_place + np.arange(group.num_padded_rows).reshape(group.num_examples, group.length)
-        is_token = np.arange(group.length) < lengths_B[members, None]
-        rows = (cls_positions_B[members, None] + np.arange(group.length))[is_token]
-        packed_rows_P[places[is_token]] = rows
-        padded_rows_T[rows] = places[is_token]
-        first_place += group.num_padded_rows
+        examples = slice(first_example, first_example + group.num_examples)
+        offsets = np.arange(group.length)
+        is_token = offsets < lengths_B[examples, None]
+        padded_rows = first_padded_row + np.arange(group.num_padded_rows).reshape(is_token.shape)[is_token]
+        packed_rows = (cls_positions_B[examples, None] + offsets)[is_token]
+        packed_rows_P[padded_rows] = packed_rows
+        padded_rows_T[packed_rows] = padded_rows
+        first_padded_row += group.num_padded_rows
         first_example += group.num_examples
     attention_bias_P = np.where(packed_rows_P < num_tokens, np.float32(0.0), np.float32(-np.inf))
     return PaddingLayout(
@@ -157,7 +180,13 @@ def _padding_layout(
 
 
 def _groups(lengths_B: Integers, size: int) -> Iterator[Group]:
-    """Group examples, longest first, by so many; neighbours of the same rounded length are one group."""
+    """Divide examples, longest first, into groups of a multiple of `size`; the last group may be smaller.
+
+    Neighbouring groups whose lengths round up to the same multiple are one group:
+
+    >>> list(_groups(np.array([40] * 9 + [3] * 20), size=8))
+    [Group(num_examples=16, length=48), Group(num_examples=13, length=16)]
+    """
     first = 0
     while first < len(lengths_B):
         length = _round_up(int(lengths_B[first]), _LENGTH_MULTIPLE)
@@ -169,14 +198,18 @@ def _groups(lengths_B: Integers, size: int) -> Iterator[Group]:
         first = end
 
 
-def _filled(values: npt.NDArray[np.generic], num_rows: int) -> torch.Tensor:
+def _add_filler(values: npt.NDArray[np.generic], num_rows: int) -> torch.Tensor:
     filled = np.zeros(num_rows, dtype=np.int64)
     filled[: len(values)] = values
     return torch.from_numpy(filled)
 
 
 def _round_rows(num_rows: int) -> int:
-    """Round up to a multiple of 64 or of a power of two of at most a sixteenth: few values, and little filler."""
+    """Round up to a multiple of 64 or, if greater, of a power of two that is at most a sixteenth of `num_rows`.
+
+    >>> _round_rows(300), _round_rows(5000)
+    (320, 5120)
+    """
     return _round_up(num_rows, 1 << max(num_rows.bit_length() - 5, _LEAST_BITS))
 
 

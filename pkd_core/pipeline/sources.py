@@ -8,8 +8,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from pkd_core.data.glue import GLUE_TASKS, Task
 from pkd_core.errors import DataError, ModelError
-from pkd_core.model.file_checks import check_model
-from pkd_core.model.loading import check_weights, model_config
+from pkd_core.model.file_checks import check_pretrained
 from pkd_core.store.fingerprint import sha256_file, sha256_folder
 
 TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
@@ -45,14 +44,7 @@ def find_model(name: str) -> PretrainedModel:
             BERT with a fast tokenizer.
     """
     folder = _local_folder(name) or _download(name)
-    config = model_config(folder)
-    check_weights(folder)
-    if not (folder / "tokenizer.json").is_file():
-        raise ModelError(
-            f"{name} needs a tokenizer.json (a fast tokenizer) beside its weights, and has none; "
-            "save one there with AutoTokenizer.from_pretrained(...).save_pretrained(...)."
-        )
-    check_model(name, folder, config)
+    config = check_pretrained(name, folder)
     weights = sorted(path.name for path in folder.glob("*.safetensors"))
     return PretrainedModel(
         name=name,

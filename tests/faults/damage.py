@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tiny import write_tiny_model, write_tiny_task
+from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 
 from faults.tally import Tally
 from pkd_core.config.overrides import build_run_config
@@ -11,13 +11,6 @@ from pkd_core.config.settings import RunOptions
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.store.stage_store import StageStatus
-
-_SETTINGS = {
-    "teacher.num_epochs": 1,
-    "student.num_epochs": 1,
-    "evaluation.speed_repeats": 1,
-    "tokens.max_length": 16,
-}
 
 
 def _truncate(path: Path) -> None:
@@ -80,7 +73,7 @@ def damage_everything(root: Path, every: int) -> Tally:
 
 def _plan(root: Path) -> Plan:
     run = build_run_config(
-        tasks=["Tiny"], methods=["pkd-skip"], seeds=[1], model=str(root / "model"), settings=_SETTINGS
+        tasks=["Tiny"], methods=["pkd-skip"], seeds=[1], model=str(root / "model"), settings=QUICK_SETTINGS
     )
     return make_plan(run, root, deep=True)
 

@@ -22,7 +22,7 @@ from pkd_core.config.settings import RunConfig
 from pkd_core.data.glue import load_task
 from pkd_core.data.tsv import read_examples
 from pkd_core.errors import PkdError
-from pkd_core.model.loading import load_teacher
+from pkd_core.model.loading import build_classifier
 
 _OPTIONS = ("--methods", "--student-layers", "--seeds", "--workspace", "--model", "--device")
 _FLAGS = (*_OPTIONS, "--deep", "--help", "--no-such")
@@ -157,7 +157,7 @@ def _feed_model(workspace: Path, model: Path, fed: tuple[str, bytes]) -> str:
     try:
         wrong = _wrong(lambda: _run("plan", "Tiny", "--model", str(model)), workspace.parent)
         return wrong or _wrong(
-            lambda: load_teacher(model, load_task("Tiny", workspace / "data_raw"), 1), model
+            lambda: build_classifier(model, load_task("Tiny", workspace / "data_raw"), 1), model
         )
     finally:
         (model / name).write_bytes(good)

@@ -11,17 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tiny import write_tiny_model, write_tiny_task
+from tiny import quick_arguments, write_tiny_model, write_tiny_task
 
 from pkd_core.store.manifest import read_manifest
 from tasks.mlflow_store import ensure_store
 
-_SETTINGS = (
-    "teacher.num_epochs=6",
-    "student.num_epochs=6",
-    "tokens.max_length=16",
-    "evaluation.speed_repeats=1",
-)
+_SETTINGS = quick_arguments(teacher__num_epochs=6, student__num_epochs=6)
 _TRAINED = ("train/", "dev/", "score")
 Values = Mapping[str, Any]
 

@@ -12,6 +12,7 @@ import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
+from tiny import QUICK_SETTINGS
 
 from flows.latest_report import latest_report
 from flows.pkd import pkd
@@ -20,12 +21,7 @@ from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunConfig, RunOptions
 from tasks.mlflow_store import ensure_store
 
-SETTINGS = {
-    "teacher.num_epochs": 1,
-    "student.num_epochs": 1,
-    "evaluation.speed_repeats": 1,
-    "tokens.max_length": 16,
-}
+SETTINGS = QUICK_SETTINGS
 STAGES = (
     "tokens",
     "teacher",

@@ -93,16 +93,16 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a config that is no JSON": (lambda folder: _cut(folder / "config.json"), "expected a readable JSON object"),
     "no tokenizer": (lambda folder: (folder / "tokenizer.json").unlink(), "needs a tokenizer.json"),
     "a tokenizer cut short": (lambda folder: _cut(folder / "tokenizer.json"), "tokenizer.json that cannot be read"),
-    "a tokenizer that knows more words": (
+    "a tokenizer of more words": (
         lambda folder: _edit_tokenizer(folder, lambda values: values["model"]["vocab"].update(kino=19)),  # type: ignore[index]
-        "embeddings for 19 words, and a tokenizer that knows 20",
+        "embeddings for 19 words, and a tokenizer of 20 words",
     ),
     "a tokenizer of another kind": (
         lambda folder: _edit_tokenizer(folder, lambda values: values.update(post_processor=None)),
         "needs a BERT tokenizer, which puts [CLS] before",
     ),
     "weights of fewer words": (_drop_words, "expected embeddings for the 19 words of config.json, got 18"),
-    "weights cut short": (lambda folder: _cut(folder / "model.safetensors"), "expected whole safetensors"),
+    "weights cut short": (lambda folder: _cut(folder / "model.safetensors"), "expected complete safetensors"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "found no weights; fetch the model again"),
     "pickled weights only": (
         lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),

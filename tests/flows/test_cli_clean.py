@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command import run_pkd, tree
-from tiny import write_tiny_task
+from tiny import QUICK_SETTINGS, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunConfig, RunOptions
@@ -18,16 +18,9 @@ from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.store.cleanup import GarbageKind, find_garbage, remove
 
-SETTINGS = {
-    "teacher.num_epochs": 1,
-    "student.num_epochs": 1,
-    "evaluation.speed_repeats": 1,
-    "tokens.max_length": 16,
-}
-
 
 def config(model: Path, **settings: float) -> RunConfig:
-    values = SETTINGS | {key.replace("__", "."): value for key, value in settings.items()}
+    values = QUICK_SETTINGS | {key.replace("__", "."): value for key, value in settings.items()}
     return build_run_config(tasks=["Tiny"], methods=["finetune"], model=str(model), settings=values)
 
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 from command import run_pkd, tree
-from tiny import write_tiny_task
-
-QUICK = ["teacher.num_epochs=1", "student.num_epochs=1", "tokens.max_length=16", "evaluation.speed_repeats=1"]
+from tiny import quick_arguments, write_tiny_task
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +15,16 @@ def ran(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, server: None
     """A workspace in which `pkd run` has run, and the words that it ran with."""
     root = tmp_path_factory.mktemp("ran")
     write_tiny_task(root / "data_raw")
-    words = ["Tiny", "--model", str(tiny_model), "--methods", "finetune", *QUICK, "--workspace", str(root)]
+    words = [
+        "Tiny",
+        "--model",
+        str(tiny_model),
+        "--methods",
+        "finetune",
+        *quick_arguments(),
+        "--workspace",
+        str(root),
+    ]
     assert run_pkd("run", *words) == 0
     return root, words
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flow_runs import SETTINGS, start
+from flow_runs import start
 from mlflow.entities import Run
-from tiny import write_tiny_model, write_tiny_task
+from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 
 from pkd_core.evaluation.result import read_result
 from tasks.mlflow_store import ensure_store
@@ -72,7 +72,7 @@ def test_a_training_has_its_settings_as_parameters(tracked: tuple[Path, Mapping[
     result = read_result(published(root, "evaluation-kd-2l-s42"))
     assert params == {key: str(value) for key, value in result.settings.items()} | {"tokens.max_length": "16"}
     assert (params["distill.temperature"], params["student.learning_rate"]) == ("3.0", "0.001")
-    assert params["student.num_epochs"] == str(SETTINGS["student.num_epochs"])
+    assert params["student.num_epochs"] == str(QUICK_SETTINGS["student.num_epochs"])
 
 
 def test_a_training_names_the_data_that_it_read(tracked: tuple[Path, Mapping[str, Run]]) -> None:

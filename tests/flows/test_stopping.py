@@ -11,12 +11,9 @@ from pathlib import Path
 
 import pytest
 from mlflow.entities import Run
-from tiny import write_tiny_task
+from tiny import quick_arguments, write_tiny_task
 
 from tasks.mlflow_store import Store, ensure_store
-
-QUICK = ["teacher.num_epochs=1", "tokens.max_length=16", "evaluation.speed_repeats=1"]
-
 
 Start = Callable[[int], subprocess.Popen[str]]
 
@@ -28,7 +25,7 @@ def start(tmp_path: Path, tiny_model: Path) -> Iterator[Start]:
     started = []
 
     def do(num_epochs: int) -> subprocess.Popen[str]:
-        words = ["--methods", "finetune", f"student.num_epochs={num_epochs}", *QUICK]
+        words = ["--methods", "finetune", *quick_arguments(student__num_epochs=num_epochs)]
         environment = {key: value for key, value in os.environ.items() if key != "PREFECT_HOME"}
         with (tmp_path / "run.txt").open("w", encoding="utf-8") as said:
             process = subprocess.Popen(

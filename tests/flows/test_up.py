@@ -13,12 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tiny import write_tiny_task
+from tiny import quick_arguments, write_tiny_task
 from up_process import Up, start, wait_for
 
 pytestmark = pytest.mark.slow
 
-QUICK = ["teacher.num_epochs=1", "student.num_epochs=1", "tokens.max_length=16", "evaluation.speed_repeats=1"]
 STAGES = (
     "tokens",
     "teacher",
@@ -45,7 +44,9 @@ def up(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[U
         write_tiny_task(root / "data_raw", task)
     with (root / "data_raw" / "TinyB" / "train.tsv").open("a", encoding="utf-8") as file:
         file.write(BAD_LINE)
-    started = start(root, ["TinyA", "TinyB", "--methods", "kd", "--model", str(tiny_model), *QUICK])
+    started = start(
+        root, ["TinyA", "TinyB", "--methods", "kd", "--model", str(tiny_model), *quick_arguments()]
+    )
     yield started
     for pid in started.processes():
         with suppress(ProcessLookupError):

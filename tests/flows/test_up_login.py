@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from tiny import write_tiny_task
+from tiny import quick_arguments, write_tiny_task
 from up_process import BIN, Up, authorization, start, wait_for
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.slow
 PASSWORD = "two words, 100 %: $HOME"
 LOGIN = f"me:{PASSWORD}"
 WRONG = "me:another-password"
-QUICK = ["teacher.num_epochs=1", "student.num_epochs=1", "tokens.max_length=16", "evaluation.speed_repeats=1"]
 
 
 def status(url: str, login: str | None = None) -> int:
@@ -64,7 +63,7 @@ def started(root: Path, words: list[str], login: str) -> Iterator[Up]:
 
 @pytest.fixture(scope="module")
 def words(tiny_model: Path) -> list[str]:
-    return ["TinyA", "--methods", "kd", "--model", str(tiny_model), *QUICK]
+    return ["TinyA", "--methods", "kd", "--model", str(tiny_model), *quick_arguments()]
 
 
 @pytest.fixture(scope="module")

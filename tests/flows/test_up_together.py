@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tiny import write_tiny_task
+from tiny import quick_arguments, write_tiny_task
 from up_process import BIN, Up, start, wait_for
 
 from pkd_core.store.manifest import read_manifest
@@ -18,12 +18,7 @@ from tasks.mlflow_store import ensure_store
 
 pytestmark = pytest.mark.slow
 
-QUICK = [
-    "teacher.num_epochs=20",
-    "student.num_epochs=20",
-    "tokens.max_length=16",
-    "evaluation.speed_repeats=1",
-]
+QUICK = quick_arguments(teacher__num_epochs=20, student__num_epochs=20)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
-"""The layer maps against docs/method.md's table, and their laws for every depth."""
+"""The layer maps against the table of docs/method.md, and their properties at every depth."""
+
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkd_core.method.layer_map import last_layers, skip_layers
+from pkd_core.method.layer_map import LayerMap, last_layers, skip_layers
 
 TABLE = [
     (6, 12, [2, 4, 6, 8, 10], [7, 8, 9, 10, 11]),
@@ -24,7 +26,7 @@ def test_maps_equal_the_table(num_student: int, num_teacher: int, skip: list[int
 
 
 @given(st.integers(2, 12), st.integers(2, 6))
-def test_maps_rise_and_leave_out_both_last_layers(num_student: int, stride: int) -> None:
+def test_maps_rise_and_omit_both_last_layers(num_student: int, stride: int) -> None:
     num_teacher = num_student * stride
     for layer_map in (skip_layers(num_student, num_teacher), last_layers(num_student, num_teacher)):
         teacher = [pair[1] for pair in layer_map]
@@ -33,16 +35,16 @@ def test_maps_rise_and_leave_out_both_last_layers(num_student: int, stride: int)
         assert set(teacher) <= set(range(1, num_teacher))
 
 
-def test_skip_needs_a_divisible_depth_and_last_does_not() -> None:
+def test_only_skip_needs_a_divisible_depth() -> None:
     with pytest.raises(ValueError, match=r"divisible.*pkd-last"):
         skip_layers(5, 12)
     assert last_layers(5, 12)[0] == (1, 8)
 
 
 @pytest.mark.parametrize("make", [skip_layers, last_layers])
-@pytest.mark.parametrize(("num_student", "num_teacher"), [(12, 12), (6, 3), (1, 12), (0, 12)])
-def test_depths_without_compression_or_without_pairs_are_refused(
-    make: type, num_student: int, num_teacher: int
+@pytest.mark.parametrize(("num_student", "num_teacher"), [(12, 12), (6, 3), (1, 12), (0, 12), (2, 2)])
+def test_depths_without_compression_or_without_pairs_are_an_error(
+    make: Callable[[int, int], LayerMap], num_student: int, num_teacher: int
 ) -> None:
     with pytest.raises(ValueError, match=r"shallower|2 layers or more"):
         make(num_student, num_teacher)

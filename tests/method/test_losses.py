@@ -1,4 +1,4 @@
-"""The losses against worked numbers, and against the same formulas written again in float64 numpy."""
+"""The losses against worked examples, and against their formulas in float64 numpy."""
 
 import math
 
@@ -37,7 +37,7 @@ def test_cross_entropy_of_even_logits_is_the_log_of_the_number_of_classes() -> N
 
 def test_distillation_golden_value_and_its_reductions() -> None:
     student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[4 * math.log(3), 0.0]])
-    # At T = 4 the teacher says (3/4, 1/4), the student (1/2, 1/2).
+    # At T = 4 the teacher's probabilities are (3/4, 1/4), the student's (1/2, 1/2).
     expected = 16 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))
     assert distillation_loss(student, teacher, 4.0, "batch_mean").item() == pytest.approx(expected)
     assert distillation_loss(student, teacher, 4.0, "element_mean").item() == pytest.approx(expected / 2)
@@ -116,7 +116,7 @@ def test_a_state_of_zeros_gives_a_finite_loss_and_gradient() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_every_loss_is_float32_whatever_goes_in(dtype: torch.dtype) -> None:
+def test_every_loss_is_float32_for_inputs_of_any_dtype(dtype: torch.dtype) -> None:
     student, teacher = (values.to(dtype) for values in pair(3, 2, seed=3))
     states = student.reshape(3, 1, 2)
     losses = [
@@ -133,13 +133,13 @@ def test_large_half_precision_states_do_not_overflow() -> None:
     assert patience_loss(student, -student, False, "batch_mean").item() == pytest.approx(8 * 600**2)
 
 
-def test_squared_error_takes_labels_and_teacher_predictions_alike() -> None:
+def test_squared_error_accepts_labels_and_teacher_predictions() -> None:
     student = torch.tensor([[1.0], [2.0]])
     assert squared_error_loss(student, torch.tensor([3.0, 2.0])).item() == 2.0
     assert squared_error_loss(student, torch.tensor([[3.0], [2.0]])).item() == 2.0
 
 
-def test_squared_error_never_broadcasts() -> None:
+def test_squared_error_refuses_to_broadcast() -> None:
     with pytest.raises(ValueError, match="B targets"):
         squared_error_loss(torch.zeros(2, 1), torch.zeros(1))
     with pytest.raises(ValueError, match="B targets"):
@@ -159,7 +159,7 @@ def test_without_a_teacher_the_total_is_the_cross_entropy() -> None:
     assert parts.patience is None
 
 
-def test_misuse_is_refused() -> None:
+def test_wrong_arguments_are_an_error() -> None:
     with pytest.raises(ValueError, match="agree in shape"):
         distillation_loss(torch.zeros(2, 3), torch.zeros(2, 2), 1.0, "batch_mean")
     with pytest.raises(ValueError, match="agree in shape"):

@@ -1,4 +1,4 @@
-"""What a GPU would refuse or wait for, seen without one: tensors of two devices in one operation, values read back."""
+"""What a GPU refuses or waits for, found without one: operations on two devices, and values copied to the CPU."""
 
 from collections.abc import Sequence
 
@@ -19,8 +19,8 @@ META = torch.device("meta")
 GPU = torch.device("cuda", 0)
 
 
-class DrawnOn:
-    """Masks that are drawn on a device which has no generator that could be made here."""
+class MasksOnDevice:
+    """Masks on a device for which no generator can be created here."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -30,13 +30,13 @@ class DrawnOn:
 
 
 @pytest.fixture(autouse=True)
-def nothing_to_pin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pinning asks the driver."""
+def no_pinned_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pinning memory needs the driver."""
     monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor)
 
 
 def empty_classifier(device: torch.device) -> BertForSequenceClassification:
-    """Return a classifier whose weights are on the device and hold nothing."""
+    """Return a classifier with uninitialized weights on the device."""
     model = tiny_classifier()
     for module in model.modules():
         for name, weight in module.named_parameters(recurse=False):
@@ -45,7 +45,7 @@ def empty_classifier(device: torch.device) -> BertForSequenceClassification:
 
 
 def total_loss(device: torch.device, batch: PackedBatch) -> Tensor:
-    """Return the loss of patient distillation on a batch that is on the device."""
+    """Return the loss of patient distillation on a batch on the device."""
     assert batch.labels_B is not None
     config, num_examples = tiny_config(), len(batch.labels_B)
     teacher = TeacherTargets(
@@ -55,16 +55,16 @@ def total_loss(device: torch.device, batch: PackedBatch) -> Tensor:
     objective = Objective(
         0.5, 5.0, 100.0, True, "element_mean", "element_mean", ((1, 2),), teacher_states=None
     )
-    outputs = forward(empty_classifier(device), batch, torch.bfloat16, DrawnOn(device))
+    outputs = forward(empty_classifier(device), batch, torch.bfloat16, MasksOnDevice(device))
     return batch_losses(outputs, batch.labels_B, teacher, objective, is_regression=False).total
 
 
-def test_a_forward_pass_stays_on_its_device_and_reads_nothing_back() -> None:
+def test_a_forward_pass_stays_on_its_device_and_copies_nothing_to_the_cpu() -> None:
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         assert total_loss(GPU, pack(make_table(40), np.arange(32), GPU)).device == GPU
 
 
-def test_gradients_are_found_without_reading_anything_back() -> None:
+def test_a_backward_pass_copies_nothing_to_the_cpu() -> None:
     loss = total_loss(META, pack(make_table(40), np.arange(32), META))
     loss.backward()
     assert loss.device == META

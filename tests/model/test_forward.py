@@ -1,14 +1,17 @@
-"""The packed forward is transformers' own: logits, states and gradients, with one segment or two, in any batch."""
+"""The packed forward pass equals that of transformers: logits, states and gradients, in any batch."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_bert import by_example, make_table, padded, tiny_classifier
+from tiny_bert import by_example, make_table, padded, table_of, tiny_classifier
 from torch import Tensor
+from torch.nn import functional
 from transformers import BertForSequenceClassification
 
+from pkd_core.model.dropout import HostMasks
 from pkd_core.model.forward import Outputs, forward
 from pkd_core.model.packing import pack
 
@@ -35,13 +38,13 @@ def ours(
 def test_logits_and_states_equal_hugging_face(num_rows: int, num_layers: int) -> None:
     model = tiny_classifier(num_layers, num_outputs=3)
     with torch.no_grad():
-        mine, other = ours(model, num_rows), reference(model, num_rows)
-    torch.testing.assert_close(mine.logits_BC, other.logits_BC)
-    torch.testing.assert_close(mine.cls_states_BND, other.cls_states_BND)
+        packed, expected = ours(model, num_rows), reference(model, num_rows)
+    torch.testing.assert_close(packed.logits_BC, expected.logits_BC)
+    torch.testing.assert_close(packed.cls_states_BND, expected.cls_states_BND)
 
 
 def squares(outputs: Outputs) -> Tensor:
-    """A loss on which all of the outputs have a say, and each a different one."""
+    """A loss that depends on all outputs, on each in a different way."""
     weights = torch.linspace(0.5, 1.5, outputs.cls_states_BND.numel()).view_as(outputs.cls_states_BND)
     return (outputs.cls_states_BND.float() * weights).square().mean() + outputs.logits_BC.square().mean()
 
@@ -62,25 +65,52 @@ def test_gradients_equal_hugging_face(loss: Callable[[Outputs], Tensor]) -> None
         model.zero_grad()
         loss(run(model, 20)).backward()
         gradients.append({name: weight.grad for name, weight in model.named_parameters()})
-    mine, other = gradients
-    assert {name for name, gradient in mine.items() if gradient is not None} >= {
-        name for name, gradient in other.items() if gradient is not None and gradient.any()
-    }
-    for name, gradient in other.items():
+    packed, expected = gradients
+    for name, gradient in expected.items():
         if gradient is not None and gradient.any():
-            torch.testing.assert_close(mine[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+            torch.testing.assert_close(packed[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
 
 
-def test_bfloat16_is_near_and_its_logits_are_float32() -> None:
+def test_bfloat16_is_close_to_float32_and_its_logits_are_float32() -> None:
     model = tiny_classifier(3)
-    mine, other = ours(model, 20, torch.bfloat16), reference(model, 20)
-    assert mine.logits_BC.dtype == torch.float32
-    assert mine.cls_states_BND.dtype == torch.bfloat16
-    torch.testing.assert_close(mine.logits_BC, other.logits_BC, atol=0.05, rtol=0.05)
-    torch.testing.assert_close(mine.cls_states_BND.float(), other.cls_states_BND, atol=0.1, rtol=0.05)
+    packed, expected = ours(model, 20, torch.bfloat16), reference(model, 20)
+    assert packed.logits_BC.dtype == torch.float32
+    assert packed.cls_states_BND.dtype == torch.bfloat16
+    torch.testing.assert_close(packed.logits_BC, expected.logits_BC, atol=0.05, rtol=0.05)
+    torch.testing.assert_close(packed.cls_states_BND.float(), expected.cls_states_BND, atol=0.1, rtol=0.05)
 
 
-def test_an_examples_outputs_do_not_depend_on_its_neighbours() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("masks", [None, HostMasks(1)])
+def test_every_operation_between_embeddings_and_classifier_has_the_requested_dtype(
+    dtype: torch.dtype, masks: HostMasks | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[torch.dtype]] = {}
+    for name in ("linear", "layer_norm", "scaled_dot_product_attention", "gelu"):
+        original = getattr(functional, name)
+
+        def spy(
+            values: Tensor, *args: Any, _original: Any = original, _name: str = name, **kwargs: Any
+        ) -> Any:
+            seen.setdefault(_name, []).append(values.dtype)
+            return _original(values, *args, **kwargs)
+
+        monkeypatch.setattr(functional, name, spy)
+    bmm = torch.bmm
+    monkeypatch.setattr(
+        torch, "bmm", lambda *args: (seen.setdefault("bmm", []).append(args[0].dtype), bmm(*args))[1]
+    )
+    forward(tiny_classifier(num_layers=2), pack(table_of([5, 3]), np.arange(2)), dtype, masks)
+    attention = {"scaled_dot_product_attention": [dtype] * 2} if masks is None else {"bmm": [dtype] * 2}
+    # Six products a layer, the pooler and the classifier; two LayerNorms a layer after that of the embeddings.
+    assert seen == attention | {
+        "linear": [dtype] * 13 + [torch.float32],
+        "layer_norm": [torch.float32] + [dtype] * 4,
+        "gelu": [dtype] * 2,
+    }
+
+
+def test_an_examples_outputs_do_not_depend_on_the_rest_of_its_batch() -> None:
     model, table = tiny_classifier(), make_table(30)
     together = pack(table, np.arange(30))
     logits = forward(model, together).logits_BC[by_example(together)]
@@ -89,14 +119,14 @@ def test_an_examples_outputs_do_not_depend_on_its_neighbours() -> None:
         torch.testing.assert_close(logits[row], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_states_carry_gradients_to_their_layer_and_below() -> None:
+def test_gradients_of_a_state_reach_its_layer_and_those_below() -> None:
     model = tiny_classifier(num_layers=3)
     ours(model, 2).cls_states_BND[:, 1].square().sum().backward()
     gradients = [layer.output.dense.weight.grad for layer in model.bert.encoder.layer]
     assert [gradient is not None and bool(gradient.any()) for gradient in gradients] == [True, True, False]
 
 
-def test_without_masks_there_is_no_dropout_whatever_the_models_mode() -> None:
+def test_without_masks_there_is_no_dropout_even_in_training_mode() -> None:
     model = tiny_classifier(dropout=0.5)
     expected = ours(model, 5).logits_BC
     assert torch.equal(ours(model.train(), 5).logits_BC, expected)

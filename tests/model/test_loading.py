@@ -1,4 +1,4 @@
-"""Models come whole from any BERT folder, and go back as whole."""
+"""Classifiers are built from any BERT folder, and saved and loaded without loss."""
 
 import json
 from pathlib import Path
@@ -7,26 +7,24 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_bert import SCORE_TASK, TASK, make_table, save_tiny_bert, tiny_classifier, tiny_config
-from transformers import BertForMaskedLM, BertForSequenceClassification
+from tiny_bert import SCORE_TASK, TASK, make_table, tiny_classifier, tiny_config
+from transformers import BertForSequenceClassification, BertModel
 
 from pkd_core.errors import ModelError
+from pkd_core.model.file_checks import read_config
 from pkd_core.model.forward import forward
-from pkd_core.model.loading import (
-    load_finetuned,
-    load_student,
-    load_teacher,
-    model_config,
-    save_model,
-)
+from pkd_core.model.loading import build_classifier, load_classifier, save_classifier
 from pkd_core.model.packing import pack
 
 WEIGHTS = "model.safetensors"
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Path:
-    return save_tiny_bert(tmp_path / "bare")
+def pretrained(tmp_path: Path) -> Path:
+    """A BERT without any head, in a folder."""
+    torch.manual_seed(0)
+    BertModel(tiny_config()).save_pretrained(tmp_path / "pretrained")
+    return tmp_path / "pretrained"
 
 
 def change_weights(folder: Path, *, drop: str = "", rename: tuple[str, str] = ("", "")) -> None:
@@ -37,140 +35,161 @@ def change_weights(folder: Path, *, drop: str = "", rename: tuple[str, str] = ("
 
 
 def same_weights(left: torch.nn.Module, right: torch.nn.Module) -> bool:
-    mine, other = left.state_dict(), right.state_dict()
-    return mine.keys() == other.keys() and all(torch.equal(mine[name], other[name]) for name in mine)
+    first, second = left.state_dict(), right.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_teacher_has_the_pretrained_body_and_a_seeded_classifier(bare: Path) -> None:
-    teacher, again, other = (load_teacher(bare, TASK, seed) for seed in (1, 1, 2))
-    source = load_file(bare / WEIGHTS)
-    body = teacher.bert.state_dict()
+def test_a_classifier_has_the_pretrained_body_and_a_head_that_depends_on_the_seed(pretrained: Path) -> None:
+    model, again, other = (build_classifier(pretrained, TASK, seed) for seed in (1, 1, 2))
+    source = load_file(pretrained / WEIGHTS)
+    body = model.bert.state_dict()
+    assert body.keys() == source.keys()
     assert all(torch.equal(value, body[name]) for name, value in source.items())
-    assert same_weights(teacher, again)
-    assert not torch.equal(teacher.classifier.weight, other.classifier.weight)
-    assert same_weights(teacher.bert, other.bert)
-    assert teacher.classifier.weight.std().item() == pytest.approx(0.1, rel=0.4)
-    assert teacher.classifier.bias.count_nonzero() == 0
-    assert teacher.config._attn_implementation == "sdpa"
+    assert same_weights(model, again)
+    assert not torch.equal(model.classifier.weight, other.classifier.weight)
+    assert same_weights(model.bert, other.bert)
+    # The configuration's initializer_range.
+    assert model.classifier.weight.std().item() == pytest.approx(0.1, rel=0.4)
+    assert model.classifier.bias.count_nonzero() == 0
+    assert model.config._attn_implementation == "sdpa"
+    assert not model.training
 
 
-def test_labels_of_the_task_are_saved_with_the_model(bare: Path, tmp_path: Path) -> None:
-    load_teacher(bare, TASK, 1).save_pretrained(tmp_path / "teacher")
-    assert model_config(tmp_path / "teacher").id2label == {0: "no", 1: "yes"}
-    assert load_teacher(bare, SCORE_TASK, 1).config.num_labels == 1
+def test_the_tasks_labels_are_saved_with_the_model(pretrained: Path, tmp_path: Path) -> None:
+    build_classifier(pretrained, TASK, 1).save_pretrained(tmp_path / "teacher")
+    config = read_config(tmp_path / "teacher")
+    assert config.id2label == {0: "no", 1: "yes"}
+    assert config.label2id == {"no": 0, "yes": 1}
+    assert config.problem_type == "single_label_classification"
+    scores = build_classifier(pretrained, SCORE_TASK, 1).config
+    assert (scores.num_labels, scores.id2label, scores.problem_type) == (1, {0: "score"}, "regression")
 
 
-@pytest.mark.parametrize("layers", [[1, 2], [2, 4], [1, 2, 3, 4]])
-def test_student_copies_the_chosen_layers(bare: Path, layers: list[int]) -> None:
-    student, source = load_student(bare, TASK, layers, 1), load_teacher(bare, TASK, 1)
+@pytest.mark.parametrize("layers", [[1, 2], [2, 4], [3], [1, 2, 3, 4]])
+def test_a_student_copies_exactly_the_chosen_layers(pretrained: Path, layers: list[int]) -> None:
+    student, source = build_classifier(pretrained, TASK, 1, layers), load_file(pretrained / WEIGHTS)
     assert student.config.num_hidden_layers == len(student.bert.encoder.layer) == len(layers)
-    for copy, layer in zip(student.bert.encoder.layer, layers, strict=True):
-        assert same_weights(copy, source.bert.encoder.layer[layer - 1])
-    assert same_weights(student.bert.embeddings, source.bert.embeddings)
-    assert same_weights(student.bert.pooler, source.bert.pooler)
+    for position, layer in enumerate(layers):
+        for name, value in student.bert.encoder.layer[position].state_dict().items():
+            assert torch.equal(value, source[f"encoder.layer.{layer - 1}.{name}"]), (layer, name)
+    for part in ("embeddings", "pooler"):
+        for name, value in getattr(student.bert, part).state_dict().items():
+            assert torch.equal(value, source[f"{part}.{name}"]), name
 
 
-def test_student_of_a_finetuned_teacher_takes_its_body_and_not_its_classifier(tmp_path: Path) -> None:
-    teacher = tiny_classifier(num_outputs=3)
+def test_teacher_and_student_of_one_seed_start_from_the_same_head(pretrained: Path) -> None:
+    teacher, student = (build_classifier(pretrained, TASK, 1, layers) for layers in (None, [1, 2]))
+    assert same_weights(teacher.classifier, student.classifier)
+    assert teacher.config.num_hidden_layers == len(teacher.bert.encoder.layer) == 4
+
+
+def test_a_student_takes_the_body_of_a_finetuned_teacher_but_not_its_head(tmp_path: Path) -> None:
+    teacher = tiny_classifier()
     teacher.save_pretrained(tmp_path)
-    student = load_student(tmp_path, TASK, [2, 4], 1)
+    student = build_classifier(tmp_path, TASK, 1, [2, 4])
     assert same_weights(student.bert.encoder.layer[1], teacher.bert.encoder.layer[3])
-    assert student.classifier.weight.shape == (2, 32)
-    same_size = load_student(tmp_path, SCORE_TASK, [2, 4], 1)
-    assert same_size.classifier.weight.shape == (1, 32)
+    assert same_weights(student.bert.pooler, teacher.bert.pooler)
+    assert student.classifier.weight.shape == teacher.classifier.weight.shape
+    assert not torch.equal(student.classifier.weight, teacher.classifier.weight)
+    assert build_classifier(tmp_path, SCORE_TASK, 1, [2, 4]).classifier.weight.shape == (1, 32)
 
 
-def test_finetuned_student_comes_back_as_it_was_saved(bare: Path, tmp_path: Path) -> None:
-    student = load_student(bare, TASK, [2, 4], 1).eval()
-    save_model(student, tmp_path / "student")
-    loaded = load_finetuned(tmp_path / "student")
+def test_a_saved_student_is_loaded_as_it_was(pretrained: Path, tmp_path: Path) -> None:
+    student = build_classifier(pretrained, TASK, 1, [2, 4])
+    save_classifier(student, tmp_path / "student")
+    loaded = load_classifier(tmp_path / "student")
     batch = pack(make_table(3), np.arange(3))
     assert same_weights(loaded, student)
     assert torch.equal(forward(loaded, batch).logits_BC, forward(student, batch).logits_BC)
+    assert type(loaded) is BertForSequenceClassification
 
 
 @pytest.mark.parametrize("layers", [[], [0, 1], [4, 5], [2, 2], [3, 1]])
-def test_layers_that_the_model_has_not_are_refused(bare: Path, layers: list[int]) -> None:
-    with pytest.raises(ModelError, match="rising layers from 1 to 4"):
-        load_student(bare, TASK, layers, 1)
-
-
-def test_loading_and_saving_print_nothing(
-    bare: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_layers_that_the_model_does_not_have_or_that_do_not_rise_are_an_error(
+    pretrained: Path, layers: list[int]
 ) -> None:
-    BertForMaskedLM(tiny_config()).save_pretrained(tmp_path / "masked")
-    capfd.readouterr()
-    load_teacher(bare, TASK, 1)
-    save_model(load_teacher(tmp_path / "masked", TASK, 1), tmp_path / "saved")
-    printed = capfd.readouterr()
-    assert printed.out + printed.err == ""
+    with pytest.raises(ModelError, match="rising layers from 1 to 4"):
+        build_classifier(pretrained, TASK, 1, layers)
 
 
-def test_names_of_old_checkpoints_are_understood(bare: Path) -> None:
-    expected = load_teacher(bare, TASK, 1)
-    change_weights(bare, rename=("LayerNorm.weight", "LayerNorm.gamma"))
-    change_weights(bare, rename=("LayerNorm.bias", "LayerNorm.beta"))
-    assert same_weights(load_teacher(bare, TASK, 1), expected)
+def test_loading_and_saving_leave_torchs_global_generator_as_it_was(pretrained: Path, tmp_path: Path) -> None:
+    change_weights(pretrained, drop="pooler")
+    torch.manual_seed(5)
+    state = torch.random.get_rng_state()
+    save_classifier(build_classifier(pretrained, TASK, 1), tmp_path / "saved")
+    load_classifier(tmp_path / "saved")
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_half_precision_checkpoints_are_trained_in_float32(bare: Path) -> None:
-    load_teacher(bare, TASK, 1).half().save_pretrained(bare)
-    model = load_teacher(bare, TASK, 1)
-    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+def test_the_global_generator_does_not_change_a_new_head(pretrained: Path) -> None:
+    change_weights(pretrained, drop="pooler")
+    models = []
+    for seed in (5, 6):
+        torch.manual_seed(seed)
+        models.append(build_classifier(pretrained, TASK, 1))
+    assert same_weights(*models)
 
 
-def test_absent_pooler_is_new_seeded_and_logged(bare: Path, caplog: pytest.LogCaptureFixture) -> None:
-    change_weights(bare, drop="pooler")
+def test_weight_names_of_old_checkpoints_are_understood(pretrained: Path) -> None:
+    expected = build_classifier(pretrained, TASK, 1)
+    change_weights(pretrained, rename=("LayerNorm.weight", "LayerNorm.gamma"))
+    change_weights(pretrained, rename=("LayerNorm.bias", "LayerNorm.beta"))
+    assert same_weights(build_classifier(pretrained, TASK, 1), expected)
+
+
+def test_half_precision_checkpoints_are_loaded_in_float32(pretrained: Path) -> None:
+    build_classifier(pretrained, TASK, 1).half().save_pretrained(pretrained)
+    for model in (build_classifier(pretrained, TASK, 1), load_classifier(pretrained)):
+        assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+def test_a_missing_pooler_is_new_seeded_and_logged(
+    pretrained: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    change_weights(pretrained, drop="pooler")
     caplog.set_level("INFO")
-    teacher, again = load_teacher(bare, TASK, 1), load_teacher(bare, TASK, 1)
+    model, other = build_classifier(pretrained, TASK, 1), build_classifier(pretrained, TASK, 2)
     assert "has no pooler" in caplog.text
-    assert same_weights(teacher, again)
+    pooler = model.bert.pooler.dense
+    assert pooler.weight.std().item() == pytest.approx(0.1, rel=0.1)
+    assert not torch.equal(pooler.weight, other.bert.pooler.dense.weight)
+    assert not torch.equal(pooler.weight[:2], model.classifier.weight)
+    assert pooler.bias.count_nonzero() == 0
 
 
-def test_absent_or_misshapen_body_weight_is_an_error(bare: Path) -> None:
-    config = json.loads((bare / "config.json").read_text())
-    (bare / "config.json").write_text(json.dumps(config | {"intermediate_size": 48}))
-    with pytest.raises(ModelError, match="another shape"):
-        load_teacher(bare, TASK, 1)
-    (bare / "config.json").write_text(json.dumps(config))
-    change_weights(bare, drop="encoder.layer.2.attention.self.key.weight")
-    with pytest.raises(ModelError, match=r"1 weights are absent.*layer\.2\.attention"):
-        load_teacher(bare, TASK, 1)
+def test_a_missing_or_misshapen_weight_of_the_body_is_an_error(pretrained: Path) -> None:
+    config = json.loads((pretrained / "config.json").read_text())
+    (pretrained / "config.json").write_text(json.dumps(config | {"intermediate_size": 48}))
+    with pytest.raises(ModelError, match="12 weights are absent or of another shape"):
+        build_classifier(pretrained, TASK, 1)
+    (pretrained / "config.json").write_text(json.dumps(config))
+    change_weights(pretrained, drop="encoder.layer.2.attention.self.key.weight")
+    with pytest.raises(ModelError, match=r"1 weights are absent.*bert\.encoder\.layer\.2\.attention"):
+        build_classifier(pretrained, TASK, 1)
 
 
-def test_finetuned_folder_without_classifier_is_an_error(bare: Path) -> None:
+def test_a_checkpoint_without_a_classifier_or_with_one_of_another_shape_is_an_error(
+    pretrained: Path, tmp_path: Path
+) -> None:
     with pytest.raises(ModelError, match="found no classifier"):
-        load_finetuned(bare)
+        load_classifier(pretrained)
+    tiny_classifier(num_outputs=3).save_pretrained(tmp_path / "trained")
+    config = json.loads((tmp_path / "trained" / "config.json").read_text())
+    config |= {"id2label": {"0": "no", "1": "yes"}, "label2id": {"no": 0, "yes": 1}}
+    (tmp_path / "trained" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="found no classifier"):
+        load_classifier(tmp_path / "trained")
 
 
-def test_truncated_weights_are_an_error(bare: Path) -> None:
-    content = (bare / WEIGHTS).read_bytes()
+def test_truncated_weights_are_an_error(pretrained: Path) -> None:
+    content = (pretrained / WEIGHTS).read_bytes()
     for kept in (len(content) // 2, 4):
-        (bare / WEIGHTS).write_bytes(content[:kept])
-        with pytest.raises(ModelError, match="expected a whole BERT"):
-            load_teacher(bare, TASK, 1)
+        (pretrained / WEIGHTS).write_bytes(content[:kept])
+        with pytest.raises(ModelError, match="expected a complete BERT"):
+            build_classifier(pretrained, TASK, 1)
 
 
-def test_pickled_weights_are_refused_with_the_way_out(bare: Path) -> None:
-    (bare / WEIGHTS).rename(bare / "pytorch_model.bin")
+def test_pickled_weights_are_never_loaded(pretrained: Path) -> None:
+    (pretrained / WEIGHTS).rename(pretrained / "pytorch_model.bin")
     with pytest.raises(ModelError, match="save_pretrained"):
-        load_teacher(bare, TASK, 1)
-    (bare / "pytorch_model.bin").unlink()
-    with pytest.raises(ModelError, match="found no weights"):
-        load_teacher(bare, TASK, 1)
-
-
-def test_folders_that_hold_no_bert_are_refused(bare: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"no config\.json"):
-        model_config(tmp_path / "nowhere")
-    (bare / "config.json").write_text('{"model_type": "roberta"}')
-    with pytest.raises(ModelError, match="expected a BERT model, got 'roberta'"):
-        model_config(bare)
-    for garbage in ("{", "[1]"):
-        (bare / "config.json").write_text(garbage)
-        with pytest.raises(ModelError, match="readable JSON"):
-            model_config(bare)
-
-
-def test_loaded_models_are_plain_hugging_face_classifiers(bare: Path) -> None:
-    assert type(load_student(bare, TASK, [1], 1)) is BertForSequenceClassification
+        build_classifier(pretrained, TASK, 1)

@@ -1,32 +1,19 @@
-"""Packed batches say what transformers' padded ones say, and their layout is a way there and back."""
+"""Packed batches hold every token once, and their layout maps packed to padded rows and back."""
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_bert import table_of
 
-from pkd_core.data.token_table import TokenTable
 from pkd_core.model.packing import PackedBatch, pack
 
 LENGTHS = st.lists(st.integers(1, 70), min_size=1, max_size=40)
 
 
-def table_of(lengths: list[int], labelled: bool = True) -> TokenTable:
-    """Rows of the given lengths; every token is told from all others by its id."""
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    seconds = [1 + length // 3 for length in lengths]
-    return TokenTable(
-        example_ids_R=np.arange(len(lengths), dtype=np.int64) + 100,
-        offsets=offsets,
-        input_ids=np.arange(1, offsets[-1] + 1, dtype=np.int32),
-        second_starts_R=np.minimum(seconds, lengths).astype(np.int32),
-        labels_R=np.array(lengths, dtype=np.float32) / 2 if labelled else None,
-    )
-
-
 @given(LENGTHS)
-def test_every_token_is_there_once_with_its_position_and_segment(lengths: list[int]) -> None:
+def test_every_token_is_packed_once_with_its_position_and_segment(lengths: list[int]) -> None:
     table = table_of(lengths)
     batch = pack(table, np.arange(len(lengths)))
     assert sorted(batch.example_ids_B.tolist()) == table.example_ids_R.tolist()
@@ -43,7 +30,7 @@ def test_every_token_is_there_once_with_its_position_and_segment(lengths: list[i
 
 
 @given(LENGTHS)
-def test_rows_go_to_places_and_back_and_only_tokens_are_seen(lengths: list[int]) -> None:
+def test_the_layout_maps_tokens_to_padded_rows_and_back_and_hides_padding(lengths: list[int]) -> None:
     batch = pack(table_of(lengths), np.arange(len(lengths)))
     layout = batch.layout
     assert layout.num_tokens == sum(lengths) < len(batch.input_ids_T)
@@ -56,23 +43,23 @@ def test_rows_go_to_places_and_back_and_only_tokens_are_seen(lengths: list[int])
 
 
 @given(LENGTHS)
-def test_an_examples_tokens_stand_in_one_line_of_its_group(lengths: list[int]) -> None:
+def test_each_example_has_one_padded_line_of_its_group(lengths: list[int]) -> None:
     batch = pack(table_of(lengths), np.arange(len(lengths)))
     ordered = sorted(lengths, reverse=True)
-    first_place, number = 0, 0
+    first_row, number = 0, 0
     for group in batch.layout.groups:
-        rows = batch.layout.packed_rows_P[first_place : first_place + group.num_padded_rows]
+        rows = batch.layout.packed_rows_P[first_row : first_row + group.num_padded_rows]
         for line in rows.view(group.num_examples, group.length):
             start = int(batch.cls_positions_B[number])
             assert line[: ordered[number]].tolist() == list(range(start, start + ordered[number]))
             number += 1
-        first_place += group.num_padded_rows
+        first_row += group.num_padded_rows
     assert number == len(lengths)
-    assert first_place == len(batch.layout.packed_rows_P)
+    assert first_row == len(batch.layout.packed_rows_P)
 
 
 @given(LENGTHS)
-def test_shapes_take_few_values_and_waste_little(lengths: list[int]) -> None:
+def test_sizes_are_multiples_with_little_filler(lengths: list[int]) -> None:
     batch = pack(table_of(lengths), np.arange(len(lengths)))
     assert len(batch.input_ids_T) % 64 == 0
     assert 1 <= len(batch.input_ids_T) - sum(lengths) <= max(64, 1 + sum(lengths) // 16)
@@ -81,25 +68,25 @@ def test_shapes_take_few_values_and_waste_little(lengths: list[int]) -> None:
         assert group.num_examples % 8 == 0 or group is batch.layout.groups[-1]
 
 
-def test_rows_come_longest_first_and_otherwise_as_given() -> None:
+def test_examples_are_sorted_longest_first_and_ties_keep_their_order() -> None:
     batch = pack(table_of([3, 9, 3, 9, 5]), np.array([0, 3, 4, 2, 1]))
     assert batch.example_ids_B.tolist() == [103, 101, 104, 100, 102]
 
 
-def test_an_unlabelled_table_gives_no_labels() -> None:
+def test_an_unlabelled_table_gives_a_batch_without_labels() -> None:
     batch = pack(table_of([3, 4], labelled=False), np.arange(2))
     assert batch.labels_B is None
     assert pack(table_of([3, 4], labelled=False), np.arange(2), torch.device("meta")).labels_B is None
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_a_batch_goes_to_a_device_whole_but_for_its_examples_names(device: str) -> None:
+def test_a_batch_moves_to_the_device_except_for_its_example_ids(device: str) -> None:
     batch = pack(table_of([3, 4]), np.arange(2), torch.device(device))
     assert _devices(batch) == {device}
     assert batch.example_ids_B.tolist() == [101, 100]
 
 
-def test_attention_on_a_gpu_sees_all_examples_as_one_group() -> None:
+def test_on_a_gpu_all_examples_are_one_group() -> None:
     lengths = [40] * 9 + [3] * 20
     on_cpu, on_device = (
         pack(table_of(lengths), np.arange(29), torch.device(name)).layout for name in ("cpu", "meta")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pytest
 from datasets import load_dataset
-from tiny import write_tiny_model, write_tiny_task
+from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.config.overrides import build_run_config
@@ -27,12 +27,6 @@ from pkd_core.store.manifest import read_manifest, write_manifest
 from pkd_core.store.publishing import hash_files
 from pkd_core.store.stage_store import StageStatus
 
-SETTINGS = {
-    "teacher.num_epochs": 1,
-    "student.num_epochs": 1,
-    "evaluation.speed_repeats": 1,
-    "tokens.max_length": 16,
-}
 STUDENTS = ("finetune-2l-s1", "kd-2l-s1", "pkd-skip-2l-s1", "pkd-last-2l-s1")
 
 
@@ -46,7 +40,9 @@ class Workspace:
         write_tiny_model(root / "model")
 
     def plan(self, deep: bool = False) -> Plan:
-        run = build_run_config(tasks=["Tiny"], seeds=[1], model=str(self.root / "model"), settings=SETTINGS)
+        run = build_run_config(
+            tasks=["Tiny"], seeds=[1], model=str(self.root / "model"), settings=QUICK_SETTINGS
+        )
         return make_plan(run, self.root, deep)
 
     def run(self, deep: bool = False) -> list[str]:
@@ -250,7 +246,7 @@ def test_a_teacher_that_has_learnt_nothing_is_reported_before_distillation(
     tmp_path: Path, strict: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     workspace = Workspace(tmp_path)
-    settings = SETTINGS | {"teacher.learning_rate": 1e-12}
+    settings = QUICK_SETTINGS | {"teacher.learning_rate": 1e-12}
     run = build_run_config(tasks=["Tiny"], seeds=[1], model=str(tmp_path / "model"), settings=settings)
     plan = make_plan(run, workspace.root, False)
     options = RunOptions(device="cpu", strict=strict)

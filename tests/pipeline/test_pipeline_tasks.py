@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import WORDS, write_tiny_model
+from tiny import QUICK_SETTINGS, WORDS, write_tiny_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.config.overrides import build_run_config
@@ -16,12 +16,7 @@ from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
 from pkd_core.store.address import StageRecord
 
-SETTINGS = {
-    "teacher.num_epochs": 1,
-    "student.num_epochs": 1,
-    "evaluation.speed_repeats": 1,
-    "tokens.max_length": 24,
-}
+SETTINGS = QUICK_SETTINGS | {"tokens.max_length": 24}
 _STS_B_UNREAD = ("genre", "filename", "year", "old_index", "source1", "source2")
 _MNLI_UNREAD = (
     "promptID",
@@ -133,7 +128,7 @@ def predictions(model: Path, path: Path) -> dict[int, str]:
             fields[first],
             fields[second],
             truncation=True,
-            max_length=SETTINGS["tokens.max_length"],
+            max_length=QUICK_SETTINGS["tokens.max_length"],
             return_tensors="pt",
         )
         with torch.inference_mode():

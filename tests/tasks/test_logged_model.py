@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification, BertTokenizerFast
+from tiny_bert import tiny_config
+from transformers import AutoTokenizer, BertForSequenceClassification, BertTokenizerFast
 
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.task import Task
@@ -27,13 +28,9 @@ _PAIRS = [("a dog sleeps .", "a cat runs home ."), ("a cat sleeps far far far", 
 def _checkpoint(folder: Path, task: Task) -> Path:
     torch.manual_seed(7)
     labels = dict(enumerate(task.labels or ("score",)))
-    config = BertConfig(
+    config = tiny_config(
+        num_layers=2,
         vocab_size=5 + len(_WORDS),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
         initializer_range=1.0,
         id2label=labels,
         label2id={label: position for position, label in labels.items()},

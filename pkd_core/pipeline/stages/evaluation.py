@@ -9,7 +9,7 @@ from pkd_core.evaluation.predict import Array, count_parameters, predict
 from pkd_core.evaluation.result import EvaluationResult, write_result
 from pkd_core.evaluation.speed import speed_ratio
 from pkd_core.evaluation.submission import write_submission
-from pkd_core.model.loading import load_finetuned
+from pkd_core.model.loading import load_classifier
 from pkd_core.pipeline.facts import EvaluationFacts, TokensFacts, TrainingFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.specs import EvaluationSpec, parse_training_spec
@@ -102,6 +102,6 @@ def _labels(table: TokenTable) -> Array:
 
 
 def _load(job: Job, part: str) -> BertForSequenceClassification:
-    model = load_finetuned(job.inputs[part])
+    model = load_classifier(job.inputs[part])
     torch.nn.Module.to(model, job.context.device)  # transformers' own `to` carries no types
     return model

@@ -1,6 +1,6 @@
 """Stage: train a student, with the teacher's stored states or without."""
 
-from pkd_core.model.loading import load_student
+from pkd_core.model.loading import build_classifier
 from pkd_core.pipeline.facts import TrainingFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.specs import DistillSpec, PatientDistillSpec, StudentSpec
@@ -12,7 +12,7 @@ from pkd_core.training.objective import Objective
 def train_student(job: Job, spec: StudentSpec) -> TrainingFacts:
     """Train by the stage's method and keep the best epoch's weights."""
     source = job.inputs.get("teacher", job.context.model_folder)
-    model = load_student(source, job.task, spec.initial_layers, spec.seed)
+    model = build_classifier(source, job.task, spec.seed, spec.initial_layers)
     return train_and_save(job, spec, model, _objective(job, spec))
 
 

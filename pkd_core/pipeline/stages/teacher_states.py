@@ -5,7 +5,7 @@ import logging
 from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import TrainingError
 from pkd_core.evaluation.metrics import majority_baseline
-from pkd_core.model.loading import load_finetuned
+from pkd_core.model.loading import load_classifier
 from pkd_core.pipeline.facts import TeacherStatesFacts, TrainingFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.specs import TeacherStatesSpec
@@ -18,7 +18,7 @@ def extract_states(job: Job, spec: TeacherStatesSpec) -> TeacherStatesFacts:
     """Run the teacher once over the training split."""
     _check_teacher(job)
     facts = extract(
-        load_finetuned(job.inputs["teacher"]),
+        load_classifier(job.inputs["teacher"]),
         TokenTable.load(job.inputs["tokens"], "train"),
         job.work,
         spec.states.dtype,

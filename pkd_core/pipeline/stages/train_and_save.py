@@ -10,7 +10,7 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.data.token_table import TokenTable
 from pkd_core.evaluation.predict import count_parameters
-from pkd_core.model.loading import save_model
+from pkd_core.model.loading import save_classifier
 from pkd_core.pipeline.facts import TrainingFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.sources import TOKENIZER_FILES
@@ -74,7 +74,7 @@ def _save_model(model: BertForSequenceClassification, folder: Path) -> None:
     """Save a model into a temporary folder first, so that the weights in `folder` are complete at every moment."""
     temporary = folder / _TEMPORARY
     shutil.rmtree(temporary, ignore_errors=True)
-    save_model(model, temporary)
+    save_classifier(model, temporary)
     fsync_tree(temporary)
     for path in temporary.iterdir():
         durable_rename(path, folder / path.name)

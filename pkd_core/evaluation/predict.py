@@ -11,7 +11,6 @@ from pkd_core.data.token_table import TokenTable, length_sorted_batches
 from pkd_core.model.forward import forward
 from pkd_core.model.packing import pack
 from pkd_core.runtime.prefetch import prefetch
-from pkd_core.runtime.process_setup import keep_freed_memory
 
 Array = np.ndarray[Any, Any]
 
@@ -36,7 +35,6 @@ def predict(
     Returns:
         Example ids (R,) and logits (R, C), float32, in the table's order.
     """
-    keep_freed_memory()
     order = list(length_sorted_batches(table, max_tokens))
     batches = prefetch(pack(table, rows, device) for rows in order)
     logits: list[torch.Tensor] = []

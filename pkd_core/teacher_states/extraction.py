@@ -15,7 +15,6 @@ from pkd_core.model.forward import Outputs, forward
 from pkd_core.model.packing import pack
 from pkd_core.runtime.observer import Observer
 from pkd_core.runtime.prefetch import prefetch, write_behind
-from pkd_core.runtime.process_setup import keep_freed_memory
 from pkd_core.store.os_errors import check_disk_space
 from pkd_core.teacher_states.format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes
 from pkd_core.teacher_states.writer import StatesWriter
@@ -59,7 +58,6 @@ def extract(
     num_outputs = model.classifier.out_features
     shape = StatesShape(config.num_hidden_layers, config.hidden_size, num_outputs, dtype)
     work.mkdir(parents=True, exist_ok=True)
-    keep_freed_memory()
     torch.nn.Module.to(model, device)
     with StatesWriter(work, shape, len(table), shard_rows) as writer:
         _check_disk_space(work, shape, len(table) - writer.rows_done)

@@ -15,13 +15,12 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 from pkd_core.data.token_table import TokenTable
 from pkd_core.teacher_states import extraction
+from pkd_core.runtime.process_setup import keep_freed_memory
 from pkd_core.runtime.observer import LogObserver
 
 folder, is_kept = Path(sys.argv[1]), sys.argv[2] == "kept"
 if is_kept:
-    extraction.keep_freed_memory()
-else:
-    extraction.keep_freed_memory = lambda: None
+    keep_freed_memory()
 NUM_ROWS, LENGTH = 512, 64
 table = TokenTable(
     np.arange(NUM_ROWS),

@@ -12,7 +12,7 @@ from pkd_core.errors import StoreError
 from pkd_core.model.forward import forward
 from pkd_core.model.packing import pack
 from pkd_core.teacher_states.extraction import extract
-from pkd_core.teacher_states.format import forecast_bytes, shard_path
+from pkd_core.teacher_states.format import StatesShape, forecast_bytes, shard_path
 from pkd_core.teacher_states.reader import TeacherStates
 
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ def test_gathered_states_equal_a_fresh_forward_without_dropout(
         "dtype": dtype,
         "bytes": shard_path(tmp_path, 0).stat().st_size,
     }
-    assert facts["bytes"] == pytest.approx(forecast_bytes(2500, 4, 32, 3, dtype), rel=0.02)
+    assert facts["bytes"] == pytest.approx(forecast_bytes(StatesShape(4, 32, 3, dtype), 2500), rel=0.02)
 
 
 def test_interrupted_extraction_goes_on_after_its_finished_shards(tmp_path: Path) -> None:

@@ -110,8 +110,8 @@ def open_shard(path: Path) -> Shard:
             f"{path}: expected the columns example_id, logits and cls_states with their shape as metadata, "
             f"got {reader.schema.names}; extract the states again"
         )
-    starts = [_start_of_states(batch, content) for batch in batches]
-    if not starts or None in starts:
+    starts = [start for batch in batches if (start := _start_of_states(batch, content)) is not None]
+    if not batches or len(starts) < len(batches):
         raise StoreError(
             f"{path}: expected uncompressed columns without nulls, got others; extract the states again"
         )

@@ -98,7 +98,7 @@ def _train_epoch(run: TrainingRun) -> None:
         gradient_norm = clipped_step(run.optimizer, settings.max_grad_norm)
         run.vocabulary.decay(1.0 - learning_rate * settings.weight_decay)
         example_ids = training.train_table.example_ids_R[batch.rows].tolist()
-        run.metrics.add(StepMetrics(state.step, learning_rate, example_ids, losses, gradient_norm))
+        run.metric_buffer.add(StepMetrics(state.step, learning_rate, example_ids, losses, gradient_norm))
         training.observer.progress(state.step, training.num_steps, "steps")
         if training.checkpoints is not None and training.checkpoints.is_due:
             save_checkpoint(run)
@@ -123,10 +123,10 @@ def _backward(run: TrainingRun, batch: StepBatch) -> dict[str, Tensor]:
 def _end_epoch(run: TrainingRun) -> None:
     """Score the model on dev, record the scores, and save the model if it is the best so far."""
     training, state = run.training, run.state
-    run.metrics.send()
+    run.metric_buffer.send()
     # Scoring may be interrupted and is then repeated, so the state must not change before it.
     scores = _dev_scores(run)
-    mean_loss = run.metrics.end_epoch()
+    mean_loss = run.metric_buffer.end_epoch()
     score = scores[training.metrics[0]]
     recorded = {"score": score} | {f"dev/{name}": value for name, value in scores.items()}
     training.observer.metrics(state.step, recorded)

@@ -87,7 +87,7 @@ class TrainingRun:
     loader: BatchLoader
     dev_table: TokenTable
     optimizer: torch.optim.AdamW
-    metrics: MetricBuffer
+    metric_buffer: MetricBuffer
     precision: Precision
     state: TrainingState
 
@@ -126,12 +126,12 @@ def save_checkpoint(run: TrainingRun) -> None:
     if checkpoints is None:
         return
     # A resumed training does not record earlier steps again.
-    run.metrics.send()
+    run.metric_buffer.send()
     run.training.observer.flush()
     run.state.checkpoint_step = run.state.step
     state = asdict(run.state) | {
-        "loss_total": run.metrics.total,
-        "loss_count": run.metrics.count,
+        "loss_total": run.metric_buffer.total,
+        "loss_count": run.metric_buffer.count,
         "total_decay": run.vocabulary.total_decay,
     }
     checkpoints.save(Checkpoint(pack_tensors(run.training.model, run.optimizer), state))
@@ -143,7 +143,7 @@ def _resume(run: TrainingRun) -> None:
         return
     unpack_tensors(checkpoint.tensors, run.training.model, run.optimizer)
     state = dict(checkpoint.state)
-    run.metrics.total, run.metrics.count = state.pop("loss_total"), state.pop("loss_count")
+    run.metric_buffer.total, run.metric_buffer.count = state.pop("loss_total"), state.pop("loss_count")
     run.vocabulary.total_decay = state.pop("total_decay")
     run.state = TrainingState(**state)
     logger.info("resuming from step %d of %d", run.state.step, run.training.num_steps)

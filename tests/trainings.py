@@ -1,11 +1,11 @@
-"""Trainings of tiny models, as the tests run them."""
+"""Trainings of tiny models, with the defaults that most tests share."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from tiny_bert import Recorder, tiny_classifier
+from tiny_bert import Recorder, make_table, tiny_classifier
 from transformers import BertForSequenceClassification
 
 from pkd_core.config.settings import TrainingConfig
@@ -27,20 +27,22 @@ def run(
     *,
     dev: TokenTable | None = None,
     seed: int = 1,
+    metrics: tuple[str, ...] | None = None,
     objective: Objective | None = None,
     observer: Recorder | None = None,
     save_best: Callable[[BertForSequenceClassification], None] = lambda _: None,
     checkpoints: Checkpoints | None = None,
     score: bool = False,
 ) -> TrainingResult:
+    """Train on the table; dev has other content by default."""
     return train(
         Training(
             model,
             table,
-            table if dev is None else dev,
+            make_table(24, seed=99, score=score) if dev is None else dev,
             settings,
             seed=seed,
-            metrics=("pearson", "spearman") if score else ("accuracy", "f1"),
+            metrics=metrics or (("pearson", "spearman") if score else ("accuracy", "f1")),
             is_regression=score,
             objective=objective,
             save_best=save_best,
@@ -52,6 +54,7 @@ def run(
 
 
 def objective(folder: Path, table: TokenTable, num_outputs: int = 2, **changes: Any) -> Objective:
+    """Extract a random teacher's states of the table, and return an objective over them."""
     teacher = tiny_classifier(seed=5, num_outputs=num_outputs)
     extract(teacher, table, folder, "float16", Recorder(), device=CPU)
     values: dict[str, Any] = {

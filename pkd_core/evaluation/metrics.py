@@ -1,4 +1,4 @@
-"""Scores of predictions, under the names that GLUE's tasks use."""
+"""Scores of predictions, by the names of GLUE's metrics. Shape suffixes: R examples, C outputs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,61 +11,62 @@ Array = np.ndarray[Any, Any]
 
 
 def compute_metrics(
-    names: Sequence[str], labels: Array, logits: Array, is_regression: bool
+    names: Sequence[str], labels_R: Array, logits_RC: Array, is_regression: bool
 ) -> dict[str, float]:
     """Score predictions against labels.
 
     Args:
-        names: Of "accuracy", "f1" (of class 1; the plain mean where there are more than two classes),
-            "matthews", "pearson", "spearman".
-        labels: Class positions or scores, shape (R,).
-        logits: Model outputs, shape (R, C); C is 1 for regression.
+        names: Any of "accuracy", "f1" (of class 1; the unweighted mean for more than two classes), "matthews",
+            "pearson", "spearman".
+        labels_R: Class positions or scores.
+        logits_RC: Model outputs; C is 1 for regression.
         is_regression: Whether the outputs are scores rather than classes.
 
     Returns:
-        A score for each name. A correlation (Matthews too) with constant predictions or labels counts as 0.0, not
-        as nan.
+        A score for each name. A correlation (also Matthews') with constant predictions or labels is 0.0, not nan.
 
     Raises:
-        ValueError: If a name is unknown, or there are not as many labels as logits.
+        ValueError: If a name is unknown, or the numbers of labels and predictions differ.
     """
-    if len(labels) != len(logits):
-        raise ValueError(f"expected one label for each of {len(logits)} predictions, got {len(labels)}")
-    predictions = logits[:, 0] if is_regression else logits.argmax(axis=-1)
-    return {name: _score(name, labels, predictions, logits.shape[-1]) for name in names}
+    if len(labels_R) != len(logits_RC):
+        raise ValueError(f"expected one label for each of {len(logits_RC)} predictions, got {len(labels_R)}")
+    predictions_R = logits_RC[:, 0] if is_regression else logits_RC.argmax(axis=-1)
+    return {name: _score(name, labels_R, predictions_R, logits_RC.shape[-1]) for name in names}
 
 
-def majority_baseline(labels: Array, name: str, is_regression: bool) -> float:
-    """Score the constant prediction that knows only the labels: the most frequent class, or the mean score.
+def majority_baseline(labels_R: Array, name: str, is_regression: bool) -> float:
+    """Score a constant prediction: the most frequent class, or the mean score.
 
     Args:
-        labels: Class positions or scores, shape (R,).
+        labels_R: Class positions or scores.
         name: The metric.
         is_regression: Whether the labels are scores.
     """
     if is_regression:
-        constant = np.full((len(labels), 1), labels.mean())
+        constant_RC = np.full((len(labels_R), 1), labels_R.mean())
     else:
-        counts = np.bincount(labels, minlength=2)
-        constant = np.broadcast_to(counts, (len(labels), len(counts)))
-    return compute_metrics([name], labels, constant, is_regression)[name]
+        counts_C = np.bincount(labels_R, minlength=2)
+        constant_RC = np.broadcast_to(counts_C, (len(labels_R), len(counts_C)))
+    return compute_metrics([name], labels_R, constant_RC, is_regression)[name]
 
 
-def _score(name: str, labels: Array, predictions: Array, num_outputs: int) -> float:
-    is_constant = np.ptp(labels) == 0 or np.ptp(predictions) == 0
+def _score(name: str, labels_R: Array, predictions_R: Array, num_outputs: int) -> float:
+    is_constant = np.ptp(labels_R) == 0 or np.ptp(predictions_R) == 0
     match name:
         case "matthews" | "pearson" | "spearman" if is_constant:
             return 0.0
         case "accuracy":
-            return float(sklearn_metrics.accuracy_score(labels, predictions))
+            return float(sklearn_metrics.accuracy_score(labels_R, predictions_R))
         case "f1":
             average = "macro" if num_outputs > 2 else "binary"
-            return float(sklearn_metrics.f1_score(labels, predictions, average=average, zero_division=0.0))
+            return float(
+                sklearn_metrics.f1_score(labels_R, predictions_R, average=average, zero_division=0.0)
+            )
         case "matthews":
-            return float(sklearn_metrics.matthews_corrcoef(labels, predictions))
+            return float(sklearn_metrics.matthews_corrcoef(labels_R, predictions_R))
         case "pearson":
-            return float(stats.pearsonr(labels, predictions).statistic)
+            return float(stats.pearsonr(labels_R, predictions_R).statistic)
         case "spearman":
-            return float(stats.spearmanr(labels, predictions).statistic)
+            return float(stats.spearmanr(labels_R, predictions_R).statistic)
         case _:
             raise ValueError(f"unknown metric {name!r}")

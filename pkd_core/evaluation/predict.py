@@ -1,4 +1,4 @@
-"""What a model predicts, and how large it is."""
+"""Predictions and number of weights of a model. Shape suffixes: R rows of the table, C outputs."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,21 +23,21 @@ def predict(
     max_tokens: int = 8192,
     observe: Callable[[int], None] = lambda _: None,
 ) -> tuple[Array, Array]:
-    """Run a model over a whole split in float32, without dropout.
+    """Run a model over a complete split in float32, without dropout.
 
     Args:
         model: On the device.
         table: The split, R rows.
         device: Where to compute.
-        max_tokens: Most tokens of a batch.
-        observe: Is told how many examples are done after each batch; what it raises ends the call.
+        max_tokens: Maximum tokens of a batch.
+        observe: Called after each batch with the number of examples done; an error that it raises ends the call.
 
     Returns:
         Example ids (R,) and logits (R, C), float32, in the table's order.
     """
     order = list(length_sorted_batches(table, max_tokens))
     batches = prefetch(pack(table, rows, device) for rows in order)
-    logits: list[torch.Tensor] = []
+    logits = []
     num_done = 0
     for rows, batch in zip(order, batches, strict=True):
         logits.append(forward(model, batch).logits_BC)
@@ -48,10 +48,5 @@ def predict(
 
 
 def count_parameters(model: torch.nn.Module) -> int:
-    """Return how many weights a model has."""
+    """Return a model's number of weights."""
     return sum(weight.numel() for weight in model.parameters())
-
-
-def size_bytes(model: torch.nn.Module) -> int:
-    """Return how much memory a model's weights take."""
-    return sum(weight.numel() * weight.element_size() for weight in model.parameters())

@@ -1,4 +1,4 @@
-"""How much faster a student is than its teacher."""
+"""Measures how much faster a student is than its teacher."""
 
 import statistics
 import time
@@ -22,28 +22,28 @@ def speed_ratio(
     device: torch.device,
     observe: Callable[[int], None] = lambda _: None,
 ) -> float:
-    """Return how many times longer the teacher takes for the same batches.
+    """Return the teacher's time divided by the student's, for the same batches.
 
-    Both run as transformers runs them, over a few padded batches of 32 in the table's order, in float32, by turns so
-    that a busy machine slows both; the first turn warms up and is not counted.
+    Both run transformers' own forward pass in float32, over up to 8 padded batches of 32 in the table's order. They
+    alternate, so that a busy machine slows down both; the first repeat warms up and is not counted.
 
     Args:
         student: On the device.
         teacher: On the device.
-        table: Where the batches come from.
-        repeats: Turns to take the median ratio of.
+        table: Source of the batches.
+        repeats: Number of ratios to take the median of.
         device: Where to compute.
-        observe: Is told of the turns done; what it raises ends the call.
+        observe: Called after each repeat with the number done; an error that it raises ends the call.
     """
     num_rows = min(len(table), _BATCH_SIZE * _NUM_BATCHES)
     starts = range(0, num_rows, _BATCH_SIZE)
     padded = [pad_examples(table, range(start, min(start + _BATCH_SIZE, num_rows))) for start in starts]
     batches = [{name: values.to(device) for name, values in batch.items()} for batch in padded]
     ratios: list[float] = []
-    for turn in range(repeats + 1):
+    for num_done in range(repeats + 1):
         ratio = _seconds(teacher, batches, device) / _seconds(student, batches, device)
-        ratios += [ratio] if turn else []
-        observe(turn)
+        ratios += [ratio] if num_done else []
+        observe(num_done)
     return statistics.median(ratios)
 
 

@@ -1,4 +1,4 @@
-"""Files for the GLUE server."""
+"""Submission files for the GLUE server. Shape suffixes: R examples, C outputs."""
 
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,19 @@ from pkd_core.data.task import Task
 Array = np.ndarray[Any, Any]
 
 
-def write_submission(path: Path, task: Task, example_ids: Array, logits: Array) -> None:
-    """Write a split's predictions as the server wants them: a header, then index and prediction, by tabs.
+def write_submission(path: Path, task: Task, example_ids_R: Array, logits_RC: Array) -> None:
+    """Write a split's predictions in the server's format: tab-separated index and prediction, after a header.
 
     Args:
-        path: Of the TSV file, such as ".../RTE.tsv".
-        task: Gives the label texts; a regression task's scores are kept within its range.
-        example_ids: The test file's own numbering, shape (R,).
-        logits: Model outputs, shape (R, C).
+        path: The TSV file, such as ".../RTE.tsv".
+        task: Gives the label texts; a regression task's scores are clipped to its range.
+        example_ids_R: The numbering of the test file.
+        logits_RC: Model outputs.
     """
     if task.is_regression:
-        scores = np.clip(logits[:, 0], *(task.label_range or (None, None)))
+        scores = np.clip(logits_RC[:, 0], *(task.label_range or (None, None)))
         predictions = [f"{score:.3f}" for score in scores.tolist()]
     else:
-        predictions = [task.labels[position] for position in logits.argmax(axis=-1)]
-    lines = [f"{index}\t{text}\n" for index, text in zip(example_ids.tolist(), predictions, strict=True)]
+        predictions = [task.labels[position] for position in logits_RC.argmax(axis=-1)]
+    lines = [f"{index}\t{text}\n" for index, text in zip(example_ids_R.tolist(), predictions, strict=True)]
     path.write_text("index\tprediction\n" + "".join(lines), encoding="utf-8", newline="\n")

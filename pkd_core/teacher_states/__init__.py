@@ -1,4 +1,4 @@
 """The teacher's logits and [CLS] states of every training example: extracted once, stored in Arrow, read by example id.
 
-How a student learns from them is in `training`.
+The losses that compare a student with them are in `training`.
 """

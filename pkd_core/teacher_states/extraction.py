@@ -1,4 +1,7 @@
-"""Runs a teacher once over its training examples and stores what it says."""
+"""Runs a teacher once over the training examples and stores its logits and [CLS] states.
+
+Shape suffixes: B batch, C classes, D hidden size, N layers, R rows of the table.
+"""
 
 import itertools
 import logging
@@ -35,24 +38,24 @@ def extract(
 ) -> dict[str, Any]:
     """Write a teacher's logits and [CLS] states of all layers, computed in float32 without dropout.
 
-    Rows are written in the table's order, 1,024 at a time; inside such a window the examples run sorted by length,
-    so that attention pads little. Shards that an interrupted call finished are kept.
+    Rows are written in the table's order in windows of 1,024. Within a window the model runs over examples sorted by
+    length, so that attention pads little. Shards that an interrupted call finished are kept.
 
     Args:
         model: The fine-tuned teacher.
         table: The examples, R rows.
-        work: Folder for the shards, created if absent.
+        work: Folder for the shards, created if missing.
         dtype: "float16" or "float32", of the states; logits are float32.
-        observer: Is told the examples done.
+        observer: Receives the progress in examples.
         device: Where to compute.
-        max_tokens: Most tokens of a batch.
-        shard_rows: Examples of a shard.
+        max_tokens: Maximum tokens of a batch.
+        shard_rows: Examples per shard.
 
     Returns:
         Facts: "rows", "num_layers", "hidden_size", "num_outputs", "dtype" and "bytes".
 
     Raises:
-        StoreError: If the disk has too little room, or a value is not finite in `dtype`.
+        StoreError: If the disk has too little space, or a value is not finite in `dtype`.
     """
     config = model.config
     num_outputs = model.classifier.out_features
@@ -88,20 +91,20 @@ def _windows(
     dtype: torch.dtype,
     device: torch.device,
 ) -> Iterator[tuple[Rows, Outputs]]:
-    """Yield the table's rows from the first one on, a window at a time, with their outputs on the CPU in `dtype`."""
+    """Yield windows of rows from `first_row` on, with their outputs on the CPU, the states in `dtype`."""
     starts = range(first_row, len(table), ROWS_PER_RECORD_BATCH)
     windows = [np.arange(start, min(start + ROWS_PER_RECORD_BATCH, len(table))) for start in starts]
     orders = [list(length_sorted_batches(table, max_tokens, rows)) for rows in windows]
     batches = prefetch(pack(table, rows, device) for order in orders for rows in order)
     for rows, order in zip(windows, orders, strict=True):
         outputs = [forward(model, batch) for batch in itertools.islice(batches, len(order))]
-        back = torch.from_numpy(np.argsort(np.concatenate(order)))
+        unsort = torch.from_numpy(np.argsort(np.concatenate(order)))
         logits_BC = torch.cat([output.logits_BC for output in outputs]).cpu()
         cls_states_BND = torch.cat([output.cls_states_BND.to(dtype) for output in outputs]).cpu()
-        yield rows, Outputs(logits_BC.index_select(0, back), cls_states_BND.index_select(0, back))
+        yield rows, Outputs(logits_BC.index_select(0, unsort), cls_states_BND.index_select(0, unsort))
 
 
 def _check_disk_space(work: Path, shape: StatesShape, num_rows: int) -> None:
-    needed = forecast_bytes(num_rows, shape.num_layers, shape.hidden_size, shape.num_outputs, shape.dtype)
+    needed = forecast_bytes(shape, num_rows)
     logger.info("teacher states of %d examples will take %.2f GB in %s", num_rows, needed / 1e9, work)
     check_disk_space(work, needed, "teacher states", "free some, or set states.dtype=float16")

@@ -1,10 +1,12 @@
-"""How teacher states lie on disk: uncompressed Arrow IPC files of fixed-size lists.
+"""Teacher states on disk: shards that are uncompressed Arrow IPC files of fixed-size lists.
 
-A record batch on disk is then an array in memory: opening maps the shards instead of reading them.
+A row's states are then consecutive bytes of the file, which can be read without Arrow.
+Shape suffixes: R rows, C classes.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,17 +16,24 @@ from pkd_core.errors import StoreError
 ROWS_PER_RECORD_BATCH = 1024
 ROWS_PER_SHARD = 32 * ROWS_PER_RECORD_BATCH
 
+Array = np.ndarray[Any, Any]
+
 _ARROW_TYPES = {"float16": pa.float16(), "float32": pa.float32()}
 
 
 @dataclass(frozen=True)
 class StatesShape:
-    """What a row holds: an example id, `num_outputs` float32 logits, and a [CLS] state of `dtype` a layer."""
+    """Contents of a row: an example id, `num_outputs` float32 logits, and a [CLS] state of `dtype` for each layer."""
 
     num_layers: int
     hidden_size: int
     num_outputs: int
     dtype: str
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row's [CLS] states."""
+        return self.num_layers * self.hidden_size * np.dtype(self.dtype).itemsize
 
     def schema(self) -> pa.Schema:
         """Return the columns of a shard, with the shape as metadata."""
@@ -43,9 +52,14 @@ class StatesShape:
         )
 
 
-def forecast_bytes(num_rows: int, num_layers: int, hidden_size: int, num_outputs: int, dtype: str) -> int:
-    """Return how many bytes the states of so many examples take on disk, Arrow's small headers left out."""
-    return num_rows * (8 + 4 * num_outputs + np.dtype(dtype).itemsize * num_layers * hidden_size)
+def forecast_bytes(shape: StatesShape, num_rows: int) -> int:
+    """Return how many bytes the states of so many rows take on disk, without Arrow's small headers.
+
+    Example:
+        >>> forecast_bytes(StatesShape(num_layers=12, hidden_size=768, num_outputs=2, dtype="float16"), 1000)
+        18448000
+    """
+    return num_rows * (8 + 4 * shape.num_outputs + shape.row_bytes)
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -54,29 +68,41 @@ def shard_path(folder: Path, number: int) -> Path:
 
 
 @dataclass(frozen=True)
-class Block:
-    """A record batch in a shard: how many rows, and the byte of the file at which each column begins."""
+class Shard:
+    """An opened shard: ids and logits in memory, the [CLS] states on disk.
 
-    num_rows: int
-    example_ids: int
-    logits: int
-    cls_states: int
+    Attributes:
+        path: The file.
+        shape: Contents of its rows.
+        example_ids_R: Ids, int64.
+        logits_RC: Logits, float32.
+        offsets_R: Byte of the file at which each row's states begin, int64.
+    """
+
+    path: Path
+    shape: StatesShape
+    example_ids_R: Array
+    logits_RC: Array
+    offsets_R: Array
+
+    def __len__(self) -> int:
+        return len(self.example_ids_R)
 
 
-def open_shard(path: Path) -> tuple[StatesShape, list[Block]]:
-    """Look up what a shard holds and where, reading none of it.
+def open_shard(path: Path) -> Shard:
+    """Read a shard's ids and logits, and find its states.
 
     Raises:
         StoreError: If the file is absent, truncated, or no shard of teacher states.
     """
     try:
         mapped = pa.memory_map(str(path))
-        whole = mapped.read_buffer(mapped.size())
-        reader = pa.ipc.open_file(whole)
+        content = mapped.read_buffer(mapped.size())
+        reader = pa.ipc.open_file(content)
         batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
     except (OSError, pa.ArrowException) as error:
         raise StoreError(
-            f"{path}: expected a whole Arrow file, got {error}; extract the states again"
+            f"{path}: expected a complete Arrow file, got {error}; extract the states again"
         ) from error
     shape = _shape(reader.schema)
     if shape is None or not reader.schema.equals(shape.schema()):
@@ -84,12 +110,22 @@ def open_shard(path: Path) -> tuple[StatesShape, list[Block]]:
             f"{path}: expected the columns example_id, logits and cls_states with their shape as metadata, "
             f"got {reader.schema.names}; extract the states again"
         )
-    blocks = [_block(batch, whole) for batch in batches]
-    if None in blocks:
+    starts = [start for batch in batches if (start := _start_of_states(batch, content)) is not None]
+    if not batches or len(starts) < len(batches):
         raise StoreError(
             f"{path}: expected uncompressed columns without nulls, got others; extract the states again"
         )
-    return shape, [block for block in blocks if block]
+    logits = [batch.column("logits").flatten().to_numpy() for batch in batches]
+    offsets = [
+        start + np.arange(len(batch)) * shape.row_bytes for start, batch in zip(starts, batches, strict=True)
+    ]
+    return Shard(
+        path,
+        shape,
+        np.concatenate([batch.column("example_id").to_numpy() for batch in batches]),
+        np.concatenate(logits).reshape(-1, shape.num_outputs),
+        np.concatenate(offsets),
+    )
 
 
 def _shape(schema: pa.Schema) -> StatesShape | None:
@@ -105,17 +141,14 @@ def _shape(schema: pa.Schema) -> StatesShape | None:
         return None
 
 
-def _block(batch: pa.RecordBatch, whole: pa.Buffer) -> Block | None:
-    """Return where a record batch lies in its file; None if its bytes are not there as they are in memory."""
+def _start_of_states(batch: pa.RecordBatch, content: pa.Buffer) -> int | None:
+    """Return the byte of the file at which a record batch's states begin; None if it has nulls or is compressed."""
     columns = [
         batch.column("example_id"),
-        batch.column("logits").flatten(),
-        batch.column("cls_states").flatten(),
+        *(batch.column(name).flatten() for name in ("logits", "cls_states")),
     ]
-    starts = [column.buffers()[1].address - whole.address for column in columns]
-    inside = all(
-        start >= 0 and start + column.nbytes <= whole.size
-        for start, column in zip(starts, columns, strict=True)
-    )
-    has_nulls = any(column.null_count for column in columns)
-    return Block(len(batch), *starts) if inside and not has_nulls else None
+    states = columns[-1]
+    # Arrow returns uncompressed values as a view of the mapped file; pyarrow has no other way to their offset.
+    start: int = states.buffers()[1].address - content.address
+    is_inside = start >= 0 and start + states.nbytes <= content.size
+    return start if is_inside and not any(column.null_count for column in columns) else None

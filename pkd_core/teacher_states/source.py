@@ -1,4 +1,7 @@
-"""Who tells a training what the teacher said: its states on disk, or on the GPU where it has room for them."""
+"""Sources of the teacher's targets for a training: the states on disk, or on the GPU where they fit into its memory.
+
+Shape suffixes: B batch, C classes, M matched layers, D hidden size, R stored rows.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +14,15 @@ from pkd_core.runtime.transfer import send
 from pkd_core.teacher_states.reader import TeacherStates, TeacherTargets
 
 _ROWS_PER_COPY = 8192
-# The rest is the student's: weights, activations, and whatever else runs on the same GPU.
-_SHARE_OF_FREE_MEMORY = 0.5
+# The rest is for the student's weights and activations, and for other programs on the same GPU.
+_FRACTION_OF_FREE_MEMORY = 0.5
 
 
 class TeacherSource(Protocol):
-    """Tells what the teacher says of examples, at the layers that a training matches."""
+    """Returns the teacher's targets for examples, at the layers that a training matches."""
 
     def gather(self, example_ids_B: Tensor) -> TeacherTargets:
-        """Return the teacher's part of a batch, on the training's device.
+        """Return a batch's targets on the training's device.
 
         Raises:
             StoreError: If an example is not stored.
@@ -36,12 +39,12 @@ class StoredTeacherSource:
     device: torch.device
 
     def gather(self, example_ids_B: Tensor) -> TeacherTargets:
-        """Read a batch's part and send it to the device."""
+        """Read a batch's targets and send them to the device."""
         return self.states.gather(example_ids_B, self.layers).to(self.device)
 
 
 class ResidentTeacherSource:
-    """Holds the matched layers of all examples on the device, and picks each batch there."""
+    """Keeps the matched layers of all examples on the device, and selects each batch there."""
 
     def __init__(self, states: TeacherStates, layers: Sequence[int], device: torch.device) -> None:
         self._states = states
@@ -53,21 +56,20 @@ class ResidentTeacherSource:
         )
         for start in range(0, num_rows, _ROWS_PER_COPY):
             rows = slice(start, start + _ROWS_PER_COPY)
-            part = states.gather(torch.from_numpy(states.example_ids_R[rows]), layers).to(device)
-            self._logits_RC[rows] = part.logits_BC
-            self._cls_states_RMD[rows] = part.cls_states_BMD
+            targets = states.gather(torch.from_numpy(states.example_ids_R[rows]), layers).to(device)
+            self._logits_RC[rows] = targets.logits_BC
+            self._cls_states_RMD[rows] = targets.cls_states_BMD
 
     def gather(self, example_ids_B: Tensor) -> TeacherTargets:
-        """Pick a batch's part on the device."""
-        places_B = torch.from_numpy(self._states.places(example_ids_B.numpy()))
-        rows_B = send(places_B, self._logits_RC.device)
+        """Select a batch's targets on the device."""
+        rows_B = send(torch.from_numpy(self._states.find_rows(example_ids_B.numpy())), self._logits_RC.device)
         return TeacherTargets(self._logits_RC[rows_B], self._cls_states_RMD[rows_B])
 
 
 def open_teacher_source(states: TeacherStates, layers: Sequence[int], device: torch.device) -> TeacherSource:
-    """Return the quickest teacher that there is room for."""
+    """Return the fastest source that fits into the device's memory."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        if states.num_bytes(len(layers)) <= _SHARE_OF_FREE_MEMORY * free:
+        if states.num_bytes(len(layers)) <= _FRACTION_OF_FREE_MEMORY * free:
             return ResidentTeacherSource(states, layers, device)
     return StoredTeacherSource(states, layers, device)

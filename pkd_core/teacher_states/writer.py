@@ -1,4 +1,7 @@
-"""Writes teacher states shard by shard, in constant memory; what stands under a shard's name is whole."""
+"""Writes teacher states shard by shard, in constant memory; a file with a shard's name is always complete.
+
+Shape suffixes: B rows of one call, C classes, D hidden size, N layers.
+"""
 
 import contextlib
 from pathlib import Path
@@ -24,18 +27,18 @@ Array = np.ndarray[Any, Any]
 
 
 class StatesWriter:
-    """Writes rows to shards, each beside its place first; a context manager.
+    """Writes rows to shards, each first under a temporary name; a context manager.
 
-    Shards that an interrupted writer finished are kept: go on from row `rows_done`.
+    Shards that an interrupted writer finished are kept: continue from row `rows_done`.
 
     Args:
-        folder: Where the shards go.
-        shape: What a row holds.
-        num_rows: How many rows there will be in all.
+        folder: Folder of the shards.
+        shape: Contents of a row.
+        num_rows: Rows of all shards together.
         shard_rows: Rows of every shard but the last.
 
     Attributes:
-        rows_done: Rows written so far, those of kept shards included.
+        rows_done: Rows written so far, including those of kept shards.
     """
 
     def __init__(
@@ -73,12 +76,12 @@ class StatesWriter:
             cls_states_BND: [CLS] states of all layers, shape (B, N, D).
 
         Raises:
-            StoreError: If the disk is full, or a value is not finite in the type that it is stored in.
+            StoreError: If the disk is full, or a value is not finite in the stored type.
         """
         start = 0
         while start < len(example_ids_B):
-            room = self._shard_end - self.rows_done
-            stop = min(len(example_ids_B), start + ROWS_PER_RECORD_BATCH, start + room)
+            num_missing = self._shard_end - self.rows_done
+            stop = min(len(example_ids_B), start + ROWS_PER_RECORD_BATCH, start + num_missing)
             batch = self._record_batch(
                 example_ids_B[start:stop], logits_BC[start:stop], cls_states_BND[start:stop]
             )
@@ -98,13 +101,10 @@ class StatesWriter:
         if not shard_path(self._folder, number).is_file():
             return False
         try:
-            shape, blocks = open_shard(shard_path(self._folder, number))
+            shard = open_shard(shard_path(self._folder, number))
         except StoreError:
             return False
-        return (
-            shape == self._shape
-            and sum(block.num_rows for block in blocks) == self._shard_end - self.rows_done
-        )
+        return shard.shape == self._shape and len(shard) == self._shard_end - self.rows_done
 
     def _record_batch(self, example_ids_B: Array, logits_BC: Array, cls_states_BND: Array) -> pa.RecordBatch:
         with np.errstate(over="ignore"):
@@ -112,7 +112,7 @@ class StatesWriter:
         logits = logits_BC.astype(np.float32, copy=False).reshape(-1)
         if not (_is_finite(stored) and _is_finite(logits)):
             raise StoreError(
-                f"expected finite teacher states, got some beyond {self._shape.dtype}; "
+                f"expected finite teacher states, got some out of the range of {self._shape.dtype}; "
                 "set states.dtype=float32, or train the teacher again"
             )
         columns = [
@@ -123,7 +123,7 @@ class StatesWriter:
         return pa.record_batch(columns, schema=self._shape.schema())
 
     def _append(self, batch: pa.RecordBatch) -> None:
-        """Write a record batch that fits the open shard, and put the shard in its place once it is full."""
+        """Write a record batch that fits the open shard, and rename the shard to its final name once it is full."""
         end = self._shard_end
         if self._writer is None:
             file = self._open_shard.enter_context(atomic_file(shard_path(self._folder, self._shard)))
@@ -137,6 +137,6 @@ class StatesWriter:
 
 
 def _is_finite(values: Array) -> bool:
-    """Return whether all values are finite, in one quick pass: the least and the greatest then are, too."""
+    """Return whether all values are finite, in one pass: exactly then their minimum and maximum are."""
     least, greatest = torch.aminmax(torch.from_numpy(values))
     return bool(least.isfinite() & greatest.isfinite())

@@ -1,4 +1,7 @@
-"""What a training step computes on, made ready ahead of it: packed batches, and what the teacher says of them."""
+"""Batches of a training step, prefetched: packed examples, the teacher's targets and dropout's masks.
+
+Shape suffix: B examples of a batch.
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -18,38 +21,38 @@ from pkd_core.teacher_states.source import TeacherSource
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """A part of a step's batch, on the device.
+    """Examples of a step that are computed at once, on the device.
 
     Attributes:
         batch: The examples.
-        teacher: What the teacher says of them; None for plain fine-tuning.
-        masks: Where their dropout comes from.
-        share: Their share of the whole batch, by which their mean loss counts.
+        teacher: The teacher's targets for them; None for plain fine-tuning.
+        masks: Source of their dropout masks.
+        fraction: Their fraction of the step's batch, which weights their mean loss.
     """
 
     batch: PackedBatch
     teacher: TeacherTargets | None
     masks: KeepMasks
-    share: float
+    fraction: float
 
 
 @dataclass(frozen=True)
 class StepBatch:
-    """One optimizer step's examples: their rows in the table, and the batch in as many parts as are accumulated."""
+    """One optimizer step's examples: their rows of the table, and the micro-batches to accumulate."""
 
     rows: Rows
-    parts: tuple[MicroBatch, ...]
+    micro_batches: tuple[MicroBatch, ...]
 
 
 @dataclass(frozen=True)
 class BatchLoader:
-    """Makes an epoch's steps ready, the next ones while the last is computed.
+    """Yields an epoch's steps, and prepares the next ones while one is computed.
 
     Attributes:
         table: The examples.
-        settings: Say how many make a batch, and in how many parts.
-        teacher: Who is asked of each batch; None for plain fine-tuning.
-        seed: Of the order and the dropout.
+        settings: Give the batch size and the number of micro-batches.
+        teacher: Source of the teacher's targets; None for plain fine-tuning.
+        seed: Seeds the order and the dropout.
         device: Where the steps are computed.
     """
 
@@ -60,14 +63,14 @@ class BatchLoader:
     device: torch.device
 
     def epoch(self, epoch: int, num_done: int = 0) -> Iterator[StepBatch]:
-        """Yield an epoch's steps, in an order drawn for this epoch: it can be had without the epochs before it.
+        """Yield an epoch's steps, in an order that depends only on the seed and the epoch.
 
         Args:
             epoch: The epoch, from 1.
-            num_done: How many of its steps to leave out; those that follow are as if none were.
+            num_done: How many of its steps to skip; those after them do not change.
 
         Raises:
-            StoreError: If the teacher said nothing of an example.
+            StoreError: If the teacher states lack an example.
         """
         generator = torch.Generator().manual_seed(_mix(self.seed, epoch))
         batches = list(shuffled_batches(self.table, self.settings.batch_size, generator))
@@ -76,22 +79,19 @@ class BatchLoader:
         return prefetch(self._step(step, rows) for step, rows in numbered)
 
     def _step(self, step: int, rows: Rows) -> StepBatch:
-        parts = [part for part in np.array_split(rows, self.settings.accumulation_steps) if len(part)]
-        return StepBatch(
-            rows,
-            tuple(
-                self._micro_batch(part, len(part) / len(rows), step, number)
-                for number, part in enumerate(parts)
-            ),
-        )
+        split = [part for part in np.array_split(rows, self.settings.accumulation_steps) if len(part)]
+        micro_batches = [
+            self._micro_batch(part, len(part) / len(rows), step, number) for number, part in enumerate(split)
+        ]
+        return StepBatch(rows, tuple(micro_batches))
 
-    def _micro_batch(self, rows: Rows, share: float, step: int, number: int) -> MicroBatch:
+    def _micro_batch(self, rows: Rows, fraction: float, step: int, number: int) -> MicroBatch:
         batch = pack(self.table, rows, self.device)
         teacher = None if self.teacher is None else self.teacher.gather(batch.example_ids_B)
-        return MicroBatch(batch, teacher, self._masks(step, number), share)
+        return MicroBatch(batch, teacher, self._masks(step, number), fraction)
 
     def _masks(self, step: int, number: int) -> KeepMasks:
-        """Return a source of dropout of its own, so that a step's masks do not depend on what ran before it."""
+        """Return a mask source for one micro-batch, so that its masks do not depend on earlier steps."""
         if self.device.type == "cpu":
             return HostMasks(self.seed, step, number)
         return DeviceMasks(torch.Generator(self.device).manual_seed(_mix(self.seed, step, number)))

@@ -1,4 +1,4 @@
-"""Training checkpoints: all that a training needs to go on as if it had never stopped."""
+"""Training checkpoints: everything that a training needs to resume as if it had never stopped."""
 
 import hashlib
 import json
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pkd_core.store.atomic import durable_rename, fsync_tree, partial_path
 from pkd_core.store.os_errors import disk_errors
@@ -27,114 +28,141 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training at the end of a step: tensors by name, and a state of JSON values."""
+    """A training at the end of a step: tensors by name, and its state as JSON values."""
 
     tensors: Mapping[str, Tensor]
     state: Mapping[str, Any]
 
 
 class Checkpoints:
-    """The newest checkpoint of one training, in a folder of its own inside the stage's work folder.
+    """The newest checkpoint of a training, in a subfolder of the stage's work folder.
 
     Args:
         work: The stage's work folder.
-        seconds_between: How often one falls due.
-        companions: Files of the work folder that belong to a checkpoint, such as the best epoch's weights: they are
-            kept with it, and put back with it.
+        seconds_between: Seconds from one checkpoint until the next is due.
+        companions: Files of the work folder that belong to a checkpoint, such as the best epoch's weights; they are
+            saved and restored with it.
     """
 
     def __init__(self, work: Path, seconds_between: float, companions: tuple[str, ...] = ()) -> None:
         self._work = work
         self._folder = checkpoint_folder(work)
+        self._partial = partial_path(self._folder)
+        self._previous = self._folder.with_name(f"{self._folder.name}.before")
         self._seconds_between = seconds_between
         self._companions = companions
         self._last = time.monotonic()
 
     @property
     def folder(self) -> Path:
-        """Where the newest checkpoint lies, if there is one."""
+        """Folder of the newest checkpoint, if there is one."""
         return self._folder
 
     @property
     def is_due(self) -> bool:
-        """Whether the last one was made long enough ago."""
+        """Whether the last checkpoint, or the start, is `seconds_between` ago."""
         return time.monotonic() - self._last >= self._seconds_between
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint beside the one that is there, then let it take its place.
+        """Write a checkpoint to a temporary folder, then replace the previous checkpoint with it.
 
         Raises:
             StoreError: If the disk is full or cannot be written.
         """
-        beside = partial_path(self._folder)
         with disk_errors("write a training checkpoint to", self._work):
-            _remove(beside)
-            beside.mkdir(parents=True)
+            _remove(self._partial)
+            self._partial.mkdir(parents=True)
             tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
-            save_file(tensors, beside / _TENSORS)
+            save_file(tensors, self._partial / _TENSORS)
             for name in self._companions:
                 if (self._work / name).is_file():
-                    _link(self._work / name, beside / name)
-            described = {"format": _FORMAT, "sha256": _digest(beside / _TENSORS), "state": checkpoint.state}
-            (beside / _STATE).write_text(json.dumps(described), encoding="utf-8")
-            fsync_tree(beside)
-            self._replace(beside)
+                    _link(self._work / name, self._partial / name)
+            content = {
+                "format": _FORMAT,
+                "sha256": _digest(self._partial / _TENSORS),
+                "state": checkpoint.state,
+            }
+            (self._partial / _STATE).write_text(json.dumps(content), encoding="utf-8")
+            fsync_tree(self._partial)
+            self._publish()
         self._last = time.monotonic()
 
     def load(self) -> Checkpoint | None:
-        """Return the newest checkpoint, its companions put back in their places; None if there is no whole one."""
-        for folder in (self._folder, self._before):
+        """Return the newest valid checkpoint and restore its companions; None if there is none."""
+        for folder in (self._folder, self._previous):
             checkpoint = _read(folder)
             if checkpoint is not None:
                 for name in self._companions:
-                    self._put_back(folder / name, self._work / name)
+                    _restore(folder / name, self._work / name)
                 return checkpoint
         return None
 
     def discard(self) -> None:
-        """Remove everything: the training has ended."""
-        for folder in (self._folder, self._before, partial_path(self._folder)):
+        """Remove every checkpoint: the training has ended."""
+        for folder in (self._folder, self._previous, self._partial):
             shutil.rmtree(folder, ignore_errors=True)
 
-    @property
-    def _before(self) -> Path:
-        return self._folder.with_name(f"{self._folder.name}.before")
-
-    def _replace(self, beside: Path) -> None:
-        """Put the new folder in the place of the old, which stays readable at every moment between."""
-        _remove(self._before)
+    def _publish(self) -> None:
+        """Replace the checkpoint with the new one; at every moment one of the two can be loaded."""
+        _remove(self._previous)
         if self._folder.exists():
-            durable_rename(self._folder, self._before)
-        durable_rename(beside, self._folder)
-        shutil.rmtree(self._before, ignore_errors=True)
-
-    @staticmethod
-    def _put_back(kept: Path, place: Path) -> None:
-        place.unlink(missing_ok=True)
-        if kept.is_file():
-            _link(kept, place)
+            durable_rename(self._folder, self._previous)
+        durable_rename(self._partial, self._folder)
+        shutil.rmtree(self._previous, ignore_errors=True)
 
 
 def checkpoint_folder(work: Path) -> Path:
-    """Return where a stage's checkpoint lies, if there is one."""
+    """Return the folder of a stage's checkpoint, if there is one."""
     return work / "checkpoint"
+
+
+def pack_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return a model's weights and its optimizer's state as one flat dictionary of tensors."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for number, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in values.items()}
+    return tensors
+
+
+def unpack_tensors(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Restore what `pack_tensors` returned for a model and an optimizer of the same structure."""
+    weights: dict[str, Tensor] = {}
+    states: dict[int, dict[str, Tensor]] = {}
+    for path, value in tensors.items():
+        kind, rest = path.split(".", 1)
+        if kind == "model":
+            weights[rest] = value
+        else:
+            number, name = rest.split(".", 1)
+            states.setdefault(int(number), {})[name] = value
+    model.load_state_dict(weights)
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": states, "param_groups": groups})
 
 
 def _read(folder: Path) -> Checkpoint | None:
     if not folder.is_dir():
         return None
     try:
-        described = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-        if described["format"] != _FORMAT or described["sha256"] != _digest(folder / _TENSORS):
-            raise ValueError("its tensors are not those that it was made with")
-        return Checkpoint(load_file(folder / _TENSORS), described["state"])
+        content = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT or content["sha256"] != _digest(folder / _TENSORS):
+            raise ValueError("its format or its tensors' SHA-256 differs from the recorded one")
+        return Checkpoint(load_file(folder / _TENSORS), content["state"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        logger.warning("%s: this training checkpoint cannot be used (%s); going on without it", folder, error)
+        logger.warning(
+            "%s: this training checkpoint cannot be used (%s); continuing without it", folder, error
+        )
         return None
 
 
+def _restore(saved: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    if saved.is_file():
+        _link(saved, target)
+
+
 def _link(source: Path, target: Path) -> None:
-    """Give a file a second name, or a copy where the file system knows no second names."""
+    """Hard-link a file, or copy it where the file system has no hard links."""
     try:
         os.link(source, target)
     except OSError:

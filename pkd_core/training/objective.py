@@ -1,4 +1,7 @@
-"""What a training minimises on a batch: the labels' loss alone, or with a teacher's stored states."""
+"""The loss that a training minimizes: of the labels alone, or of labels and teacher states.
+
+Shape suffixes: B batch, C classes, M matched layers, D hidden size, N layers.
+"""
 
 from dataclasses import dataclass
 
@@ -28,13 +31,13 @@ class Objective:
 
     Attributes:
         alpha: Weight of the soft loss L_DS.
-        temperature: T of L_DS; without effect on a regression task.
-        beta: Weight of the patience loss L_PT; with 0, no [CLS] state is read.
-        normalize: Whether [CLS] states are scaled to unit length first.
-        distillation_reduction: What L_DS is divided by.
-        patience_reduction: What L_PT is divided by.
-        layer_map: Matched layers, as 1-based (student, teacher) pairs; may be empty if beta is 0.
-        teacher_states: The teacher's logits and states of every training example.
+        temperature: T of L_DS; unused for a regression task.
+        beta: Weight of the patience loss L_PT; with 0, no [CLS] states are read.
+        normalize: Whether L_PT scales [CLS] states to unit length first.
+        distillation_reduction: How L_DS is averaged.
+        patience_reduction: How L_PT is averaged.
+        layer_map: Matched layers, as 1-based (student, teacher) pairs; may be empty where beta is 0.
+        teacher_states: The teacher's stored logits and [CLS] states of every training example.
     """
 
     alpha: float
@@ -48,17 +51,16 @@ class Objective:
 
     @property
     def matched_layers(self) -> LayerMap:
-        """The pairs that have a say in the loss: none if beta is 0."""
+        """The layer pairs of the patience loss; none if beta is 0."""
         return self.layer_map if self.beta else ()
 
-    def teacher(self, device: torch.device) -> TeacherSource:
-        """Return who tells what the teacher said at the matched layers, on a device."""
-        return open_teacher_source(
-            self.teacher_states, [teacher for _, teacher in self.matched_layers], device
-        )
+    def teacher_source(self, device: torch.device) -> TeacherSource:
+        """Return the source of the teacher's targets at the matched layers, on a device."""
+        layers = [teacher for _, teacher in self.matched_layers]
+        return open_teacher_source(self.teacher_states, layers, device)
 
     def check(self, model: BertForSequenceClassification) -> None:
-        """Refuse a student that cannot be compared with the stored states.
+        """Check that a student can be compared with the stored states.
 
         Raises:
             ModelError: If outputs or hidden sizes differ, or a matched layer does not exist.
@@ -67,7 +69,7 @@ class Objective:
         if config.num_labels != shape.num_outputs:
             raise ModelError(
                 f"expected a student with the teacher's {shape.num_outputs} outputs, got {config.num_labels}; "
-                "train the teacher on the same task"
+                "train teacher and student on the same task"
             )
         if self.matched_layers and config.hidden_size != shape.hidden_size:
             raise ModelError(
@@ -78,7 +80,7 @@ class Objective:
             if not (1 <= student <= config.num_hidden_layers and 1 <= teacher <= shape.num_layers):
                 raise ModelError(
                     f"expected matched layers up to ({config.num_hidden_layers}, {shape.num_layers}), got "
-                    f"({student}, {teacher}); make the layer map for these depths"
+                    f"({student}, {teacher}); build the layer map for these depths"
                 )
 
 
@@ -89,13 +91,13 @@ def batch_losses(
     objective: Objective | None,
     is_regression: bool,
 ) -> LossParts:
-    """Return a batch's losses, in float32.
+    """Return a batch's losses in float32.
 
     Args:
-        outputs: What the model says.
-        labels_B: Class positions or scores.
-        teacher: What the teacher says of the same examples, at the matched layers.
-        objective: How both count; None for plain fine-tuning.
+        outputs: The student's logits and [CLS] states.
+        labels_B: Class positions or scores, shape (B,).
+        teacher: The teacher's targets of the same examples at the matched layers; None for plain fine-tuning.
+        objective: The weights and reductions; None for plain fine-tuning.
         is_regression: Whether labels are scores.
     """
     hard_loss = squared_error_loss if is_regression else cross_entropy_loss
@@ -112,21 +114,21 @@ def batch_losses(
 
 
 def _distillation(
-    outputs: Outputs, part: TeacherTargets, objective: Objective, is_regression: bool
+    outputs: Outputs, teacher: TeacherTargets, objective: Objective, is_regression: bool
 ) -> Tensor:
     if is_regression:
-        return squared_error_loss(outputs.logits_BC, part.logits_BC)
+        return squared_error_loss(outputs.logits_BC, teacher.logits_BC)
     return distillation_loss(
-        outputs.logits_BC, part.logits_BC, objective.temperature, objective.distillation_reduction
+        outputs.logits_BC, teacher.logits_BC, objective.temperature, objective.distillation_reduction
     )
 
 
-def _patience(outputs: Outputs, part: TeacherTargets, objective: Objective) -> Tensor:
-    # One layer after the other: indexing with a list would send it to the GPU, and wait.
+def _patience(outputs: Outputs, teacher: TeacherTargets, objective: Objective) -> Tensor:
+    # Layer by layer: indexing with a list would copy it to the GPU, and wait.
     matched = [outputs.cls_states_BND.select(1, student - 1) for student, _ in objective.matched_layers]
     return patience_loss(
         torch.stack(matched, dim=1),
-        part.cls_states_BMD,
+        teacher.cls_states_BMD,
         objective.normalize,
         objective.patience_reduction,
     )

@@ -1,18 +1,17 @@
-"""The optimizer and its schedule, as BERT is fine-tuned by its authors."""
+"""AdamW with gradient clipping and a linear schedule, as BERT's authors fine-tune it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pkd_core.config.settings import TrainingConfig
 
 
 def make_optimizer(model: nn.Module, settings: TrainingConfig, device: torch.device) -> torch.optim.AdamW:
-    """Return AdamW over the model's weights, with weight decay on its matrices alone.
+    """Return AdamW over the model's weights, with weight decay on matrices only.
 
-    Biases and LayerNorm's weights are the vectors of a BERT; everything else is a matrix.
+    In a BERT the vectors are the biases and LayerNorm's weights; everything else is a matrix.
     """
     parameters = list(model.parameters())
     groups: list[dict[str, Any]] = [
@@ -28,41 +27,36 @@ def make_optimizer(model: nn.Module, settings: TrainingConfig, device: torch.dev
 
 
 def clipped_step(optimizer: torch.optim.AdamW, max_norm: float) -> torch.Tensor:
-    """Make a step with the gradients' global L2 norm clipped, then forget them.
-
-    The fused step divides the gradients by `grad_scale` as it reads them, which saves a pass over all of them.
+    """Clip the gradients' global L2 norm, update the weights, and clear the gradients.
 
     Args:
-        optimizer: As `make_optimizer` returned it, with gradients on all weights that are to move.
-        max_norm: The norm that larger gradients are scaled down to.
+        optimizer: AdamW, with a gradient on each weight to update.
+        max_norm: Larger gradients are scaled down to this norm.
 
     Returns:
         The norm before clipping, a scalar on the device.
     """
-    gradients = [
-        weight.grad
-        for group in optimizer.param_groups
-        for weight in group["params"]
-        if weight.grad is not None
-    ]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
     norm = torch.nn.utils.get_total_norm(gradients)
-    if optimizer.defaults["fused"]:
-        optimizer.grad_scale = (norm / max_norm).clamp(min=1.0)  # type: ignore[attr-defined]
-    else:
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        torch.nn.utils.clip_grads_with_norm_(weights, max_norm, norm)
+    torch._foreach_div_(gradients, (norm / max_norm).clamp(min=1.0))
     optimizer.step()
     optimizer.zero_grad()
     return norm
 
 
 def learning_rate_at(step: int, num_steps: int, settings: TrainingConfig) -> float:
-    """Return the learning rate of an optimizer step: a linear climb from 0, then a linear fall towards 0.
+    """Return the learning rate of an optimizer step: linear warm-up from 0, then linear decay towards 0.
 
     Args:
         step: The step, from 1 to `num_steps`.
-        num_steps: Steps of the whole training.
-        settings: Say the highest rate, and for which fraction of the steps it climbs.
+        num_steps: Steps of the complete training.
+        settings: Give the peak learning rate and the fraction of steps that warm up.
+
+    Example:
+        >>> settings = TrainingConfig(learning_rate=1.0, warmup_fraction=0.5)
+        >>> [learning_rate_at(step, 4, settings) for step in (1, 2, 3, 4)]
+        [0.0, 0.5, 1.0, 0.5]
     """
     num_warmup_steps = round(settings.warmup_fraction * num_steps)
     steps_before = step - 1
@@ -72,30 +66,6 @@ def learning_rate_at(step: int, num_steps: int, settings: TrainingConfig) -> flo
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Use the learning rate for every weight from the next step on."""
+    """Set the learning rate of every weight, from the next step on."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
-
-
-def pack_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return a model's weights and its optimizer's state as one flat dictionary, to be written to a file."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for number, values in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": value for name, value in values.items()}
-    return tensors
-
-
-def unpack_tensors(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put back what `pack_tensors` returned for a model and an optimizer made in the same way."""
-    weights: dict[str, Tensor] = {}
-    states: dict[int, dict[str, Tensor]] = {}
-    for path, value in tensors.items():
-        kind, rest = path.split(".", 1)
-        if kind == "model":
-            weights[rest] = value
-        else:
-            number, name = rest.split(".", 1)
-            states.setdefault(int(number), {})[name] = value
-    model.load_state_dict(weights)
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": states, "param_groups": groups})

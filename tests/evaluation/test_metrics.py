@@ -1,4 +1,4 @@
-"""Metrics against their formulas, and their answers where the formulas have none."""
+"""Metrics equal their formulas, and are defined where the formulas are not."""
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ ALL_CLASS_METRICS = ["accuracy", "f1", "matthews"]
 classes = stnp.arrays(np.int64, 12, elements=st.integers(0, 1))
 
 
-def as_logits(predictions: np.ndarray, num_classes: int = 2) -> np.ndarray:
+def to_logits(predictions: np.ndarray, num_classes: int = 2) -> np.ndarray:
     return np.eye(num_classes, dtype=np.float32)[predictions]
 
 
 @given(classes, classes)
 def test_class_metrics_equal_their_formulas(labels: np.ndarray, predictions: np.ndarray) -> None:
-    scores = compute_metrics(ALL_CLASS_METRICS, labels, as_logits(predictions), False)
+    scores = compute_metrics(ALL_CLASS_METRICS, labels, to_logits(predictions), False)
     hits = int(((labels == 1) & (predictions == 1)).sum())
     misses, alarms = int((labels > predictions).sum()), int((labels < predictions).sum())
     rejections = 12 - hits - misses - alarms
@@ -31,7 +31,7 @@ def test_class_metrics_equal_their_formulas(labels: np.ndarray, predictions: np.
 
 def test_f1_of_three_classes_is_their_mean() -> None:
     labels, predictions = np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1])
-    scores = compute_metrics(["f1"], labels, as_logits(predictions, 3), False)
+    scores = compute_metrics(["f1"], labels, to_logits(predictions, 3), False)
     assert scores["f1"] == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
 
 
@@ -40,7 +40,7 @@ def test_correlations_equal_their_formulas() -> None:
     predictions = np.array([[0.1], [0.9], [4.0], [3.0]], dtype=np.float32)
     scores = compute_metrics(["pearson", "spearman"], labels, predictions, True)
     assert scores["pearson"] == pytest.approx(np.corrcoef(labels, predictions[:, 0])[0, 1])
-    # The ranks differ by a swap of the last two: 1 - 6 * (1 + 1) / (4 * 15).
+    # The last two ranks are swapped: 1 - 6 * (1 + 1) / (4 * 15).
     assert scores["spearman"] == pytest.approx(0.8)
 
 
@@ -57,11 +57,13 @@ def test_baseline_is_the_majority_class_or_the_mean() -> None:
     assert majority_baseline(labels, "f1", False) == pytest.approx(0.75)
     assert majority_baseline(labels, "matthews", False) == 0.0
     assert majority_baseline(np.array([2, 2, 0, 1]), "accuracy", False) == 0.5
+    # Class 2 always: its F1 is 2 * 2 / (2 * 2 + 2), the others' 0.
+    assert majority_baseline(np.array([2, 2, 0, 1]), "f1", False) == pytest.approx(2 / 9)
     assert majority_baseline(np.zeros(3, np.int64), "accuracy", False) == 1.0
     assert majority_baseline(np.array([0.0, 5.0], np.float32), "pearson", True) == 0.0
 
 
-def test_unknown_metrics_and_uneven_lengths_are_refused() -> None:
+def test_unknown_metrics_and_unequal_lengths_are_errors() -> None:
     with pytest.raises(ValueError, match="unknown metric 'bleu'"):
         compute_metrics(["bleu"], np.array([0]), np.zeros((1, 2)), False)
     with pytest.raises(ValueError, match="one label for each of 2 predictions, got 1"):

@@ -1,70 +1,47 @@
-"""Predictions keep the table's order, and submissions are what the GLUE server reads."""
-
-from pathlib import Path
+"""Predictions equal transformers' own, in the table's order."""
 
 import numpy as np
 import pytest
 import torch
-from tiny_bert import SCORE_TASK, TASK, make_table, padded, tiny_classifier
+from tiny_bert import make_table, padded, tiny_classifier
 
-from pkd_core.data.glue import GLUE_TASKS
-from pkd_core.evaluation.predict import count_parameters, predict, size_bytes
-from pkd_core.evaluation.speed import speed_ratio
-from pkd_core.evaluation.submission import write_submission
+from pkd_core.evaluation.predict import count_parameters, predict
 from pkd_core.runtime.cancellation import StoppedError
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("max_tokens", [1, 64, 10_000])
-def test_predictions_come_in_the_tables_order_whatever_the_batches(max_tokens: int) -> None:
+def test_predictions_equal_transformers_in_the_tables_order_for_any_batch_size(max_tokens: int) -> None:
     model, table = tiny_classifier(num_outputs=3).train(), make_table(40, first_id=9)
-    example_ids, logits = predict(model, table, CPU, max_tokens)
+    random_state = torch.get_rng_state()
+    example_ids_R, logits_RC = predict(model, table, CPU, max_tokens)
+    assert torch.equal(torch.get_rng_state(), random_state)
     assert model.training
-    assert example_ids.tolist() == list(range(9, 49))
-    assert logits.dtype == np.float32
+    assert example_ids_R.tolist() == list(range(9, 49))
+    assert logits_RC.dtype == np.float32
     model.eval()
     with torch.inference_mode():
-        alone = [model(**padded(table, [row])).logits[0].numpy() for row in range(40)]
-    np.testing.assert_allclose(logits, alone, atol=1e-5)
+        reference = [model(**padded(table, [row])).logits[0].numpy() for row in range(40)]
+    np.testing.assert_allclose(logits_RC, reference, atol=1e-5)
 
 
-def test_class_submissions_carry_label_texts_and_the_files_own_numbers(tmp_path: Path) -> None:
-    logits = np.array([[0.1, 0.9], [2.0, 1.0], [-1.0, 0.0]])
-    write_submission(tmp_path / "RTE.tsv", GLUE_TASKS["RTE"], np.array([0, 7, 3]), logits)
-    expected = b"index\tprediction\n0\tnot_entailment\n7\tentailment\n3\tnot_entailment\n"
-    assert (tmp_path / "RTE.tsv").read_bytes() == expected
-    write_submission(tmp_path / "Tiny.tsv", TASK, np.array([5]), logits[:1])
-    assert (tmp_path / "Tiny.tsv").read_bytes() == b"index\tprediction\n5\tyes\n"
+def test_parameters_are_counted_in_weights() -> None:
+    assert count_parameters(torch.nn.Linear(3, 4)) == 3 * 4 + 4
 
 
-def test_score_submissions_stay_within_the_range(tmp_path: Path) -> None:
-    logits = np.array([[-0.2], [3.14159], [5.5]])
-    write_submission(tmp_path / "STS-B.tsv", SCORE_TASK, np.arange(3), logits)
-    assert (tmp_path / "STS-B.tsv").read_text() == "index\tprediction\n0\t0.000\n1\t3.142\n2\t5.000\n"
-
-
-def test_a_shallower_student_is_faster_than_its_teacher() -> None:
-    student, teacher = tiny_classifier(num_layers=1), tiny_classifier(num_layers=8)
-    assert speed_ratio(student, teacher, make_table(40), 3, CPU) > 2
-
-
-def test_sizes_are_counted_in_weights_and_bytes() -> None:
-    layer = torch.nn.Linear(3, 4)
-    assert count_parameters(layer) == 16
-    assert size_bytes(layer.half()) == 32
-
-
-def test_whoever_observes_a_prediction_hears_of_each_batch_and_can_end_it() -> None:
+def test_progress_counts_the_examples_of_each_batch_and_an_error_in_it_ends_the_prediction() -> None:
     model, table = tiny_classifier(2), make_table(40)
-    heard: list[int] = []
-    predict(model, table, CPU, 64, heard.append)
-    assert heard == sorted(set(heard))
-    assert len(heard) > 3
-    assert heard[-1] == 40
+    reported: list[int] = []
+    predict(model, table, CPU, 64, reported.append)
+    # Batches are filled longest first: each holds as many examples as fit into 64 tokens with its longest.
+    lengths, expected = sorted(table.lengths.tolist(), reverse=True), [0]
+    while expected[-1] < 40:
+        expected.append(min(40, expected[-1] + 64 // lengths[expected[-1]]))
+    assert reported == expected[1:]
 
     def stop(num_done: int) -> None:
-        assert num_done == heard[0]
+        assert num_done == reported[0]
         raise StoppedError("stopped here")
 
     with pytest.raises(StoppedError):

@@ -1,38 +1,40 @@
-"""What is extracted is what the teacher says, resumed or not, and only where it fits on the disk."""
+"""Extracted states equal transformers' hidden states, resumed or not; too little disk is an error at the start."""
 
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
-from tiny_bert import Recorder, make_table, tiny_classifier
+from tiny_bert import Recorder, make_table, padded, tiny_classifier
 
 from pkd_core.errors import StoreError
-from pkd_core.model.forward import forward
-from pkd_core.model.packing import pack
 from pkd_core.teacher_states.extraction import extract
-from pkd_core.teacher_states.format import forecast_bytes, shard_path
+from pkd_core.teacher_states.format import StatesShape, forecast_bytes, shard_path
 from pkd_core.teacher_states.reader import TeacherStates
 
 CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 2e-3), ("float32", 1e-5)])
-def test_gathered_states_equal_a_fresh_forward_without_dropout(
+def test_extracted_states_equal_transformers_hidden_states_without_dropout(
     tmp_path: Path, dtype: str, tolerance: float
 ) -> None:
     teacher, table = tiny_classifier(num_outputs=3).train(), make_table(2500, first_id=70)
+    random_state = torch.get_rng_state()
     facts = extract(teacher, table, tmp_path, dtype, Recorder(), device=CPU, max_tokens=512)
+    assert torch.equal(torch.get_rng_state(), random_state)
     rows = np.random.default_rng(0).permutation(2500)[:64]
-    batch = pack(table, rows)
-    part = TeacherStates.open(tmp_path).gather(batch.example_ids_B, [1, 3])
+    targets = TeacherStates.open(tmp_path).gather(torch.from_numpy(rows + 70), [1, 2, 3, 4])
+    assert targets.cls_states_BMD.dtype == getattr(torch, dtype)
+    assert targets.logits_BC.dtype == torch.float32
+    teacher.eval()
     with torch.inference_mode():
-        fresh = forward(teacher, batch)
-    torch.testing.assert_close(part.logits_BC, fresh.logits_BC, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(
-        part.cls_states_BMD.float(), fresh.cls_states_BND[:, [0, 2]], atol=tolerance, rtol=tolerance
-    )
+        reference = teacher(**padded(table, rows), output_hidden_states=True)
+    torch.testing.assert_close(targets.logits_BC, reference.logits, atol=1e-5, rtol=1e-5)
+    expected = torch.stack([hidden[:, 0] for hidden in reference.hidden_states[1:]], dim=1)
+    torch.testing.assert_close(targets.cls_states_BMD.float(), expected, atol=tolerance, rtol=tolerance)
     assert facts == {
         "rows": 2500,
         "num_layers": 4,
@@ -41,10 +43,19 @@ def test_gathered_states_equal_a_fresh_forward_without_dropout(
         "dtype": dtype,
         "bytes": shard_path(tmp_path, 0).stat().st_size,
     }
-    assert facts["bytes"] == pytest.approx(forecast_bytes(2500, 4, 32, 3, dtype), rel=0.02)
+    assert facts["bytes"] == pytest.approx(forecast_bytes(StatesShape(4, 32, 3, dtype), 2500), rel=0.02)
 
 
-def test_interrupted_extraction_goes_on_after_its_finished_shards(tmp_path: Path) -> None:
+def test_rows_are_stored_in_the_tables_order_and_progress_counts_them(tmp_path: Path) -> None:
+    table, observer = make_table(2500, first_id=70), Recorder()
+    extract(tiny_classifier(2), table, tmp_path, "float16", observer, device=CPU, shard_rows=2000)
+    stored = [pa.ipc.open_file(str(shard_path(tmp_path, number))).read_all() for number in (0, 1)]
+    assert [len(shard) for shard in stored] == [2000, 500]
+    assert pa.concat_tables(stored)["example_id"].to_pylist() == list(range(70, 2570))
+    assert observer.progress_seen == [(done, 2500, "examples") for done in (1024, 2048, 2500)]
+
+
+def test_an_interrupted_extraction_continues_after_its_finished_shards(tmp_path: Path) -> None:
     teacher, table = tiny_classifier(), make_table(2500)
 
     class Interrupted(Recorder):
@@ -63,14 +74,14 @@ def test_interrupted_extraction_goes_on_after_its_finished_shards(tmp_path: Path
         assert once == twice
 
 
-def test_finished_extraction_is_not_run_again(tmp_path: Path) -> None:
+def test_a_finished_extraction_is_not_run_again(tmp_path: Path) -> None:
     teacher, table, observer = tiny_classifier(), make_table(10), Recorder()
     first = extract(teacher, table, tmp_path, "float16", Recorder(), device=CPU)
     assert extract(teacher, table, tmp_path, "float16", observer, device=CPU) == first
     assert observer.progress_seen == []
 
 
-def test_too_little_room_is_told_before_anything_is_computed(
+def test_too_little_disk_space_is_an_error_before_anything_is_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

@@ -1,5 +1,6 @@
-"""Teacher states come back as they were written, by example id, from plain Arrow files."""
+"""Teacher states are read as they were written, by example id, from plain Arrow files."""
 
+import doctest
 import os
 import subprocess
 import sys
@@ -13,9 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pkd_core.errors import StoreError
-from pkd_core.teacher_states.format import StatesShape, forecast_bytes, shard_path
+from pkd_core.teacher_states import format as teacher_states_format
+from pkd_core.teacher_states.format import StatesShape, forecast_bytes, open_shard, shard_path
 from pkd_core.teacher_states.reader import TeacherStates
-from pkd_core.teacher_states.source import ResidentTeacherSource, StoredTeacherSource
+from pkd_core.teacher_states.source import ResidentTeacherSource, StoredTeacherSource, open_teacher_source
 from pkd_core.teacher_states.writer import StatesWriter
 
 SHAPE = StatesShape(num_layers=3, hidden_size=8, num_outputs=2, dtype="float16")
@@ -55,12 +57,12 @@ def test_gather_equals_the_rows_written_for_any_order_of_ids(
     states = TeacherStates.open(write_all(tmp_path_factory.mktemp("states"), rows))
     assert len(states) == 3500
     picked = np.random.default_rng(seed).integers(0, 3500, size)
-    part = states.gather(torch.from_numpy(rows.example_ids[picked]), layers)
-    np.testing.assert_array_equal(part.logits_BC.numpy(), rows.logits[picked])
+    targets = states.gather(torch.from_numpy(rows.example_ids[picked]), layers)
+    np.testing.assert_array_equal(targets.logits_BC.numpy(), rows.logits[picked])
     expected = rows.cls_states[picked][:, np.array(layers, dtype=int) - 1]
-    np.testing.assert_array_equal(part.cls_states_BMD.numpy(), expected)
-    assert part.cls_states_BMD.dtype == torch.float16
-    assert part.logits_BC.dtype == torch.float32
+    np.testing.assert_array_equal(targets.cls_states_BMD.numpy(), expected)
+    assert targets.cls_states_BMD.dtype == torch.float16
+    assert targets.logits_BC.dtype == torch.float32
 
 
 def test_shards_are_plain_arrow_files_with_their_shape_as_metadata(tmp_path: Path) -> None:
@@ -75,23 +77,23 @@ def test_shards_are_plain_arrow_files_with_their_shape_as_metadata(tmp_path: Pat
     table.validate(full=True)
 
 
-def test_float32_states_stay_exact(tmp_path: Path) -> None:
+def test_float32_states_are_stored_exactly(tmp_path: Path) -> None:
     shape = StatesShape(3, 8, 1, "float32")
     rows = Rows(10, shape=shape)
     write_all(tmp_path, rows, shape=shape)
-    part = TeacherStates.open(tmp_path).gather(torch.from_numpy(rows.example_ids), [1, 2, 3])
-    np.testing.assert_array_equal(part.cls_states_BMD.numpy(), rows.cls_states)
+    targets = TeacherStates.open(tmp_path).gather(torch.from_numpy(rows.example_ids), [1, 2, 3])
+    np.testing.assert_array_equal(targets.cls_states_BMD.numpy(), rows.cls_states)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_forecast_is_the_size_on_disk(tmp_path: Path, dtype: str) -> None:
+def test_the_forecast_is_the_size_on_disk(tmp_path: Path, dtype: str) -> None:
     shape = StatesShape(4, 64, 3, dtype)
     write_all(tmp_path, Rows(3000, shape=shape), shape=shape)
     size = sum(path.stat().st_size for path in tmp_path.iterdir())
-    assert forecast_bytes(3000, 4, 64, 3, dtype) == pytest.approx(size, rel=0.02)
+    assert forecast_bytes(shape, 3000) == pytest.approx(size, rel=0.02)
 
 
-def test_interrupted_writing_leaves_whole_shards_and_goes_on_after_them(tmp_path: Path) -> None:
+def test_an_interrupted_writer_leaves_complete_shards_and_continues_after_them(tmp_path: Path) -> None:
     rows = Rows(3500)
     with pytest.raises(KeyboardInterrupt), StatesWriter(tmp_path, SHAPE, 3500, 1500) as writer:
         rows.write(writer, stop=2000)
@@ -103,12 +105,12 @@ def test_interrupted_writing_leaves_whole_shards_and_goes_on_after_them(tmp_path
         rows.write(writer)
     assert shard_path(tmp_path, 0).stat().st_mtime_ns == kept
     assert names(tmp_path) == [shard_path(tmp_path, number).name for number in range(3)]
-    part = TeacherStates.open(tmp_path).gather(torch.from_numpy(rows.example_ids), [2])
-    np.testing.assert_array_equal(part.cls_states_BMD[:, 0].numpy(), rows.cls_states[:, 1])
+    targets = TeacherStates.open(tmp_path).gather(torch.from_numpy(rows.example_ids), [2])
+    np.testing.assert_array_equal(targets.cls_states_BMD[:, 0].numpy(), rows.cls_states[:, 1])
     assert StatesWriter(tmp_path, SHAPE, 3500, 1500).rows_done == 3500
 
 
-def test_damaged_or_other_shards_are_written_again(tmp_path: Path) -> None:
+def test_damaged_or_different_shards_are_written_again(tmp_path: Path) -> None:
     write_all(tmp_path, Rows(3500))
     os.truncate(shard_path(tmp_path, 1), 10_000)
     assert StatesWriter(tmp_path, SHAPE, 3500, 1500).rows_done == 1500
@@ -117,11 +119,13 @@ def test_damaged_or_other_shards_are_written_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [1e5, -1e5, np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [0, 17, 47])
-def test_states_beyond_float16_are_refused_with_the_way_out(tmp_path: Path, value: float, place: int) -> None:
+@pytest.mark.parametrize("position", [0, 17, 47])
+def test_states_out_of_float16s_range_are_an_error_that_names_the_setting(
+    tmp_path: Path, value: float, position: int
+) -> None:
     rows = Rows(2)
     states = np.zeros((2, 3, 8), np.float32)
-    states.flat[place] = value
+    states.flat[position] = value
     with StatesWriter(tmp_path, SHAPE, 2) as writer:
         with pytest.raises(StoreError, match=r"states\.dtype=float32"):
             writer.write(rows.example_ids, rows.logits, states)
@@ -129,7 +133,7 @@ def test_states_beyond_float16_are_refused_with_the_way_out(tmp_path: Path, valu
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's always full device")
-def test_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_error_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "states-00000.arrow.part").symlink_to("/dev/full")
     with (
         pytest.raises(StoreError, match="No space left"),
@@ -139,11 +143,11 @@ def test_full_disk_is_told_in_one_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 10, 5_000, -1])
-def test_truncated_shard_is_an_error_at_opening(tmp_path: Path, kept: int) -> None:
+def test_a_truncated_shard_is_an_error_at_opening(tmp_path: Path, kept: int) -> None:
     write_all(tmp_path, Rows(3500))
     size = shard_path(tmp_path, 1).stat().st_size
     os.truncate(shard_path(tmp_path, 1), kept % size)
-    with pytest.raises(StoreError, match=r"states-00001\.arrow: expected a whole Arrow file"):
+    with pytest.raises(StoreError, match=r"states-00001\.arrow: expected a complete Arrow file"):
         TeacherStates.open(tmp_path)
 
 
@@ -175,7 +179,7 @@ def test_foreign_arrow_files_and_mixed_shapes_are_errors_at_opening(tmp_path: Pa
             TeacherStates.open(tmp_path)
 
 
-def test_unknown_and_repeated_examples_are_errors(tmp_path: Path) -> None:
+def test_missing_and_duplicate_examples_are_errors(tmp_path: Path) -> None:
     rows = Rows(10)
     states = TeacherStates.open(write_all(tmp_path, rows))
     for missing in (-1, 10_000, next(number for number in range(30) if number not in rows.example_ids)):
@@ -188,7 +192,7 @@ def test_unknown_and_repeated_examples_are_errors(tmp_path: Path) -> None:
         TeacherStates.open(tmp_path)
 
 
-def test_reading_takes_no_memory_of_its_own(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_states_that_are_read(tmp_path: Path) -> None:
     shape = StatesShape(12, 768, 2, "float16")
     rows = Rows(4000, shape=shape)
     rows.example_ids = np.arange(4000)
@@ -210,7 +214,7 @@ print(resident() - before)
     assert int(done.stdout) < 20
 
 
-def test_a_teacher_on_the_device_says_what_the_stored_one_says(tmp_path: Path) -> None:
+def test_states_kept_on_the_device_equal_those_read_from_disk(tmp_path: Path) -> None:
     rows = Rows(9000)
     states = TeacherStates.open(write_all(tmp_path, rows))
     stored, resident = (
@@ -223,32 +227,69 @@ def test_a_teacher_on_the_device_says_what_the_stored_one_says(tmp_path: Path) -
         assert torch.equal(one.logits_BC, other.logits_BC)
         assert torch.equal(one.cls_states_BMD, other.cls_states_BMD)
         assert one.cls_states_BMD.dtype == other.cls_states_BMD.dtype
-    for teacher in (stored, resident):
+    for source in (stored, resident):
         with pytest.raises(StoreError, match="states of example -1"):
-            teacher.gather(torch.tensor([-1]))
+            source.gather(torch.tensor([-1]))
 
 
 def test_compressed_columns_and_nulls_are_errors_at_opening(tmp_path: Path) -> None:
     rows = Rows(100)
     path = shard_path(write_all(tmp_path, rows), 0)
-    whole = pa.ipc.open_file(str(path)).read_all()
+    stored = pa.ipc.open_file(str(path)).read_all()
     with pa.ipc.new_file(
-        str(path), whole.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+        str(path), stored.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
     ) as writer:
-        writer.write_table(whole)
+        writer.write_table(stored)
     with pytest.raises(StoreError, match="uncompressed columns without nulls"):
         TeacherStates.open(tmp_path)
     states = pa.array(rows.cls_states.ravel(), mask=np.arange(rows.cls_states.size) == 7)
-    columns = [whole["example_id"], whole["logits"], pa.FixedSizeListArray.from_arrays(states, 24)]
-    with pa.ipc.new_file(str(path), whole.schema) as writer:
-        writer.write_table(pa.table(columns, schema=whole.schema))
+    columns = [stored["example_id"], stored["logits"], pa.FixedSizeListArray.from_arrays(states, 24)]
+    with pa.ipc.new_file(str(path), stored.schema) as writer:
+        writer.write_table(pa.table(columns, schema=stored.schema))
     with pytest.raises(StoreError, match="uncompressed columns without nulls"):
         TeacherStates.open(tmp_path)
 
 
-def test_a_shard_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+def test_a_shard_that_is_truncated_after_opening_is_an_error(tmp_path: Path) -> None:
     rows = Rows(1000)
     states = TeacherStates.open(write_all(tmp_path, rows))
     os.truncate(shard_path(tmp_path, 0), 30_000)
     with pytest.raises(StoreError, match=r"states-00000\.arrow: expected 48 bytes"):
         states.gather(torch.from_numpy(rows.example_ids), [1])
+
+
+def test_on_a_gpu_states_are_kept_there_if_they_fit_into_half_of_its_free_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = TeacherStates.open(write_all(tmp_path, Rows(100)))
+    needed = states.num_bytes(2)
+    monkeypatch.setattr("pkd_core.teacher_states.source.ResidentTeacherSource", lambda *_: "resident")
+    kinds = {}
+    for free in (2 * needed, 2 * needed - 1):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 10 * free))
+        source = open_teacher_source(states, [1, 2], torch.device("cuda", 0))
+        kinds[free] = "resident" if source == "resident" else type(source).__name__
+    assert list(kinds.values()) == ["resident", "StoredTeacherSource"]
+    assert isinstance(open_teacher_source(states, [1], torch.device("cpu")), StoredTeacherSource)
+
+
+def test_a_new_shard_replaces_no_complete_one_until_it_is_full(tmp_path: Path) -> None:
+    rows = Rows(100)
+    with pytest.raises(KeyboardInterrupt), StatesWriter(tmp_path, SHAPE, 100, 60) as writer:
+        rows.write(writer, step=20, stop=40)
+        assert names(tmp_path) == ["states-00000.arrow.part"]
+        rows.write(writer, step=20, stop=60)
+        assert names(tmp_path) == ["states-00000.arrow"]
+        raise KeyboardInterrupt
+    assert len(open_shard(shard_path(tmp_path, 0))) == 60
+
+
+def test_logits_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
+    rows = Rows(2)
+    rows.logits[1, 1] = np.inf
+    with pytest.raises(StoreError, match="finite"), StatesWriter(tmp_path, SHAPE, 2) as writer:
+        rows.write(writer)
+
+
+def test_examples_in_docstrings_run() -> None:
+    assert doctest.testmod(teacher_states_format) == (0, 1)

@@ -1,17 +1,26 @@
-"""A checkpoint comes back whole with its companions, or not at all; there is never more than one to keep."""
+"""A checkpoint is loaded completely, with its companions, or not at all; only the newest is kept."""
 
 import errno
+import itertools
+import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from pkd_core.training.checkpoints import Checkpoint, Checkpoints, checkpoint_folder
+from pkd_core.training.checkpoints import (
+    Checkpoint,
+    Checkpoints,
+    checkpoint_folder,
+    pack_tensors,
+    unpack_tensors,
+)
 
 
-def made(number: int) -> Checkpoint:
+def checkpoint_of(number: int) -> Checkpoint:
     return Checkpoint({"weight": torch.full((4, 3), float(number))}, {"step": number, "history": [0.1]})
 
 
@@ -21,10 +30,12 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
     return Checkpoints(tmp_path, 1e9, companions=("best", "absent"))
 
 
-def test_the_newest_comes_back_and_no_other_is_kept(checkpoints: Checkpoints, tmp_path: Path) -> None:
+def test_the_newest_checkpoint_is_loaded_and_no_other_is_kept(
+    checkpoints: Checkpoints, tmp_path: Path
+) -> None:
     assert checkpoints.load() is None
     for number in (1, 2, 3):
-        checkpoints.save(made(number))
+        checkpoints.save(checkpoint_of(number))
     loaded = checkpoints.load()
     assert loaded is not None
     assert loaded.state == {"step": 3, "history": [0.1]}
@@ -36,7 +47,7 @@ def test_the_newest_comes_back_and_no_other_is_kept(checkpoints: Checkpoints, tm
 
 
 @pytest.mark.parametrize("has_links", [True, False])
-def test_companions_are_put_back_as_they_were(
+def test_companions_are_restored_as_they_were(
     checkpoints: Checkpoints, tmp_path: Path, has_links: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(source: Path, target: Path) -> None:
@@ -44,10 +55,10 @@ def test_companions_are_put_back_as_they_were(
 
     if not has_links:
         monkeypatch.setattr(os, "link", refuse)
-    checkpoints.save(made(1))
+    checkpoints.save(checkpoint_of(1))
     (tmp_path / "new").write_text("second", encoding="utf-8")
     (tmp_path / "new").replace(tmp_path / "best")
-    (tmp_path / "absent").write_text("made later", encoding="utf-8")
+    (tmp_path / "absent").write_text("written later", encoding="utf-8")
     assert checkpoints.load() is not None
     assert (tmp_path / "best").read_text(encoding="utf-8") == "first"
     assert not (tmp_path / "absent").exists()
@@ -55,10 +66,10 @@ def test_companions_are_put_back_as_they_were(
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json"])
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "gone"])
-def test_a_damaged_checkpoint_is_not_used_and_said_so(
+def test_a_damaged_checkpoint_is_not_used_and_a_warning_is_logged(
     checkpoints: Checkpoints, tmp_path: Path, name: str, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    checkpoints.save(made(1))
+    checkpoints.save(checkpoint_of(1))
     path = checkpoint_folder(tmp_path) / name
     content = path.read_bytes()
     middle = len(content) // 2
@@ -68,28 +79,69 @@ def test_a_damaged_checkpoint_is_not_used_and_said_so(
         flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
         path.write_bytes({"truncated": content[:-1], "flipped": flipped, "empty": b""}[damage])
     if (name, damage) == ("state.json", "flipped"):
-        # One changed character may still be JSON; what counts is that the tensors' hash or the form is wrong.
+        # One changed character may still be valid JSON: change the hash.
         path.write_bytes(content.replace(b'"sha256": "', b'"sha256": "0'))
     assert checkpoints.load() is None
     assert "cannot be used" in caplog.text
 
 
-def test_a_kill_between_the_two_renames_leaves_the_one_before(
+def test_a_kill_between_the_two_renames_leaves_the_previous_checkpoint(
     checkpoints: Checkpoints, tmp_path: Path
 ) -> None:
-    checkpoints.save(made(1))
+    checkpoints.save(checkpoint_of(1))
     folder = checkpoint_folder(tmp_path)
     folder.rename(folder.with_name("checkpoint.before"))
-    half = folder.with_name("checkpoint.part")
-    half.mkdir()
-    save_file(dict(made(2).tensors), half / "tensors.safetensors")
+    partial = folder.with_name("checkpoint.part")
+    partial.mkdir()
+    save_file(dict(checkpoint_of(2).tensors), partial / "tensors.safetensors")
     loaded = checkpoints.load()
     assert loaded is not None
     assert loaded.state["step"] == 1
-    checkpoints.save(made(3))
+    checkpoints.save(checkpoint_of(3))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "checkpoint"]
 
 
-def test_one_is_due_when_its_time_has_come(tmp_path: Path) -> None:
-    assert Checkpoints(tmp_path, 0.0).is_due
-    assert not Checkpoints(tmp_path, 60.0).is_due
+def test_a_checkpoint_is_due_the_given_seconds_after_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("pkd_core.training.checkpoints.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    checkpoints = Checkpoints(tmp_path, 60.0)
+    due = {}
+    for clock[0] in (100.0, 159.0, 160.0, 170.0):
+        due[clock[0]] = checkpoints.is_due
+    checkpoints.save(checkpoint_of(1))
+    for clock[0] in (171.0, 229.0, 230.0):
+        due[clock[0]] = checkpoints.is_due
+    assert [seconds for seconds, is_due in due.items() if is_due] == [160.0, 170.0, 230.0]
+
+
+def test_a_checkpoint_of_another_format_is_not_used(
+    checkpoints: Checkpoints, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints.save(checkpoint_of(1))
+    path = checkpoint_folder(tmp_path) / "state.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(content | {"format": 2}), encoding="utf-8")
+    assert checkpoints.load() is None
+    assert "cannot be used" in caplog.text
+
+
+def test_packed_tensors_restore_the_model_and_the_optimizer() -> None:
+    def stepped(seed: int, num_steps: int) -> tuple[torch.nn.Linear, torch.optim.AdamW]:
+        model = torch.nn.Linear(3, 2)
+        optimizer = torch.optim.AdamW([{"params": [model.weight]}, {"params": [model.bias]}], lr=0.1)
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(num_steps):
+            for weight in model.parameters():
+                weight.grad = torch.randn(weight.shape, generator=generator)
+            optimizer.step()
+        return model, optimizer
+
+    (model, optimizer), (other, other_optimizer) = stepped(1, 3), stepped(2, 0)
+    unpack_tensors(pack_tensors(model, optimizer), other, other_optimizer)
+    assert torch.equal(other.weight, model.weight)
+    expected, states = optimizer.state_dict()["state"], other_optimizer.state_dict()["state"]
+    assert states.keys() == expected.keys() == {0, 1}
+    for number, name in itertools.product(expected, ("step", "exp_avg", "exp_avg_sq")):
+        assert torch.equal(states[number][name], expected[number][name])

@@ -1,4 +1,6 @@
-"""The schedule is Hugging Face's, and weight decay spares what it should."""
+"""The schedule equals Hugging Face's, weight decay skips vectors, and clipping equals torch's."""
+
+import doctest
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from tiny_bert import tiny_classifier
 from transformers import get_linear_schedule_with_warmup
 
 from pkd_core.config.settings import TrainingConfig
+from pkd_core.training import optimizer as optimizer_module
 from pkd_core.training.optimizer import clipped_step, learning_rate_at, make_optimizer, set_learning_rate
 
 
@@ -22,21 +25,21 @@ def test_schedule_equals_hugging_face(num_steps: int, warmup_fraction: float) ->
         schedule.step()
 
 
-def test_weight_decay_spares_biases_and_layer_norms_and_nothing_else() -> None:
+def test_weight_decay_skips_biases_and_layer_norms_only() -> None:
     model = tiny_classifier()
     optimizer = make_optimizer(model, TrainingConfig(weight_decay=0.01), torch.device("cpu"))
-    spared = {
+    not_decayed = {
         id(weight)
         for group in optimizer.param_groups
         if not group["weight_decay"]
         for weight in group["params"]
     }
     for name, weight in model.named_parameters():
-        assert (id(weight) in spared) == (name.endswith("bias") or "LayerNorm" in name), name
+        assert (id(weight) in not_decayed) == (name.endswith("bias") or "LayerNorm" in name), name
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
 
 
-def test_learning_rate_reaches_every_group() -> None:
+def test_the_learning_rate_is_set_in_every_group() -> None:
     optimizer = make_optimizer(tiny_classifier(), TrainingConfig(), torch.device("cpu"))
     set_learning_rate(optimizer, 0.5)
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
@@ -45,8 +48,8 @@ def test_learning_rate_reaches_every_group() -> None:
 # torch's optimizer is fused on the CPU and on CUDA, and on no other device.
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 @pytest.mark.parametrize("max_norm", [0.01, 1e6])
-def test_a_clipped_step_equals_clipping_first_and_then_stepping(max_norm: float, device: str) -> None:
-    # Gradients of its own: those of keys' biases are rounding alone, which Adam scales up to whole steps.
+def test_a_clipped_step_equals_torchs_clipping_and_a_plain_step(max_norm: float, device: str) -> None:
+    # Random gradients: real ones of the keys' biases are rounding alone, which Adam scales up to full steps.
     generator = torch.Generator().manual_seed(0)
     settings = TrainingConfig(learning_rate=0.01)
     models = [tiny_classifier(2), tiny_classifier(2)]
@@ -60,5 +63,9 @@ def test_a_clipped_step_equals_clipping_first_and_then_stepping(max_norm: float,
         optimizers[0].zero_grad()
         torch.testing.assert_close(clipped_step(optimizers[1], max_norm), expected)
     for mine, other in zip(*(model.parameters() for model in models), strict=True):
-        assert mine.grad is None
+        assert other.grad is None
         torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)
+
+
+def test_examples_in_docstrings_run() -> None:
+    assert doctest.testmod(optimizer_module) == (0, 2)

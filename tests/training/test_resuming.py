@@ -1,4 +1,4 @@
-"""A training that was stopped or killed ends as if it had not been."""
+"""A training that was stopped or killed and resumed ends as if it had not been interrupted."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from trainings import SETTINGS, objective, run
 
 from pkd_core.data.token_table import TokenTable
 from pkd_core.runtime.cancellation import StoppedError
-from pkd_core.training.checkpoints import Checkpoints
+from pkd_core.training.checkpoints import Checkpoint, Checkpoints
 from pkd_core.training.loop import TrainingResult
 from pkd_core.training.objective import Objective
 
 
 class Stop(Recorder):
-    """Asks to stop after a step, or breaks off there as if the process were killed."""
+    """Raises an error after a step."""
 
     def __init__(self, step: int, error: type[BaseException]) -> None:
         super().__init__()
@@ -29,13 +29,13 @@ class Stop(Recorder):
 
 
 class Killed(BaseException):
-    """Stands for the end of the process: nothing catches it."""
+    """Stands for the end of the process: nothing in pkd catches it."""
 
 
 def resumed_training(
     folder: Path, table: TokenTable, goal: Objective | None, stops: list[tuple[int, type[BaseException]]]
 ) -> tuple[TrainingResult, dict[str, torch.Tensor], dict[int, float]]:
-    """Train with interruptions, each attempt from a fresh model; return result, weights and the losses told."""
+    """Train with interruptions, each attempt from a new model; return result, weights and the recorded losses."""
     losses: dict[int, float] = {}
     settings = SETTINGS.model_copy(update={"num_epochs": 3})
     for step, error in [*stops, (0, Killed)]:
@@ -58,17 +58,17 @@ def test_an_interrupted_training_ends_with_the_same_bits(
 ) -> None:
     table = make_table(70)
     goal = objective(tmp_path / "states", table) if distils else None
-    whole = resumed_training(tmp_path / "whole", table, goal, [])
-    # In the first epoch, at the end of the second (5 steps each), while that is scored, and right after going on.
-    moments = [(3, error), (10, error), (10, error), (11, error)]
-    stopped = resumed_training(tmp_path / "stopped", table, goal, moments)
-    assert stopped[0] == whole[0]
-    assert stopped[2] == whole[2]
-    for name, value in whole[1].items():
+    expected = resumed_training(tmp_path / "uninterrupted", table, goal, [])
+    # In the first epoch, at the end of the second (5 steps each), while that is scored, and right after resuming.
+    interruptions = [(3, error), (10, error), (10, error), (11, error)]
+    stopped = resumed_training(tmp_path / "stopped", table, goal, interruptions)
+    assert stopped[0] == expected[0]
+    assert stopped[2] == expected[2]
+    for name, value in expected[1].items():
         assert torch.equal(stopped[1][name], value), name
 
 
-def test_going_on_tells_no_step_again_and_settles_before_each_checkpoint(tmp_path: Path) -> None:
+def test_a_resumed_training_records_no_step_again_and_flushes_before_each_checkpoint(tmp_path: Path) -> None:
     table = make_table(70)
     first, second = Stop(7, StoppedError), Recorder()
     with pytest.raises(StoppedError):
@@ -77,3 +77,39 @@ def test_going_on_tells_no_step_again_and_settles_before_each_checkpoint(tmp_pat
     assert first.num_flushed == 2
     run(tiny_classifier(2), table, observer=second, checkpoints=Checkpoints(tmp_path, 1e9))
     assert list(second.series("train/total")) == list(range(8, 11))
+
+
+def test_a_training_with_due_checkpoints_saves_one_after_each_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved: list[int] = []
+    save = Checkpoints.save
+
+    def observed_save(checkpoints: Checkpoints, checkpoint: Checkpoint) -> None:
+        saved.append(checkpoint.state["step"])
+        save(checkpoints, checkpoint)
+
+    monkeypatch.setattr(Checkpoints, "save", observed_save)
+    run(tiny_classifier(2), make_table(40), checkpoints=Checkpoints(tmp_path / "due", 0.0))
+    assert saved == [1, 2, 3, 3, 4, 5, 6, 6]
+    saved.clear()
+    run(tiny_classifier(2), make_table(40), checkpoints=Checkpoints(tmp_path / "never", 1e9))
+    assert saved == [3, 6]
+
+
+def test_the_best_weights_of_a_resumed_training_are_compared_with_the_earlier_best(tmp_path: Path) -> None:
+    table, saved = make_table(32), []
+    settings = SETTINGS.model_copy(update={"num_epochs": 3, "learning_rate": 1e-20})
+    with pytest.raises(StoppedError):
+        run(
+            tiny_classifier(2),
+            table,
+            settings,
+            observer=Stop(3, StoppedError),
+            checkpoints=Checkpoints(tmp_path, 1e9),
+        )
+    result = run(
+        tiny_classifier(2), table, settings, checkpoints=Checkpoints(tmp_path, 1e9), save_best=saved.append
+    )
+    assert result.best_epoch == 1
+    assert saved == []

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows.request import Request
-from pkd_core.data.download import fetch
+from pkd_core.data.download import download_task
 from pkd_core.data.glue import GLUE_TASKS, load_task
 from pkd_core.data.validation import check_examples
 from pkd_core.errors import DataError
@@ -49,7 +49,7 @@ def download_missing_data(names: tuple[str, ...], data_raw: Path) -> None:
     for name in names:
         if name in GLUE_TASKS and not has_raw_files(load_task(name, data_raw), data_raw):
             try:
-                fetch(name, data_raw)
+                download_task(name, data_raw)
             except DataError as error:
                 reasons[name] = str(error)
     if reasons:

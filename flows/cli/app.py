@@ -93,7 +93,7 @@ def fetch(
     tasks: Annotated[list[str], typer.Argument(help="GLUE tasks.")], workspace: Workspace = Path()
 ) -> None:
     """Download GLUE tasks from the Hugging Face hub into data_raw, overwriting nothing."""
-    from pkd_core.data.download import fetch as download_task
+    from pkd_core.data.download import download_task
 
     for task in tasks:
         for path in download_task(task, workspace / "data_raw"):

@@ -1,4 +1,4 @@
-"""Presets: settings of the authors' published runs, found by task, method and depths, each citing its row."""
+"""Presets: settings of the authors' published runs, by task, method and depths, each citing its row."""
 
 import csv
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from typing import Any
 
 from pkd_core.data.glue import GLUE_TASKS
 
-# "best" is the single best run, which the authors' tables quote and which readers compare with; "mean" is the
-# best mean over two or three unrecorded seeds, too few to rank settings better.
+# "best" is the best single run, which the authors' tables quote; "mean" is the best mean over two or three unrecorded
+# seeds, too few to rank settings better.
 _STATISTIC = "best"
 
-# The `epoch` of a row is its best epoch; every run trained for 4 and kept the best.
+# Each run trained for 4 epochs and kept the best one, which is the `epoch` of its row.
 _NUM_EPOCHS = 4
 
 _STAND_INS = {"CoLA": "SST-2", "STS-B": "MRPC", "WNLI": "RTE"}
@@ -26,8 +26,8 @@ class Preset:
 
     Attributes:
         settings: Values by dotted key, such as "student.learning_rate".
-        source: The row in a short phrase, and in what it differs from what was asked for.
-        exact: Whether the row is of the very task, method and depths asked for.
+        source: The row, and how it differs from the requested model.
+        exact: Whether the row has the requested task, method and depths.
     """
 
     settings: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Preset:
 
 @dataclass(frozen=True)
 class ListedPreset:
-    """A preset and what it was asked for with; `num_layers` of a teacher are its own."""
+    """A preset with the model that it is for; a teacher has `num_layers` equal to `num_teacher_layers`."""
 
     task: str
     method: str
@@ -48,7 +48,7 @@ class ListedPreset:
 
 @dataclass(frozen=True)
 class _Table:
-    """A table of the published results; `method` is given where it stands in for another method too."""
+    """A table of the published results; `method` is set if the table also substitutes for another method."""
 
     name: str
     num_layers: int
@@ -57,14 +57,14 @@ class _Table:
     note: str = ""
 
 
-# Published as PKD, which is pkd-skip, but the authors' 3-layer script trains pkd-last (docs/method.md).
+# Published as PKD, which means pkd-skip, but the authors' 3-layer script trains pkd-last (docs/method.md).
 _PKD_3 = _Table("pkd_3layer", 3, 12, "pkd-last", ", trained with teacher layers 10 and 11")
 _PKD_TEACHER_24 = _Table("pkd_6layer_teacher24", 6, 24, "pkd-skip")
 
 _TABLES = {
     "teacher": (_Table("teacher_12layer", 12, None), _Table("teacher_24layer", 24, None)),
     "finetune": (_Table("ft_3layer", 3, 12), _Table("ft_6layer", 6, 12)),
-    # Students of 24-layer teachers are those cut from the 24-layer model, as the pipeline's are.
+    # As in this pipeline, the students of a 24-layer teacher are the first layers of the 24-layer model.
     "kd": (_Table("kd_3layer", 3, 12), _Table("kd_6layer", 6, 12), _Table("kd_6layer_teacher24", 6, 24)),
     "pkd-skip": (_PKD_3, _Table("pkd_6layer", 6, 12), _PKD_TEACHER_24),
     "pkd-last": (_PKD_3, _Table("pkd_6layer_last", 6, 12), _PKD_TEACHER_24),
@@ -72,15 +72,16 @@ _TABLES = {
 
 
 def preset_for(task: str, method: str, num_layers: int, num_teacher_layers: int = 12) -> Preset:
-    """Return the published settings nearest to what is asked for.
+    """Return the published settings nearest to the requested model.
 
-    The nearest table by teacher depth, then by depth, decides; a task without a row there borrows another's.
+    They come from the method's table that is nearest by teacher depth, then by depth; a task without a row there gets
+    the row of a similar task.
 
     Args:
-        task: A task's name, GLUE's or the user's own.
+        task: Name of a GLUE task or a custom task.
         method: "teacher", "finetune", "kd", "pkd-skip" or "pkd-last".
-        num_layers: Depth of the model to be trained.
-        num_teacher_layers: Depth of its teacher; without effect for "teacher".
+        num_layers: Depth of the model.
+        num_teacher_layers: Depth of its teacher; ignored for "teacher".
     """
     table = min(_TABLES[method], key=lambda table: _distance(table, num_layers, num_teacher_layers))
     rows = _published_rows()
@@ -101,7 +102,7 @@ def preset_for(task: str, method: str, num_layers: int, num_teacher_layers: int 
 
 
 def published_score(task: str, method: str, num_layers: int, num_teacher_layers: int) -> float | None:
-    """Return the authors' dev score of exactly this task, method and depths, or None."""
+    """Return the authors' dev score of exactly this task, method and depths, as a fraction, or None."""
     for table in _TABLES[method]:
         of_teacher = table.num_teacher_layers in (None, num_teacher_layers)
         if of_teacher and table.num_layers == num_layers and table.method in (None, method):
@@ -111,7 +112,7 @@ def published_score(task: str, method: str, num_layers: int, num_teacher_layers:
 
 
 def all_presets() -> list[ListedPreset]:
-    """Return the presets of every GLUE task at every depth that the published tables have."""
+    """Return the preset of every GLUE task for each published method and depth."""
     listed = []
     for task in GLUE_TASKS:
         for method, tables in _TABLES.items():

@@ -1,4 +1,4 @@
 """From raw TSV files to token tables: tasks, their files, strict reading, tokenising, downloading.
 
-Nothing here knows a model's arithmetic or a training.
+No model and no training belongs here.
 """

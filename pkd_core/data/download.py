@@ -1,4 +1,4 @@
-"""The download of GLUE: the hub's tables become TSV files of the very shape that GLUE distributes."""
+"""Downloads GLUE from the Hugging Face hub as TSV files in the format that GLUE distributes."""
 
 import logging
 import urllib.error
@@ -10,49 +10,54 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pkd_core.data.glue import GLUE_TASKS, Split, Task
+from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.hub_tables import HUB_TABLES
+from pkd_core.data.task import Split, Task
 from pkd_core.errors import DataError
 from pkd_core.store.atomic import atomic_file
 
 logger = logging.getLogger(__name__)
 
-# Takes the hub's name of the data set and of one of its configurations; gives tables by the hub's split names.
+# (data set, configuration) -> tables by the hub's split names.
 Load = Callable[[str, str], Mapping[str, Any]]
 
 _HUB_NAME = "nyu-mll/glue"
+_REMEDY = "put GLUE's own TSV files into data_raw"
 _BLOCK_ROWS = 1000
-_SECONDS_TO_ANSWER = 10
-_SPACES = str.maketrans("\t\n\r\0", "    ")
+_TIMEOUT_SECONDS = 10
+_TO_SPACES = str.maketrans("\t\n\r\0", "    ")
 
 
-def fetch(task: str, data_raw: Path, load: Load | None = None) -> list[Path]:
-    """Download a GLUE task's files into `data_raw`; MNLI brings the diagnostic set AX along.
+def download_task(task: str, data_raw: Path, load: Load | None = None) -> list[Path]:
+    """Download a GLUE task into `data_raw`: all of its files or none; MNLI includes the diagnostic set AX.
 
-    Either all files appear or none. A text's tabs and line ends become spaces, and a warning counts such texts.
-    The hub's numbering stands where GLUE's files have ids of their own; nothing reads these.
+    Tabs and line ends within a text become spaces, and a warning counts such texts. Where GLUE's files have ids that
+    the hub lacks, which nothing reads, the example's number on the hub is written.
 
     Args:
-        task: GLUE's own spelling.
+        task: GLUE's spelling.
         data_raw: Folder of the tasks' folders.
-        load: What to ask for the tables; by default `datasets.load_dataset`.
+        load: Source of the tables; by default `datasets.load_dataset`.
 
     Returns:
         The files written.
 
     Raises:
-        DataError: If it is no GLUE task, a file is there already, the hub does not answer or does not hold what is
-            expected, or a file cannot be written.
+        DataError: If it is not a GLUE task, a file exists already, the hub is unreachable or has unexpected contents,
+            or a file cannot be written.
     """
     if task not in HUB_TABLES:
         raise DataError(
-            f"expected one of GLUE's tasks ({', '.join(HUB_TABLES)}), got {task!r}; bring its files yourself"
+            f"expected one of GLUE's tasks ({', '.join(HUB_TABLES)}), got {task!r}; put the files of other tasks"
+            " into data_raw yourself"
         )
     glue_task = GLUE_TASKS[task]
     targets = {split.name: data_raw / split.file for split in glue_task.splits}
     for target in targets.values():
         if target.exists():
-            raise DataError(f"{target}: expected no file there, got one; move it away to fetch {task} again")
+            raise DataError(
+                f"{target}: expected no file there, got one; move it away to download {task} again"
+            )
     hub_tables = _load_all(task, load or _load_from_hub)
     try:
         # The files get their names when the stack ends.
@@ -64,7 +69,8 @@ def fetch(task: str, data_raw: Path, load: Load | None = None) -> list[Path]:
                 _write(file, _lines(glue_task, split, hub_tables[split.name], target))
     except OSError as error:
         raise DataError(
-            f"{target}: expected a place to write to, got {error.strerror or str(error)!r}; mend that"
+            f"{target}: expected a path that can be written, got {error.strerror or str(error)!r}; check"
+            " the folder and the disk space"
         ) from error
     return list(targets.values())
 
@@ -73,44 +79,43 @@ def _load_from_hub(name: str, config: str) -> Mapping[str, Any]:
     import datasets
 
     try:
-        _ask_hub()
+        _check_connection()
         tables: Mapping[str, Any] = datasets.load_dataset(name, config)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
             f"{name} {config}: expected an answer from the Hugging Face hub, got {type(error).__name__};"
-            " connect to the network without HF_HUB_OFFLINE, or put GLUE's own TSV files into data_raw"
+            f" connect to the network without HF_HUB_OFFLINE, or {_REMEDY}"
         ) from error
     return tables
 
 
-def _ask_hub() -> None:
-    """Raise OSError at once where nobody answers: `datasets` itself asks six times in half a minute, and says so.
+def _check_connection() -> None:
+    """Raise OSError at once if the hub is unreachable: `datasets` retries for half a minute, with log lines.
 
-    Not if HF_HUB_OFFLINE is set: then it looks into its cache alone.
+    With HF_HUB_OFFLINE, `datasets` reads its cache only, so nothing is checked.
     """
     from huggingface_hub import constants
 
     if not constants.HF_HUB_OFFLINE:
         request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
-        with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=_SECONDS_TO_ANSWER):
-            pass  # any answer will do
+        with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):
+            pass  # any response proves the connection
 
 
 def _load_all(task: str, load: Load) -> dict[str, Any]:
-    """Return the hub's table for each split, each known to have the columns that are due."""
+    """Return the hub's table of each split, after checking its columns."""
     tables = HUB_TABLES[task]
     loaded = {
         config: load(_HUB_NAME, config) for config in sorted({table.config for table in tables.values()})
     }
     for table in tables.values():
-        lacks = {table.split} - set(loaded[table.config])
-        if not lacks:
-            due = {"idx", "label", *table.columns.values()} - {""}
-            lacks = due - set(loaded[table.config][table.split].column_names)
-        if lacks:
+        hub_table = loaded[table.config].get(table.split)
+        columns = [] if hub_table is None else hub_table.column_names
+        missing = {"idx", "label", *table.columns.values()} - {"", *columns}
+        if missing:
             raise DataError(
-                f"{_HUB_NAME} {table.config}: expected {sorted(lacks)[0]!r} in its {table.split} split, got no such"
-                " thing; put GLUE's own TSV files into data_raw"
+                f"{_HUB_NAME} {table.config}: expected a {table.split} split with the column {min(missing)!r},"
+                f" got none; {_REMEDY}"
             )
     return {name: loaded[table.config][table.split] for name, table in tables.items()}
 
@@ -131,31 +136,31 @@ def _lines(task: Task, split: Split, hub_table: Any, target: Path) -> Iterator[s
         block |= {"": [""] * len(block["idx"]), "label": list(map(label_text, block["label"]))}
         for row in zip(*(block[source] for source in columns.values()), strict=True):
             texts = [str(cell) for cell in row]
-            fit = [text.translate(_SPACES) for text in texts]
-            num_changed += sum(old != new for old, new in zip(texts, fit, strict=True))
-            yield "\t".join(fit)
+            cleaned = [text.translate(_TO_SPACES) for text in texts]
+            num_changed += sum(old != new for old, new in zip(texts, cleaned, strict=True))
+            yield "\t".join(cleaned)
     if num_changed:
         logger.warning("%s: in %d texts a tab or line end became a space", target, num_changed)
 
 
 def _label_text(task: Task, hub_table: Any) -> Callable[[Any], str]:
-    """Return what turns the hub's label into GLUE's text."""
+    """Return a function from the hub's label to the text in GLUE's files."""
     if task.is_regression:
         return lambda score: str(np.float32(score))
-    # The hub names WNLI's and its like's classes in words, where GLUE's files have 0 and 1 in the same order; where
-    # GLUE's files have words, the hub has the same in an order of its own.
+    # Classes that GLUE writes as 0 and 1 have words for names on the hub, in the same order; classes that GLUE writes
+    # in words have the same names on the hub, in another order.
     names: Sequence[str] = task.labels if task.labels == ("0", "1") else hub_table.features["label"].names
     if set(names) != set(task.labels):
         raise DataError(
             f"{_HUB_NAME}: expected {task.name}'s labels {', '.join(task.labels)}, got {', '.join(names)};"
-            " put GLUE's own TSV files into data_raw"
+            f" {_REMEDY}"
         )
 
     def text(position: int) -> str:
         if not 0 <= position < len(names):
             raise DataError(
                 f"{_HUB_NAME}: expected a label of {task.name} from 0 to {len(names) - 1}, got {position};"
-                " put GLUE's own TSV files into data_raw"
+                f" {_REMEDY}"
             )
         return names[position]
 

@@ -1,4 +1,4 @@
-"""The table of GLUE's tasks as its files are distributed, and the way to any task by its name."""
+"""GLUE's tasks as their files are distributed, and loading a task by its name."""
 
 import difflib
 import re
@@ -7,10 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pkd_core.data.custom_task import TASK_FILE, read_custom_task
-from pkd_core.data.task import Column, Split, Task
+from pkd_core.data.task import Split, Task, standard_splits
 from pkd_core.errors import DataError
 
 __all__ = ["GLUE_TASKS", "Split", "Task", "load_task"]
+
+_SENTENCES = ("sentence1", "sentence2")
+_ENTAILMENT = ("entailment", "not_entailment")
 
 
 def _glue_task(
@@ -24,44 +27,37 @@ def _glue_task(
     max_bad_lines: int = 0,
     label_range: tuple[float, float] | None = None,
 ) -> Task:
-    splits = (
-        Split("train", f"{name}/train.tsv", texts, label),
-        Split("dev", f"{name}/dev.tsv", texts, label),
-        Split("test", f"{name}/test.tsv", texts, None, index, required=False, submission=f"{name}.tsv"),
-    )
+    splits = standard_splits(name, texts, label, index)
     return Task(name, splits, labels, metrics, max_bad_lines, label_range)
 
 
 def _cola() -> Task:
-    columns: tuple[Column, ...] = (3,)
+    *_, test = standard_splits("CoLA", ("sentence",), "label", "index")
     splits = (
-        Split("train", "CoLA/train.tsv", columns, label=1, header=False),
-        Split("dev", "CoLA/dev.tsv", columns, label=1, header=False),
-        Split("test", "CoLA/test.tsv", ("sentence",), None, "index", required=False, submission="CoLA.tsv"),
+        Split("train", "CoLA/train.tsv", (3,), label=1, header=False),
+        Split("dev", "CoLA/dev.tsv", (3,), label=1, header=False),
+        test,
     )
     return Task("CoLA", splits, ("0", "1"), ("matthews", "accuracy"))
 
 
 def _mnli() -> Task:
-    texts = ("sentence1", "sentence2")
+    def labelled(name: str, file: str) -> Split:
+        return Split(name, file, _SENTENCES, "gold_label")
+
+    def unlabelled(name: str, file: str, submission: str) -> Split:
+        return Split(name, file, _SENTENCES, None, "index", required=False, submission=submission)
+
     splits = (
-        Split("train", "MNLI/train.tsv", texts, "gold_label"),
-        Split("dev", "MNLI/dev_matched.tsv", texts, "gold_label"),
-        Split("dev-mismatched", "MNLI/dev_mismatched.tsv", texts, "gold_label"),
-        *(
-            Split(name, file, texts, None, "index", required=False, submission=submission)
-            for name, file, submission in (
-                ("test", "MNLI/test_matched.tsv", "MNLI-m.tsv"),
-                ("test-mismatched", "MNLI/test_mismatched.tsv", "MNLI-mm.tsv"),
-                ("ax", "AX/AX.tsv", "AX.tsv"),
-            )
-        ),
+        labelled("train", "MNLI/train.tsv"),
+        labelled("dev", "MNLI/dev_matched.tsv"),
+        labelled("dev-mismatched", "MNLI/dev_mismatched.tsv"),
+        unlabelled("test", "MNLI/test_matched.tsv", "MNLI-m.tsv"),
+        unlabelled("test-mismatched", "MNLI/test_mismatched.tsv", "MNLI-mm.tsv"),
+        unlabelled("ax", "AX/AX.tsv", "AX.tsv"),
     )
     return Task("MNLI", splits, ("contradiction", "entailment", "neutral"), ("accuracy",))
 
-
-_SENTENCES = ("sentence1", "sentence2")
-_ENTAILMENT = ("entailment", "not_entailment")
 
 GLUE_TASKS: Mapping[str, Task] = MappingProxyType(
     {
@@ -73,7 +69,7 @@ GLUE_TASKS: Mapping[str, Task] = MappingProxyType(
             _glue_task(
                 "STS-B", _SENTENCES, (), ("pearson", "spearman"), label="score", label_range=(0.0, 5.0)
             ),
-            # As distributed, stray newlines break about 20 of QQP's 363,870 training lines.
+            # Stray newlines break about 20 of the 363,870 training lines as distributed.
             _glue_task(
                 "QQP",
                 ("question1", "question2"),
@@ -92,10 +88,10 @@ GLUE_TASKS: Mapping[str, Task] = MappingProxyType(
 
 
 def load_task(name: str, data_raw: Path) -> Task:
-    """Return GLUE's task of that name, or else the user's own, described in `data_raw/<name>/task.toml`.
+    """Return a GLUE task, or the custom task described in `data_raw/<name>/task.toml`.
 
     Raises:
-        DataError: If there is no such task, its name is no plain folder name, or its description is bad.
+        DataError: If there is no such task, the name is not a plain folder name, or its description is invalid.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise DataError(
@@ -105,15 +101,15 @@ def load_task(name: str, data_raw: Path) -> Task:
         return GLUE_TASKS[name]
     if name == "AX":
         raise DataError(
-            "AX has nothing to train on: MNLI's models predict it; put AX.tsv into data_raw/AX and run MNLI."
+            "AX has no training data: MNLI's models predict it; put AX.tsv into data_raw/AX and run MNLI."
         )
     task_file = data_raw / name / TASK_FILE
     if task_file.is_file():
         return read_custom_task(name, task_file)
-    own_names = sorted(path.parent.name for path in data_raw.glob(f"*/{TASK_FILE}"))
-    known = {known.casefold(): known for known in (*GLUE_TASKS, *own_names)}
+    custom_names = sorted(path.parent.name for path in data_raw.glob(f"*/{TASK_FILE}"))
+    known = {task.casefold(): task for task in (*GLUE_TASKS, *custom_names)}
     near = difflib.get_close_matches(name.casefold(), known, n=3) or list(known)
     raise DataError(
-        f"expected a known task, got {name!r}; choose a near one ({', '.join(known[key] for key in near)})"
-        f" or describe yours in {task_file}"
+        f"expected a known task, got {name!r}; choose a similar one ({', '.join(known[key] for key in near)})"
+        f" or describe your task in {task_file}"
     )

@@ -1,23 +1,23 @@
-"""Where GLUE's splits lie on the hub, and which of the hub's columns fill the columns of GLUE's files."""
+"""The splits and columns of the Hugging Face hub from which GLUE's files are written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-# A column of GLUE's file -> the hub's column that fills it, or "" where the hub has none and nothing reads it.
+# Column of GLUE's file -> column on the hub, or "" for a column that is not on the hub and never read.
 Columns = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class HubTable:
-    """Where a split lies on the hub, and how GLUE's file is filled from it."""
+    """A split on the hub, and the columns of GLUE's file that is written from it."""
 
     config: str
     split: str
     columns: Columns
 
 
-def _three(config: str, labelled: Columns, unlabelled: Columns) -> dict[str, HubTable]:
+def _standard_tables(config: str, labelled: Columns, unlabelled: Columns) -> dict[str, HubTable]:
     return {
         "train": HubTable(config, "train", labelled),
         "dev": HubTable(config, "validation", labelled),
@@ -57,15 +57,17 @@ def _tables() -> dict[str, dict[str, HubTable]]:
     stsb = {"index": "idx", **sources, "sentence1": "sentence1", "sentence2": "sentence2"}
     qids = dict.fromkeys(("id", "qid1", "qid2"), "idx")
     return {
-        "CoLA": _three("cola", {"source": "", **label, "star": "", **sentence}, indexed_sentence),
-        "SST-2": _three("sst2", {**sentence, **label}, indexed_sentence),
-        "MRPC": _three("mrpc", {"Quality": "label", **strings}, {"index": "idx", **strings}),
-        "STS-B": _three("stsb", {**stsb, "score": "label"}, stsb),
-        "QQP": _three("qqp", {**qids, **questions, "is_duplicate": "label"}, {"id": "idx", **questions}),
+        "CoLA": _standard_tables("cola", {"source": "", **label, "star": "", **sentence}, indexed_sentence),
+        "SST-2": _standard_tables("sst2", {**sentence, **label}, indexed_sentence),
+        "MRPC": _standard_tables("mrpc", {"Quality": "label", **strings}, {"index": "idx", **strings}),
+        "STS-B": _standard_tables("stsb", {**stsb, "score": "label"}, stsb),
+        "QQP": _standard_tables(
+            "qqp", {**qids, **questions, "is_duplicate": "label"}, {"id": "idx", **questions}
+        ),
         "MNLI": _mnli(),
-        "QNLI": _three("qnli", {**question, **label}, question),
-        "RTE": _three("rte", {**indexed_pair, **label}, indexed_pair),
-        "WNLI": _three("wnli", {**indexed_pair, **label}, indexed_pair),
+        "QNLI": _standard_tables("qnli", {**question, **label}, question),
+        "RTE": _standard_tables("rte", {**indexed_pair, **label}, indexed_pair),
+        "WNLI": _standard_tables("wnli", {**indexed_pair, **label}, indexed_pair),
     }
 
 

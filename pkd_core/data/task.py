@@ -1,4 +1,4 @@
-"""A task and its splits: which files, which of their columns, which labels, which metrics."""
+"""A task and its splits: files, columns, labels and metrics."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ class Split:
     """One TSV file of a task.
 
     Attributes:
-        name: "train", "dev", "test", or one of MNLI's further splits.
+        name: "train", "dev", "test", or one of MNLI's additional splits.
         file: Path relative to data_raw, with forward slashes.
-        texts: One or two columns: names, or positions from 0 where the file has no header.
-        label: The label's column; None where the file has no labels.
-        index: The column that numbers the examples for the GLUE server; None where the lines' order does.
+        texts: One or two columns: names, or positions from 0 if the file has no header.
+        label: The label's column; None for an unlabelled file.
+        index: The column of the example ids; None to number the examples by line.
         header: Whether the first line names the columns.
-        required: Whether the task cannot do without the file.
-        submission: Name of the file that the GLUE server wants for this split.
+        required: Whether the file must exist.
+        submission: Name of this split's submission file for the GLUE server.
     """
 
     name: str
@@ -34,14 +34,14 @@ class Split:
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be predicted from which files.
+    """A classification or regression task.
 
     Attributes:
-        name: GLUE's own spelling, or the name of the user's folder in data_raw.
-        splits: Every file that the task knows of.
+        name: GLUE's spelling, or the folder's name in data_raw of a custom task.
+        splits: All files of the task.
         labels: Label texts in the order of the model's outputs; empty for a regression task.
-        metrics: Names of the dev metrics; the first selects the best epoch.
-        max_bad_lines: How many bad lines of one labelled file are skipped before reading fails.
+        metrics: Dev metrics; the first selects the best epoch.
+        max_bad_lines: Maximum number of malformed lines that are skipped in a labelled file.
         label_range: Smallest and largest score of a regression task.
     """
 
@@ -54,22 +54,22 @@ class Task:
 
     @property
     def is_regression(self) -> bool:
-        """Whether the label is a score rather than a class."""
+        """Whether the label is a score, not a class."""
         return not self.labels
 
     @property
     def num_outputs(self) -> int:
-        """Number of the model's outputs: the classes, or 1 for a score."""
+        """Number of model outputs: the number of classes, or 1 for a score."""
         return len(self.labels) or 1
 
     @property
     def train_split(self) -> Split:
-        """The split that models learn from."""
+        """The split to train on."""
         return self.split("train")
 
     @property
     def dev_splits(self) -> tuple[Split, ...]:
-        """Labelled splits which models are scored on; the first selects the best epoch."""
+        """Labelled splits to evaluate on; the first selects the best epoch."""
         return tuple(split for split in self.splits if split.label is not None and split.name != "train")
 
     @property
@@ -78,7 +78,7 @@ class Task:
         return tuple(split for split in self.splits if split.label is None)
 
     def split(self, name: str) -> Split:
-        """Return the split of that name.
+        """Return a split by its name.
 
         Raises:
             DataError: If the task has no such split.
@@ -88,5 +88,16 @@ class Task:
                 return split
         names = ", ".join(split.name for split in self.splits)
         raise DataError(
-            f"{self.name}: expected one of its splits ({names}), got {name!r}; choose one of these"
+            f"{self.name}: expected one of its splits ({names}), got {name!r}; choose one of them"
         )
+
+
+def standard_splits(
+    name: str, texts: tuple[Column, ...], label: Column, index: Column | None
+) -> tuple[Split, Split, Split]:
+    """Return train.tsv, dev.tsv and an optional unlabelled test.tsv in a task's folder, all with headers."""
+    return (
+        Split("train", f"{name}/train.tsv", texts, label),
+        Split("dev", f"{name}/dev.tsv", texts, label),
+        Split("test", f"{name}/test.tsv", texts, None, index, required=False, submission=f"{name}.tsv"),
+    )

@@ -1,4 +1,7 @@
-"""One split's tokens as flat arrays in memory, and the orders in which its rows make batches."""
+"""The tokens of one split in memory, and the order of its rows in batches.
+
+Shape suffix: R rows (examples) of a split.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,13 +21,13 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TokenTable:
-    """One split in memory; R rows in the order of the file.
+    """One split in memory, its rows in the order of the file.
 
     Attributes:
-        example_ids_R: Ids within the split, int64.
-        offsets: Row r's tokens are input_ids[offsets[r]:offsets[r + 1]]; int64, shape (R + 1,).
-        input_ids: All rows' token ids on end, int32.
-        second_starts_R: Position of each row's second segment; the row's length where there is none.
+        example_ids_R: Ids within the split.
+        offsets: Row r's tokens are input_ids[offsets[r]:offsets[r + 1]]; shape (R + 1,).
+        input_ids: Token ids of all rows, concatenated.
+        second_starts_R: Position of each row's second segment; the row's length for a single segment.
         labels_R: Class positions (int64) or scores (float32); None for an unlabelled split.
     """
 
@@ -44,10 +47,10 @@ class TokenTable:
 
     @classmethod
     def load(cls, folder: Path, split: str) -> "TokenTable":
-        """Read a split's Parquet shards as `write_tokens` left them in `folder`.
+        """Read a split's Parquet shards, written by `write_tokens`.
 
         Raises:
-            DataError: If there are none.
+            DataError: If the folder has none.
         """
         shards = shards_of(folder, split)
         if not shards:
@@ -68,18 +71,18 @@ class TokenTable:
 
 
 def shuffled_batches(table: TokenTable, batch_size: int, generator: torch.Generator) -> Iterator[Rows]:
-    """Yield every row once, in an order drawn from `generator`; the last batch may be smaller."""
+    """Yield every row once, in random order; the last batch may be smaller."""
     order = torch.randperm(len(table), generator=generator).numpy()
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 
 
 def length_sorted_batches(table: TokenTable, max_tokens: int, rows: Rows | None = None) -> Iterator[Rows]:
-    """Yield rows, longest first, in batches of one row, or of at most `max_tokens` were all as long as the first.
+    """Yield every row once, longest first, in batches of bounded size.
 
     Args:
         table: The split.
-        max_tokens: Bound on rows times the longest row's length.
+        max_tokens: Maximum of rows times the longest row's length; a longer row is a batch of one.
         rows: The rows to yield; all by default.
     """
     lengths_R = table.lengths
@@ -93,16 +96,16 @@ def length_sorted_batches(table: TokenTable, max_tokens: int, rows: Rows | None 
 
 
 def shards_of(folder: Path, split: str) -> list[Path]:
-    """Return a split's shards in `folder` in their order; other splits' names may begin with the same word."""
+    """Return a split's shards in order; other splits' names may have the same prefix (dev, dev-mismatched)."""
     name = re.compile(rf"{re.escape(split)}-\d{{5}}")
     return sorted(path for path in folder.glob("*.parquet") if name.fullmatch(path.stem))
 
 
 def read_shards(paths: Iterable[Path], columns: Sequence[str] | None = None) -> pa.Table:
-    """Read columns, all by default, of at least one shard into one table.
+    """Read columns (by default all) of at least one shard into one table.
 
-    In this thread alone, unlike `pq.read_table`: Arrow's threads win nothing at such sizes, and where the system gives
-    Arrow no thread any more, it waits for one for ever.
+    Unlike `pq.read_table`, this starts no threads: at these sizes they save no time, and if the system refuses a
+    thread, Arrow waits for it forever.
     """
     return pa.concat_tables(
         pq.ParquetFile(path, pre_buffer=False).read(columns, use_threads=False) for path in paths

@@ -1,8 +1,7 @@
-"""Tokenising: a task's TSV files become Parquet shards of token ids, one shard in memory at a time."""
+"""Tokenising: TSV files to Parquet shards of token ids, with one shard in memory at a time."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from operator import itemgetter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,14 @@ from pkd_core.runtime.observer import Observer
 from pkd_core.store.atomic import atomic_file
 
 _ENCODE_ROWS = 1024
-_ROW_GROUP_BATCHES = 8
+_ROW_GROUP_ROWS = 8 * _ENCODE_ROWS
 
 
 def tokens_schema(task: Task) -> pa.Schema:
     """Return the columns of a token shard.
 
-    `second_start` is the position of the second segment's first token, or `length` where there is only one
-    segment; `label` is null in unlabelled splits.
+    `second_start` is the position of the second segment's first token, or `length` for a single segment; `label`
+    is null in unlabelled splits.
     """
     return pa.schema(
         [
@@ -52,40 +51,41 @@ def write_tokens(
     observer: Observer,
     shard_rows: int = 65536,
 ) -> dict[str, Any]:
-    """Write every split that has a file as `work/<split>-00000.parquet` and so on; keep shards already there.
+    """Write every split that has a file to `work/<split>-00000.parquet` and so on.
 
     Args:
-        work: Folder for the shards; it may hold those of an interrupted call with the same arguments.
+        work: Folder for the shards; complete shards of an interrupted call with the same arguments are kept.
         data_raw: Folder of the tasks' TSV files.
-        task: What to read.
-        tokenizer_folder: A pretrained model's folder with a fast tokenizer.
-        max_length: Most tokens of an example, [CLS] and [SEP] counted; the longer text is cut first.
-        observer: Is told of the examples done.
-        shard_rows: Examples of a shard.
+        task: The task whose splits are read.
+        tokenizer_folder: Folder of a pretrained model with a fast tokenizer.
+        max_length: Maximum tokens of an example, with [CLS] and [SEP]; the longer text of a pair is cut first.
+        observer: Receives the number of examples tokenised.
+        shard_rows: Examples per shard.
 
     Returns:
-        Facts: "rows" by split, "mean_length" of the train split in tokens, and "skipped_lines" by split.
+        "rows" by split, "mean_length" of the train split in tokens, and "skipped_lines" by split.
 
     Raises:
-        DataError: If a required file is absent, or a line is not of the stated shape.
+        DataError: If a required file is missing or a line is malformed.
         ModelError: If the folder has no usable tokenizer.
     """
     splits = _present_splits(data_raw, task)
     tokenizer = _load_tokenizer(tokenizer_folder, max_length)
+    schema = tokens_schema(task)
     num_lines = sum(_count_lines(data_raw / split.file) - split.header for split in splits)
     num_done = 0
     shards: dict[str, list[Path]] = {}
     skipped: dict[str, list[str]] = {}
     for split in splits:
         bad_lines: list[BadLine] = []
-        parts = _parts(read_examples(data_raw / split.file, task, split, bad_lines), shard_rows)
-        shards[split.name] = []
-        for number, numbered_parts in itertools.groupby(parts, key=itemgetter(0)):
-            path = work / f"{split.name}-{number:05d}.parquet"
-            for num_rows in _write_shard(path, (part for _, part in numbered_parts), tokenizer, task):
+        paths = shards[split.name] = []
+        examples = read_examples(data_raw / split.file, task, split, bad_lines)
+        while shard := list(itertools.islice(examples, shard_rows)):
+            path = work / f"{split.name}-{len(paths):05d}.parquet"
+            paths.append(path)
+            for num_rows in _write_shard(path, shard, tokenizer, schema):
                 num_done += num_rows
                 observer.progress(num_done, num_lines, "examples")
-            shards[split.name].append(path)
         if bad_lines:
             skipped[split.name] = [f"line {line.number}: {line.reason}" for line in bad_lines]
     rows = {name: sum(pq.read_metadata(path).num_rows for path in paths) for name, paths in shards.items()}
@@ -106,14 +106,14 @@ def _present_splits(data_raw: Path, task: Task) -> list[Split]:
 
 
 def _load_tokenizer(folder: Path, max_length: int) -> Tokenizer:
-    # transformers 5 makes a tokenizer of five words, without complaint, for a folder that has none.
+    # For a folder without a tokenizer, transformers 5 silently builds one of five words.
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         raise ModelError(
             f"{folder}: expected a tokenizer.json or a vocab.txt, got neither; add the tokenizer's files"
         )
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # tokenizers itself raises nothing more special
+    except Exception as error:  # tokenizers raises plain Exception
         raise ModelError(
             f"{folder}: expected a tokenizer that transformers can load, got {error!r}; add its files again"
         ) from error
@@ -130,40 +130,28 @@ def _count_lines(path: Path) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
 
-def _parts(examples: Iterator[Example], shard_rows: int) -> Iterator[tuple[int, list[Example]]]:
-    """Yield the examples in lists that are encoded at once, each with its shard's number."""
-    for number in itertools.count():
-        shard = itertools.islice(examples, shard_rows)
-        part = list(itertools.islice(shard, _ENCODE_ROWS))
-        if not part:
-            return
-        while part:
-            yield number, part
-            part = list(itertools.islice(shard, _ENCODE_ROWS))
-
-
 def _write_shard(
-    path: Path, parts: Iterable[list[Example]], tokenizer: Tokenizer, task: Task
+    path: Path, examples: Sequence[Example], tokenizer: Tokenizer, schema: pa.Schema
 ) -> Iterator[int]:
-    """Write one shard atomically, unless it is there already; yield the number of rows done each time."""
-    if path.exists():
-        parts = list(parts)
-        num_rows = sum(map(len, parts))
-        if _is_finished(path, num_rows):
-            yield num_rows
-            return
-    schema = tokens_schema(task)
+    """Write a shard atomically, unless it is already complete; yield the number of rows of each row group."""
+    if _is_complete(path, len(examples)):
+        yield len(examples)
+        return
     with (
         atomic_file(path) as file,
         pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer,
     ):
-        batches = (_encode(part, tokenizer, schema) for part in parts)
-        while group := list(itertools.islice(batches, _ROW_GROUP_BATCHES)):
-            writer.write_table(pa.Table.from_batches(group))
-            yield sum(map(len, group))
+        for group in _slices(examples, _ROW_GROUP_ROWS):
+            batches = [_encode(batch, tokenizer, schema) for batch in _slices(group, _ENCODE_ROWS)]
+            writer.write_table(pa.Table.from_batches(batches))
+            yield len(group)
 
 
-def _is_finished(path: Path, num_rows: int) -> bool:
+def _slices(examples: Sequence[Example], size: int) -> Iterator[Sequence[Example]]:
+    return (examples[start : start + size] for start in range(0, len(examples), size))
+
+
+def _is_complete(path: Path, num_rows: int) -> bool:
     try:
         return bool(pq.read_metadata(path).num_rows == num_rows)
     except (OSError, pa.ArrowInvalid):

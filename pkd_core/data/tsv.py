@@ -1,4 +1,8 @@
-"""The strict reader of TSV files: quoting off, nothing dropped in silence, every fault told with its line."""
+"""The strict reader of TSV files.
+
+Quotes are plain characters, no field is dropped, and each error names its line. `csv` and Arrow are not used: they end
+a line at a lone CR, which texts may contain.
+"""
 
 import itertools
 import re
@@ -19,7 +23,7 @@ _ParseLabel = Callable[[str], float | int]
 
 
 class Example(NamedTuple):
-    """One line: its id within the split, its one or two texts, and its class position, score, or nothing."""
+    """One line: its id within the split, one or two texts, and its label: a class position, a score or None."""
 
     example_id: int
     texts: tuple[str, ...]
@@ -28,40 +32,38 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that was skipped: its number in the file, from 1, and what was expected and got."""
+    """A skipped line: its number in the file, from 1, and what was expected and got."""
 
     number: int
     reason: str
 
 
 class _LineError(Exception):
-    """A line is not of the file's shape; the message says what was expected and got."""
+    """A malformed line; the message holds what was expected and got."""
 
 
 def read_examples(
     path: Path, task: Task, split: Split, bad_lines: list[BadLine] | None = None
 ) -> Iterator[Example]:
-    """Read a split's examples one after the other.
-
-    Ids count the lines that were kept, from 0; with an index column, they are that column's numbers.
+    """Yield the examples of a split.
 
     Args:
-        path: The split's file, UTF-8 with or without a BOM, lines ended by LF or CRLF.
-        task: Gives the labels, the range of scores, and how many bad lines of a labelled file may be skipped.
-        split: Gives the columns.
-        bad_lines: Takes the skipped lines.
+        path: The split's file: UTF-8 with or without a BOM, lines ended by LF or CRLF.
+        task: Defines the labels, the range of scores and the maximum number of skipped lines.
+        split: Defines the columns. Without an index column, example ids number the examples from 0.
+        bad_lines: Skipped lines are appended here.
 
     Raises:
-        DataError: "path:line: expected ..., got ..." at the first line that is not of the stated shape.
+        DataError: "path:line: expected ..., got ..." for the first malformed line that may not be skipped.
     """
-    # A prediction is due for every line of an unlabelled file, so none of them may be skipped.
+    # Every line of an unlabelled file needs a prediction, so none is skipped.
     max_skipped = task.max_bad_lines if split.label is not None else 0
     lines = _lines(path)
     first_number, first_line = next(lines, (1, ""))
     try:
         parse = _line_parser(first_line, task, split)
     except _LineError as error:
-        raise DataError(f"{path}:{first_number}: {error}; mend the file") from None
+        raise DataError(f"{path}:{first_number}: {error}; fix the file") from None
     if not split.header:
         lines = itertools.chain([(first_number, first_line)], lines)
     num_kept = num_skipped = 0
@@ -71,7 +73,7 @@ def read_examples(
         except _LineError as error:
             if num_skipped == max_skipped:
                 before = f" after {num_skipped} bad lines that were skipped" if num_skipped else ""
-                raise DataError(f"{path}:{number}: {error}{before}; mend the file") from None
+                raise DataError(f"{path}:{number}: {error}{before}; fix the file") from None
             num_skipped += 1
             if bad_lines is not None:
                 bad_lines.append(BadLine(number, str(error)))
@@ -79,13 +81,11 @@ def read_examples(
             num_kept += 1
             yield example
     if not num_kept:
-        raise DataError(
-            f"{path}:{first_number}: expected at least one example below, got none; mend the file"
-        )
+        raise DataError(f"{path}:{first_number}: expected at least one example below, got none; fix the file")
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield each line's number and text; only LF ends a line, for texts hold other line separators."""
+    """Yield each line's number and text; only LF ends a line, because texts contain other line separators."""
     try:
         with path.open("rb") as file:
             for number in itertools.count(1):
@@ -95,7 +95,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 try:
                     yield number, _decode(line.removeprefix(_BOM) if number == 1 else line)
                 except _LineError as error:
-                    raise DataError(f"{path}:{number}: {error}; mend the file") from None
+                    raise DataError(f"{path}:{number}: {error}; fix the file") from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"{path}: expected a readable file, got {reason!r}; put the file there") from error
@@ -114,7 +114,7 @@ def _decode(line: bytes) -> str:
 
 
 def _line_parser(first_line: str, task: Task, split: Split) -> Callable[[int, str], Example]:
-    """Return a function of (number of lines kept so far, line) for files that begin with `first_line`."""
+    """Return a function of (examples so far, line) for files that begin with `first_line`."""
     first_fields = first_line.split("\t")
     texts = tuple(_position(column, first_fields, split) for column in split.texts)
     label = None if split.label is None else _position(split.label, first_fields, split)

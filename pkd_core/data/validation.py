@@ -1,4 +1,4 @@
-"""Looks whether a task's files hold something to learn and to score, before anything is computed or written."""
+"""Checks that a task's files can be trained and evaluated on, before anything is computed."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -11,10 +11,10 @@ _NUM_NAMED = 5
 
 
 def check_examples(task: Task, data_raw: Path) -> None:
-    """Read every file of a task once, as tokenising will.
+    """Read all files of a task once, as tokenising does.
 
     Raises:
-        DataError: A required file is absent, a line is not of the stated shape, or `check_labels` finds fault.
+        DataError: A required file is missing, a line is malformed, or labels are missing (see `check_labels`).
     """
     for split in task.splits:
         path = data_raw / split.file
@@ -24,27 +24,27 @@ def check_examples(task: Task, data_raw: Path) -> None:
                 check_labels(path, task, split, labels)
 
 
-def check_labels(path: Path, task: Task, split: Split, found: Collection[float | int | None]) -> None:
-    """Check the different labels of a labelled split.
+def check_labels(path: Path, task: Task, split: Split, labels: Collection[float | int | None]) -> None:
+    """Check that a labelled split has examples of every label (train) or of two labels (dev).
 
     Args:
         path: The split's file, for the message.
-        task: Says which labels there are.
-        split: "train" needs examples of every label, the others of two.
-        found: Each label that occurs, once: a class position or a score.
+        task: Defines the labels.
+        split: The split.
+        labels: The distinct labels of its examples: class positions or scores.
 
     Raises:
-        DataError: There are too few.
+        DataError: A label is missing.
     """
-    absent = [label for position, label in enumerate(task.labels) if position not in found]
-    if split is task.train_split and absent:
-        named = ", ".join(absent[:_NUM_NAMED]) + (" and more" if len(absent) > _NUM_NAMED else "")
+    missing = [label for position, label in enumerate(task.labels) if position not in labels]
+    if split is task.train_split and missing:
+        named = ", ".join(missing[:_NUM_NAMED]) + (" and more" if len(missing) > _NUM_NAMED else "")
         raise DataError(
             f"{path}: expected examples of every label of {task.name}, got none of {named}; add some, or take the "
             "label out of the task"
         )
-    if len(found) < 2:
-        (label,) = found
+    if len(labels) < 2:
+        (label,) = labels
         shown = task.labels[int(label)] if task.labels and label is not None else label
         raise DataError(
             f"{path}: expected at least two different labels, for a score to mean something, got {shown} alone; "

@@ -1,4 +1,4 @@
-"""How one figure of a report is written: in a cell of a table, or beside a name."""
+"""The text of single numbers in a report, and the Markdown table around them."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ _METRIC_NAMES = {"f1": "F1", "matthews": "Matthews", "pearson": "Pearson", "spea
 
 
 def metric_name(key: str) -> str:
-    """Return a score key in words: "dev/f1" is "F1", "dev-mismatched/accuracy" is "accuracy (dev-mismatched)"."""
+    """Return a score key for readers: "dev/f1" as "F1", "dev-mismatched/accuracy" as "accuracy (dev-mismatched)"."""
     split, _, metric = key.rpartition("/")
     name = _METRIC_NAMES.get(metric, metric)
     return name if split in ("", "dev") else f"{name} ({split})"
@@ -23,13 +23,13 @@ def points(fraction: float | None) -> str:
 
 
 def score(group: Group, key: str) -> str:
-    """Return a mean, and over several seeds its deviation and their number."""
+    """Return the mean of a score; over several seeds, also its standard deviation and the number of seeds."""
     std = group.std[key]
     return points(group.mean[key]) + (f" ± {points(std)} ({len(group.rows)})" if std is not None else "")
 
 
 def comparison(group: Group) -> list[str]:
-    """Return the cells under `COMPARISON_HEADINGS`."""
+    """Return one cell for each of `COMPARISON_HEADINGS`."""
     row = group.rows[0]
     return [
         _rounded(group.gap_to_teacher, 1, "+.1f"),
@@ -42,24 +42,24 @@ def comparison(group: Group) -> list[str]:
 
 
 def _rounded(fraction: float | None, digits: int, form: str, unit: str = "") -> str:
-    # Adding 0 makes a rounded -0.0 positive.
+    # Adding 0 turns -0.0 into 0.0.
     return ABSENT if fraction is None else f"{round(100 * fraction, digits) + 0:{form}}{unit}"
 
 
 def joined(values: Iterable[Any]) -> str:
-    """Return different values once each, such as "1e-05 / 2e-05"."""
+    """Return the distinct values as text, such as "1e-05 / 2e-05"."""
     return " / ".join(
         dict.fromkeys(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
     )
 
 
 def flat(text: str) -> str:
-    """Return a text on one line."""
+    """Return a text with every run of white space replaced by one space."""
     return " ".join(text.split())
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a markdown table; cells may hold any text."""
+    """Return a Markdown table; cells may hold any text."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(
         "| " + " | ".join(flat(cell).replace("|", "\\|") for cell in line) + " |" for line in lines

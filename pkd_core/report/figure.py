@@ -1,99 +1,124 @@
-"""The report's picture: dev scores by method, and against speed or size, one small plot a task."""
+"""The report's figure: for each task, dev scores by method and against speed."""
 
-from collections.abc import Sequence
-from math import ceil
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from pkd_core.report.axes import LARGE, NORMAL, Series, draw_costs, draw_scores, legend, prepare
-from pkd_core.report.results import Group, by_task
+from pkd_core.report.cells import metric_name, points
+from pkd_core.report.results import METHODS, Group, by_task
 
-_MAX_COLUMNS = 3
-_PLOT_INCHES = (3.9, 2.5)
-_LEGEND_ENTRY_INCHES = 1.3
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+_COLORS = {
+    "teacher": "#222222",
+    "finetune": "#D55E00",
+    "kd": "#0072B2",
+    "pkd-skip": "#009E73",
+    "pkd-last": "#CC79A7",
+}
+_BASELINE_COLOR = "#7a7a7a"
+_BASELINE_NAME = "most frequent answer"
+_MARKERS = "osD^vP"
 
 
 def save_figure(groups: Sequence[Group], path: Path) -> None:
-    """Write the picture as PNG; the same groups give the same bytes.
+    """Write the figure as PNG; the same groups give the same bytes.
 
     Args:
-        groups: What `aggregate` returned; none gives a picture that says so.
+        groups: What `aggregate` returned; for none, the figure reads "No results".
         path: File to write.
     """
-    figure = draw_figure(groups) if groups else _empty()
-    # Left alone, matplotlib would write its version into the file.
-    figure.savefig(path, format="png", metadata={"Software": None})
-
-
-def _empty() -> Figure:
-    figure = Figure(figsize=(6, 2), dpi=150)
-    figure.text(0.5, 0.5, "No results", ha="center", va="center", fontsize=LARGE)
-    return figure
+    # By default, matplotlib writes its version into the file.
+    draw_figure(groups).savefig(path, format="png", metadata={"Software": None})
 
 
 def draw_figure(groups: Sequence[Group]) -> Figure:
-    """Return the picture of at least one group as a figure, which belongs to no window and no global state."""
+    """Return a figure with a row of two plots for each task, independent of matplotlib's global state."""
     tasks = by_task(groups)
-    series = Series.of(groups)
-    figure, scores_part, costs_part = _frame(len(tasks))
-    what = next(iter(tasks)) if len(tasks) == 1 else f"{len(tasks)} tasks"
-    figure.suptitle(f"Patient knowledge distillation on {what}", fontsize=LARGE + 2, weight="bold")
-    scores_part.suptitle(f"Dev score by method ({_seeds(groups)})", fontsize=LARGE - 1)
-    costs_part.suptitle(f"Dev score against {'speed' if series.by_speed else 'size'}", fontsize=LARGE - 1)
-    cost_label = "times faster than the teacher" if series.by_speed else "parameters, millions"
-    score_plots = _grid(scores_part, len(tasks), "method")
-    cost_plots = _grid(costs_part, len(tasks), cost_label)
-    for score_axes, cost_axes, (task, of_task) in zip(score_plots, cost_plots, tasks.items(), strict=True):
-        for axes in (score_axes, cost_axes):
-            prepare(axes, task, of_task)
-        draw_scores(score_axes, of_task, series)
-        draw_costs(cost_axes, of_task, series)
-    handles = legend(groups, series)
-    num_lines = ceil(len(handles) * _LEGEND_ENTRY_INCHES / figure.get_figwidth())
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=ceil(len(handles) / num_lines),
-        fontsize=NORMAL,
-        frameon=False,
-        handlelength=2.6,
-    )
+    figure = Figure(figsize=(9, 1.3 + 2.2 * len(tasks)), dpi=150, layout="constrained")
+    if not tasks:
+        figure.suptitle("No results")
+        return figure
+    students = [group for group in groups if group.method != "teacher"]
+    methods = [method for method in METHODS if method in {group.method for group in students}]
+    depths = sorted({group.num_layers for group in students}, reverse=True)
+    markers = dict(zip(depths, cycle(_MARKERS), strict=False))
+    has_seeds = any(len(group.rows) > 1 for group in groups)
+    subtitle = "mean ± standard deviation; dots are single seeds" if has_seeds else "one seed each"
+    figure.suptitle(f"Dev scores ({subtitle})")
+    figure.legend(handles=_legend(methods, markers), loc="outside lower center", ncols=5, frameon=False)
+    plots = figure.subplots(len(tasks), 2, sharey="row", squeeze=False)
+    for (left, right), of_task in zip(plots, tasks.values(), strict=True):
+        _draw_scores(left, of_task, methods, markers)
+        _draw_speeds(right, of_task, methods, markers)
+        _draw_levels(left, right, of_task)
     return figure
 
 
-def _frame(num_tasks: int) -> tuple[Figure, SubFigure, SubFigure]:
-    """Return the figure and its two parts, side by side for a single task, else one above the other."""
-    width, height = _PLOT_INCHES
-    if num_tasks == 1:
-        figure = Figure(figsize=(10.5, 4.8), dpi=150, layout="constrained")
-        parts = figure.subfigures(1, 2, squeeze=False)
-    else:
-        num_rows = ceil(num_tasks / _num_columns(num_tasks))
-        size = (width * _num_columns(num_tasks), 2 * (height * num_rows + 0.5) + 0.9)
-        figure = Figure(figsize=size, dpi=150, layout="constrained")
-        parts = figure.subfigures(2, 1, squeeze=False, hspace=0.02)
-    first, second = parts.flat
-    return figure, first, second
+def _draw_scores(
+    axes: Axes, groups: Sequence[Group], methods: Sequence[str], markers: Mapping[int, str]
+) -> None:
+    """Draw each student's mean by method, its deviation and its single seeds."""
+    step = 0.6 / max(len(markers), 1)
+    for group in groups:
+        if group.method == "teacher":
+            continue
+        depth_index = list(markers).index(group.num_layers)
+        x = methods.index(group.method) + step * (depth_index - (len(markers) - 1) / 2)
+        color, std = _COLORS[group.method], group.std[group.selection]
+        if std is not None:
+            seeds = [100 * row.scores[group.selection] for row in group.rows]
+            axes.plot([x - 0.4 * step] * len(seeds), seeds, ".", color=color, alpha=0.45)
+            axes.errorbar(x, 100 * group.score, 100 * std, color=color, capsize=3)
+        axes.plot(x, 100 * group.score, markers[group.num_layers], color=color)
+    axes.set_xticks(range(len(methods)), methods)
+    axes.set_xlim(-0.6, max(len(methods), 1) - 0.4)
+    axes.set_title(groups[0].task, loc="left", weight="bold")
+    axes.set_ylabel(f"{metric_name(groups[0].selection)} × 100")
 
 
-def _grid(part: SubFigure, num_tasks: int, x_label: str) -> list[Axes]:
-    """Return a plot a task; those without another below them name the x axis."""
-    num_columns = _num_columns(num_tasks)
-    every: list[Axes] = list(part.subplots(ceil(num_tasks / num_columns), num_columns, squeeze=False).flat)
-    for unused in every[num_tasks:]:
-        unused.remove()
-    for axes in every[max(num_tasks - num_columns, 0) : num_tasks]:
-        axes.set_xlabel(x_label, fontsize=NORMAL)
-    return every[:num_tasks]
+def _draw_speeds(
+    axes: Axes, groups: Sequence[Group], methods: Sequence[str], markers: Mapping[int, str]
+) -> None:
+    """Draw each mean against speed, or against size where no speed was measured; a line joins a method's depths."""
+    by_speed = any(group.speed_ratio is not None for group in groups)
+    for method in ("teacher", *methods):
+        of_method = [group for group in groups if group.method == method]
+        costs = [(g.speed_ratio or 1.0) if by_speed else g.rows[0].parameters / 1e6 for g in of_method]
+        scores = [100 * group.score for group in of_method]
+        axes.plot(costs, scores, color=_COLORS[method])
+        for group, cost, score in zip(of_method, costs, scores, strict=True):
+            marker = "*" if method == "teacher" else markers[group.num_layers]
+            axes.plot(cost, score, marker, color=_COLORS[method])
+    axes.set_xlabel("times faster than the teacher" if by_speed else "million parameters")
+    axes.margins(x=0.1)
 
 
-def _num_columns(num_tasks: int) -> int:
-    return 2 if num_tasks == 4 else min(num_tasks, _MAX_COLUMNS)
+def _draw_levels(scores_axes: Axes, speeds_axes: Axes, groups: Sequence[Group]) -> None:
+    """Draw the teacher's score and the baseline as lines, and write both above the right plot."""
+    texts = []
+    for group in groups:
+        if group.method == "teacher":
+            scores_axes.axhline(100 * group.score, color=_COLORS["teacher"])
+            texts.append(f"teacher {points(group.score)}")
+    baseline = groups[0].rows[0].baseline
+    if baseline is not None:
+        low, high = scores_axes.get_ylim()
+        scores_axes.axhline(100 * baseline, color=_BASELINE_COLOR, linestyle="--")
+        texts.append(f"{_BASELINE_NAME} {points(baseline)}")
+        if 100 * baseline < low - (high - low) / 2:  # far below, the line would flatten the differences
+            scores_axes.set_ylim(low, high)
+    speeds_axes.set_title(", ".join(texts), loc="right", fontsize="medium")
 
 
-def _seeds(groups: Sequence[Group]) -> str:
-    if all(len(group.rows) == 1 for group in groups):
-        return "one seed each"
-    return "mean ± standard deviation; dots: single seeds"
+def _legend(methods: Sequence[str], markers: Mapping[int, str]) -> list[Line2D]:
+    handles = [Line2D([], [], color=_COLORS[method], label=method) for method in methods]
+    for depth, marker in markers.items():
+        label = "1 layer" if depth == 1 else f"{depth} layers"
+        handles.append(Line2D([], [], color="black", marker=marker, linestyle="", label=label))
+    handles.append(Line2D([], [], color=_COLORS["teacher"], marker="*", label="teacher"))
+    handles.append(Line2D([], [], color=_BASELINE_COLOR, linestyle="--", label=_BASELINE_NAME))
+    return handles

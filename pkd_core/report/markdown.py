@@ -1,4 +1,4 @@
-"""The report as a markdown page."""
+"""The report as a Markdown page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,22 +21,25 @@ Published = Callable[[str, str, int], float | None]
 
 
 def markdown_report(
-    groups: Sequence[Group], failures: Mapping[str, str], published: Published | None, picture: str
+    groups: Sequence[Group], failures: Mapping[str, str], published: Published | None, figure: str
 ) -> str:
-    """Return the whole page.
+    """Return the complete page.
 
     Args:
         groups: What `aggregate` returned.
-        failures: Reason by the name of each chain that failed.
-        published: Gives the published dev score of (task, method, depth) as a fraction, or None.
-        picture: File name of the picture beside the page.
+        failures: Reason of failure by stage.
+        published: Returns the published dev score of (task, method, depth) as a fraction, or None.
+        figure: File name of the figure.
     """
     parts = ["# Results"]
     parts.append(
-        f"![Dev scores by method, and against speed or size]({picture})" if groups else "Nothing to show."
+        f"![Dev scores by method, and against speed or size]({figure})" if groups else "Nothing to show."
     )
     if failures:
-        parts += ["## Failed", "\n".join(f"- **{name}**: {flat(why)}" for name, why in failures.items())]
+        parts += [
+            "## Failed",
+            "\n".join(f"- **{name}**: {flat(reason)}" for name, reason in failures.items()),
+        ]
     if len(by_task(groups)) > 1:
         parts += ["## All tasks", _overview(groups)]
     for task, of_task in by_task(groups).items():
@@ -93,7 +96,7 @@ def _task_table(groups: Sequence[Group], published: Published | None) -> str:
 
 
 def _settings(groups: Sequence[Group]) -> list[str]:
-    """Return a line of the settings that are the same wherever they apply, and a table of the others."""
+    """Return a line of the settings with a single value, if any, and a table of the others."""
     used = [_settings_of(group) for group in groups]
     keys = sorted({key for settings in used for key in settings})
     values = {key: list(dict.fromkeys(settings[key] for settings in used if key in settings)) for key in keys}
@@ -115,10 +118,10 @@ def _settings(groups: Sequence[Group]) -> list[str]:
 
 
 def _settings_of(group: Group) -> dict[str, str]:
-    """Return a group's settings, with those extra facts that are plain values."""
-    found: dict[str, list[Any]] = {}
+    """Return a group's settings, and those of its extra values that are text or numbers."""
+    values: dict[str, list[Any]] = {}
     for row in group.rows:
-        facts = {k: v for k, v in row.extra.items() if k != "num_dev" and isinstance(v, str | int | float)}
-        for key, value in {**row.settings, **facts}.items():
-            found.setdefault(key, []).append(value)
-    return {key: joined(values) for key, values in found.items()}
+        extra = {k: v for k, v in row.extra.items() if k != "num_dev" and isinstance(v, str | int | float)}
+        for key, value in {**row.settings, **extra}.items():
+            values.setdefault(key, []).append(value)
+    return {key: joined(values_of_key) for key, values_of_key in values.items()}

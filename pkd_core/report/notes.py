@@ -1,4 +1,4 @@
-"""What a reader must know before believing a report's figures."""
+"""The notes that a reader needs to interpret a report's numbers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,46 +7,46 @@ from pkd_core.report.results import Group, by_task
 
 
 def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
-    """Return the notes that apply to these results, one or two sentences each."""
+    """Return the notes that apply to these results, each of one or two sentences."""
     students = [group for group in groups if group.method != "teacher"]
     single = list(dict.fromkeys(group.task for group in students if len(group.rows) == 1))
-    found = [
+    texts = [
         "Scores are × 100, on the dev split, at the epoch that scored best there: a little high for unseen data.",
         "Test splits carry no labels: they are predicted and written as submission files, and never scored.",
     ]
     if any(len(group.rows) > 1 for group in groups):
-        found.append("± is the sample standard deviation over seeds, whose number stands in brackets.")
+        texts.append("± is the sample standard deviation over seeds, whose number stands in brackets.")
     if single:
-        found.append(
+        texts.append(
             f"{', '.join(single)}: figures from one seed show little, another seed may well turn the order of the "
             "methods around. Train several seeds before ranking them."
         )
     if any(group.standard_error for group in groups):
-        found.append(
+        texts.append(
             "The standard error says how far an accuracy on so few dev examples may lie from the true one. "
             "Differences of less than twice that are easily chance."
         )
     if any(group.gap_to_teacher is not None for group in students):
-        found.append(
+        texts.append(
             "Gap closed is the part of the way from fine-tuning at the same depth (0 %) to the teacher (100 %). It is "
             f"not given ({ABSENT}) where the teacher leads by no more than one standard error, or not at all."
         )
-    found += _skipped_lines(groups)
+    texts += _skipped_lines(groups)
     if failures:
-        found.append(f"Not everything that was asked for is here: {len(failures)} failed, named above.")
-    return found
+        texts.append(f"Not everything that was asked for is here: {len(failures)} failed, named above.")
+    return texts
 
 
 def _skipped_lines(groups: Sequence[Group]) -> list[str]:
-    found = []
+    texts = []
     for task, of_task in by_task(groups).items():
-        numbers = {
+        num_skipped = {
             split: number
             for group in of_task
             for split, number in group.rows[0].extra.get("skipped_lines", {}).items()
             if number
         }
-        if numbers:
-            told = ", ".join(f"{number} of {split}" for split, number in sorted(numbers.items()))
-            found.append(f"{task}: broken lines of the data files were skipped ({told}).")
-    return found
+        if num_skipped:
+            counts = ", ".join(f"{number} of {split}" for split, number in sorted(num_skipped.items()))
+            texts.append(f"{task}: broken lines of the data files were skipped ({counts}).")
+    return texts

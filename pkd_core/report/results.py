@@ -1,4 +1,4 @@
-"""Scores of trained models, one row each, and what can be said of them together."""
+"""One row for each trained model, and their comparison: means over seeds, gaps to the teacher, size and speed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,15 +19,15 @@ class ResultRow:
         num_layers: Depth.
         seed: Seed of its training.
         scores: Fractions by "<split>/<metric>", such as {"dev/accuracy": 0.73}.
-        selection: The key of `scores` that chose the best epoch.
+        selection: The key of `scores` that selected the best epoch.
         parameters: Number of parameters.
-        size_bytes: Size of the checkpoint's weights.
-        speed_ratio: Times faster than the teacher, measured; None for the teacher itself.
-        baseline: Score of always giving the most frequent answer.
-        settings: Values used, by dotted key.
-        preset: Where the settings come from.
+        size_bytes: Size of the weights file.
+        speed_ratio: How many times faster than the teacher it was measured; None for the teacher.
+        baseline: Selecting score of a constant prediction, the most frequent label.
+        settings: Settings of the training by dotted key.
+        preset: Source of the settings.
         best_epoch: Epoch whose weights were kept, from 1.
-        extra: JSON values worth keeping: "num_dev" (dev examples), "skipped_lines" (number by split), and others.
+        extra: Further JSON values, among them "num_dev" (dev examples) and "skipped_lines" (number by split).
     """
 
     task: str
@@ -48,7 +48,7 @@ class ResultRow:
 
 @dataclass(frozen=True)
 class Group:
-    """The rows of one task, method and depth, which differ in their seeds.
+    """The rows of one task, method and depth, which differ by seed, and their comparison with the teacher.
 
     Attributes:
         task: Task name.
@@ -56,12 +56,12 @@ class Group:
         num_layers: Depth.
         rows: The rows, by seed.
         mean: Mean over the seeds by score key, the selecting one first.
-        std: Sample standard deviation over the seeds by score key; None where there is one seed.
-        speed_ratio: Median over the seeds; None where none was measured.
-        gap_to_teacher: Selecting score less the teacher's; None for the teacher, or where it is not known.
-        gap_closed: Which part of the way from fine-tuning (same depth) to the teacher the method went; None where the
-            teacher is not ahead of fine-tuning, or by no more than one standard error.
-        times_smaller: The teacher's parameters over this model's.
+        std: Sample standard deviation over the seeds by score key; None for a single seed.
+        speed_ratio: Median over the seeds; None if not measured.
+        gap_to_teacher: Score minus the teacher's score; None for the teacher, or without one.
+        gap_closed: (score - finetune) / (teacher - finetune), with fine-tuning at the same depth; None where the
+            teacher leads fine-tuning by no more than one standard error.
+        times_smaller: The teacher's number of parameters over this model's.
     """
 
     task: str
@@ -77,7 +77,7 @@ class Group:
 
     @property
     def selection(self) -> str:
-        """Key of the selecting score."""
+        """Key of the score that selected the best epoch."""
         return self.rows[0].selection
 
     @property
@@ -93,7 +93,7 @@ class Group:
 
     @property
     def standard_error(self) -> float | None:
-        """Standard error of an accuracy on so many dev examples; None for other metrics or an unknown number."""
+        """Binomial standard error of a dev accuracy; None for other metrics or an unknown number of examples."""
         num_dev = self.rows[0].extra.get("num_dev")
         if not num_dev or not self.selection.endswith("/accuracy"):
             return None
@@ -107,15 +107,15 @@ def aggregate(rows: Sequence[ResultRow]) -> list[Group]:
         rows: Results in any order.
 
     Returns:
-        Groups by task as the rows name them first, the teacher before its students, deep students before shallow ones,
-        then in the order of `METHODS`.
+        Groups by task in order of first appearance, teacher first, then by decreasing depth and in the order of
+        `METHODS`.
     """
     tasks = list(dict.fromkeys(row.task for row in rows))
     members: dict[tuple[str, str, int], list[ResultRow]] = {}
     for row in rows:
         members.setdefault((row.task, row.method, row.num_layers), []).append(row)
     groups = [
-        _group(sorted(found, key=lambda row: (row.seed is None, row.seed or 0))) for found in members.values()
+        _group(sorted(seeds, key=lambda row: (row.seed is None, row.seed or 0))) for seeds in members.values()
     ]
     groups.sort(
         key=lambda group: (
@@ -139,14 +139,14 @@ def _group(rows: list[ResultRow]) -> Group:
         method=first.method,
         num_layers=first.num_layers,
         rows=tuple(rows),
-        mean={key: fmean(found) for key, found in values.items()},
-        std={key: stdev(found) if len(found) > 1 else None for key, found in values.items()},
+        mean={key: fmean(scores) for key, scores in values.items()},
+        std={key: stdev(scores) if len(scores) > 1 else None for key, scores in values.items()},
         speed_ratio=median(speeds) if speeds else None,
     )
 
 
 def _compared(group: Group, groups: list[Group]) -> Group:
-    """Fill in what follows from the teacher and the fine-tuned student of the same task."""
+    """Return the group compared with the teacher and the fine-tuned student of its task."""
     of_task = [other for other in groups if other.task == group.task]
     teacher = next((other for other in of_task if other.method == "teacher"), None)
     if teacher is None or group.method == "teacher":
@@ -155,9 +155,9 @@ def _compared(group: Group, groups: list[Group]) -> Group:
     finetuned = next((other for other in same_depth if other.method == "finetune"), None)
     gap_closed = None
     if finetuned is not None and group is not finetuned:
-        whole_gap = teacher.score - finetuned.score
-        if whole_gap > (teacher.standard_error or 0):
-            gap_closed = (group.score - finetuned.score) / whole_gap
+        full_gap = teacher.score - finetuned.score
+        if full_gap > (teacher.standard_error or 0):
+            gap_closed = (group.score - finetuned.score) / full_gap
     return replace(
         group,
         gap_to_teacher=group.score - teacher.score,

@@ -10,12 +10,12 @@ from rich.table import Table
 from pkd_core.report.cells import COMPARISON_HEADINGS, comparison, flat, metric_name, score
 from pkd_core.report.results import Group, by_task
 
-# Wide enough never to cut a cell: a terminal breaks a long line better than rich shortens a figure.
+# Wide enough that rich never shortens a cell: the terminal wraps a long line instead.
 _WIDTH = 400
 
 
 def text_table(groups: Sequence[Group], failures: Mapping[str, str]) -> str:
-    """Return one line a group and one a failure, without colours."""
+    """Return a line for each group and each failure, without colours."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("task", "model"):
         table.add_column(heading, no_wrap=True)
@@ -30,6 +30,6 @@ def text_table(groups: Sequence[Group], failures: Mapping[str, str]) -> str:
     text = StringIO()
     if groups:
         Console(file=text, width=_WIDTH, color_system=None, markup=False, emoji=False).print(table)
-    for name, why in failures.items():
-        text.write(f"FAILED {name}: {flat(why)}\n")
+    for name, reason in failures.items():
+        text.write(f"FAILED {name}: {flat(reason)}\n")
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n")

@@ -1,4 +1,4 @@
-"""The report over a run's results: a page, the same for machines, and a picture."""
+"""Writes the report of a run: a Markdown page, the same results as JSON, and a figure."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -27,19 +27,19 @@ def write_report(
 
     Args:
         folder: An existing folder.
-        rows: One a trained model; tasks are shown in the order in which the rows first name them.
-        failures: Reason by the name of each chain that failed.
-        published: Gives the published dev score of (task, method, depth) as a fraction, or None.
+        rows: One for each trained model; tasks are shown in order of first appearance.
+        failures: Reason of failure by stage.
+        published: Returns the published dev score of (task, method, depth) as a fraction, or None.
     """
     groups = aggregate(rows)
-    value = {
+    report = {
         "format_version": _FORMAT_VERSION,
         "groups": [asdict(_summary(group, published)) for group in groups],
         "rows": [asdict(row) for group in groups for row in group.rows],
         "failures": dict(failures),
         "notes": notes(groups, failures),
     }
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / FILE).write_text(text + "\n", encoding="utf-8")
     (folder / "report.md").write_text(
         markdown_report(groups, failures, published, "report.png"), encoding="utf-8"
@@ -48,7 +48,7 @@ def write_report(
 
 
 def results_table(rows: Sequence[ResultRow], failures: Mapping[str, str]) -> str:
-    """Return the results as a plain-text table for a terminal, with the failures under it."""
+    """Return the results as a plain-text table, followed by the failures."""
     return text_table(aggregate(rows), failures)
 
 

@@ -1,4 +1,4 @@
-"""Presets are the authors' published rows, and say so where they stand in for a row that does not exist."""
+"""Presets are the authors' published rows; a substitute for a missing row is named as such."""
 
 import csv
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 import pkd_core.config
 from pkd_core.config.overrides import build_settings
-from pkd_core.config.presets import all_presets, preset_for
+from pkd_core.config.presets import all_presets, preset_for, published_score
 from pkd_core.config.settings import METHODS
 from pkd_core.data.glue import GLUE_TASKS
 
@@ -20,16 +20,16 @@ COLUMNS = {
 }
 
 
-def published(table: str, task: str) -> dict[str, str]:
+def published_row(table: str, task: str) -> dict[str, str]:
     path = Path(pkd_core.config.__file__).with_name("published_dev_results.csv")
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["statistic"] == "best"]
     return next(row for row in rows if (row["table"], row["task"]) == (table, task))
 
 
-def test_qnli_at_six_layers_carries_every_value_of_its_row() -> None:
+def test_a_preset_has_every_value_of_its_row() -> None:
     preset = preset_for("QNLI", "pkd-skip", 6)
-    row = published("pkd_6layer", "QNLI")
+    row = published_row("pkd_6layer", "QNLI")
     assert {column: float(row[column]) for column in COLUMNS} == {
         column: preset.settings[key] for column, key in COLUMNS.items()
     }
@@ -39,12 +39,12 @@ def test_qnli_at_six_layers_carries_every_value_of_its_row() -> None:
     assert (preset.source, preset.exact) == ("pkd_6layer best QNLI", True)
 
 
-def test_epochs_are_the_four_of_the_protocol_and_not_the_best_epoch_of_the_row() -> None:
-    assert published("teacher_12layer", "QNLI")["epoch"] == "2.0"
+def test_presets_train_for_four_epochs_not_for_the_best_epoch_of_the_row() -> None:
+    assert published_row("teacher_12layer", "QNLI")["epoch"] == "2.0"
     assert preset_for("QNLI", "teacher", 12).settings["teacher.num_epochs"] == 4
 
 
-def test_a_teacher_gets_no_distillation_and_no_student_settings() -> None:
+def test_a_teacher_has_no_distillation_and_no_student_settings() -> None:
     assert set(preset_for("RTE", "teacher", 24).settings) == {
         "teacher.learning_rate",
         "teacher.num_epochs",
@@ -53,7 +53,7 @@ def test_a_teacher_gets_no_distillation_and_no_student_settings() -> None:
     assert preset_for("RTE", "teacher", 24).settings["teacher.learning_rate"] == 1e-5
 
 
-def test_plain_finetuning_and_kd_carry_only_what_they_read() -> None:
+def test_finetune_and_kd_have_only_the_settings_that_they_use() -> None:
     finetune = preset_for("RTE", "finetune", 6).settings
     kd = preset_for("RTE", "kd", 6).settings
     assert not any(key.startswith("distill.") for key in finetune)
@@ -65,14 +65,14 @@ def test_plain_finetuning_and_kd_carry_only_what_they_read() -> None:
 
 
 @pytest.mark.parametrize(("method", "exact"), [("pkd-skip", False), ("pkd-last", True)])
-def test_three_layer_pkd_says_which_teacher_layers_its_row_was_trained_with(method: str, exact: bool) -> None:
+def test_the_three_layer_pkd_rows_name_their_teacher_layers(method: str, exact: bool) -> None:
     preset = preset_for("RTE", method, 3)
     assert preset.source.startswith("pkd_3layer best RTE, trained with teacher layers 10 and 11")
     assert preset.exact is exact
 
 
 @pytest.mark.parametrize(
-    ("asked", "table_and_task", "named"),
+    ("requested", "table_and_task", "missing"),
     [
         (("CoLA", "finetune", 6, 12), "ft_6layer best SST-2", "CoLA"),
         (("STS-B", "kd", 6, 12), "kd_6layer best MRPC", "STS-B"),
@@ -87,20 +87,20 @@ def test_three_layer_pkd_says_which_teacher_layers_its_row_was_trained_with(meth
         (("RTE", "kd", 3, 24), "kd_6layer_teacher24 best RTE", "3 layers"),
     ],
 )
-def test_a_stand_in_is_not_exact_and_names_what_there_is_no_row_for(
-    asked: tuple[str, str, int, int], table_and_task: str, named: str
+def test_a_substitute_is_not_exact_and_names_what_has_no_row(
+    requested: tuple[str, str, int, int], table_and_task: str, missing: str
 ) -> None:
-    preset = preset_for(*asked)
+    preset = preset_for(*requested)
     assert not preset.exact
     assert preset.source.startswith(table_and_task)
-    assert preset.source.endswith(f"(there is none for {named})")
+    assert preset.source.endswith(f"(there is none for {missing})")
 
 
-def test_cola_keeps_its_one_published_row() -> None:
+def test_cola_has_one_published_row() -> None:
     assert preset_for("CoLA", "kd", 6).source == "kd_6layer best CoLA"
 
 
-def test_every_task_method_and_depth_gets_settings_that_the_configuration_accepts() -> None:
+def test_every_task_method_and_depth_has_valid_settings() -> None:
     for task in (*GLUE_TASKS, "Reviews"):
         for method in ("teacher", *METHODS):
             for num_layers in range(1, 25):
@@ -108,10 +108,93 @@ def test_every_task_method_and_depth_gets_settings_that_the_configuration_accept
                     build_settings(preset_for(task, method, num_layers, num_teacher_layers).settings)
 
 
-def test_the_list_holds_each_question_once_with_its_own_answer() -> None:
+def test_the_list_holds_every_published_model_once_with_its_preset() -> None:
     listed = all_presets()
-    questions = [(item.task, item.method, item.num_layers, item.num_teacher_layers) for item in listed]
-    assert len(set(questions)) == len(questions)
-    assert {item.task for item in listed} == set(GLUE_TASKS)
-    assert all(item.preset == preset_for(*question) for item, question in zip(listed, questions, strict=True))
-    assert sum(item.preset.exact for item in listed) > 50
+    models = [(item.task, item.method, item.num_layers, item.num_teacher_layers) for item in listed]
+    assert len(set(models)) == len(models)
+    published = {
+        *(("teacher", depth, depth) for depth in (12, 24)),
+        *(("finetune", depth, 12) for depth in (3, 6)),
+        *((method, depth, 12) for method in ("kd", "pkd-skip", "pkd-last") for depth in (3, 6)),
+        *((method, 6, 24) for method in ("kd", "pkd-skip", "pkd-last")),
+    }
+    assert set(models) == {(task, *model) for task in GLUE_TASKS for model in published}
+    assert all(item.preset == preset_for(*model) for item, model in zip(listed, models, strict=True))
+
+
+# Written out by hand from the authors' result files: MNLI's best rows, and their dev accuracy in the paper's tables.
+MNLI_ROWS = [
+    # method, layers, teacher layers, learning rate, (temperature, alpha), (beta, normalize), dev score
+    ("teacher", 12, 12, 2e-5, None, None, 0.8374),
+    ("teacher", 24, 24, 2e-5, None, None, 0.8599),
+    ("finetune", 3, 12, 5e-5, None, None, 0.7509),
+    ("finetune", 6, 12, 2e-5, None, None, 0.8031),
+    ("kd", 3, 12, 5e-5, (5, 0.7), None, 0.7596),
+    ("kd", 6, 12, 5e-5, (10, 0.5), None, 0.8082),
+    ("kd", 6, 24, 5e-5, (10, 0.2), None, 0.7581),
+    ("pkd-skip", 6, 12, 5e-5, (10, 0.5), (100, False), 0.8231),
+    ("pkd-skip", 6, 24, 5e-5, (20, 0.5), (1000, False), 0.7735),
+    ("pkd-last", 3, 12, 5e-5, (5, 0.7), (1000, False), 0.7765),
+    ("pkd-last", 6, 12, 5e-5, (20, 0.5), (100, False), 0.8162),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "layers", "teacher_layers", "learning_rate", "distillation", "patience", "dev_score"),
+    MNLI_ROWS,
+)
+def test_each_method_and_depth_has_its_own_published_settings_and_score(
+    method: str,
+    layers: int,
+    teacher_layers: int,
+    learning_rate: float,
+    distillation: tuple[float, float] | None,
+    patience: tuple[float, bool] | None,
+    dev_score: float,
+) -> None:
+    section = "teacher" if method == "teacher" else "student"
+    expected: dict[str, object] = {
+        f"{section}.learning_rate": learning_rate,
+        f"{section}.num_epochs": 4,
+        f"{section}.batch_size": 32,
+    }
+    if distillation is not None:
+        temperature, alpha = distillation
+        expected |= {"distill.temperature": temperature, "distill.alpha": alpha}
+        expected |= {"distill.distillation_reduction": "element_mean"}
+    if patience is not None:
+        beta, normalize = patience
+        expected |= {"distill.beta": beta, "distill.normalize": normalize}
+        expected |= {"distill.patience_reduction": "element_mean"}
+    preset = preset_for("MNLI", method, layers, teacher_layers)
+    assert preset.exact
+    assert preset.settings == expected
+    assert published_score("MNLI", method, layers, teacher_layers) == pytest.approx(dev_score, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("model", "dev_score"),
+    [
+        (("SST-2", "kd", 6, 12), 0.9140),
+        (("RTE", "pkd-skip", 6, 12), 0.6823),
+        (("QNLI", "pkd-last", 3, 12), 0.8563),
+        (("CoLA", "kd", 6, 12), 0.4460),
+        (("QNLI", "pkd-skip", 3, 12), None),  # the published row was trained with the last teacher layers
+        (("MNLI", "pkd-last", 6, 24), None),
+        (("CoLA", "finetune", 6, 12), None),
+        (("MNLI", "kd", 3, 24), None),
+        (("MNLI", "kd", 4, 12), None),
+        (("Reviews", "kd", 6, 12), None),
+    ],
+)
+def test_only_the_score_of_exactly_this_model_is_published(
+    model: tuple[str, str, int, int], dev_score: float | None
+) -> None:
+    assert published_score(*model) == (None if dev_score is None else pytest.approx(dev_score, abs=5e-5))
+
+
+def test_normalize_is_read_from_the_row() -> None:
+    normalize = {
+        task: preset_for(task, "pkd-skip", 6).settings["distill.normalize"] for task in ("RTE", "QQP")
+    }
+    assert normalize == {"RTE": True, "QQP": False}

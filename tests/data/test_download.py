@@ -1,18 +1,16 @@
-"""The hub's tables become GLUE's files: nothing is lost or overwritten, and a silent hub is told in one sentence."""
+"""Downloads write GLUE's files from the hub's tables; nothing is lost or overwritten."""
 
 import logging
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+import datasets
+import huggingface_hub
 import numpy as np
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value, load_from_disk
+from command import run_pkd
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from pkd_core.data.download import fetch
+from pkd_core.data.download import Load, download_task
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.tsv import read_examples
 from pkd_core.errors import DataError
@@ -39,7 +37,7 @@ HUB_SPLITS = {
 }
 DEFAULT_SPLITS = ("train", "validation", "test")
 
-# What texts may hold, quotes and line separators that are no ends of a TSV's line among them.
+# Among them quotes, and line separators that do not end a line of a TSV file.
 TEXTS = ['He said " no', "café\u2028x\x85y", " spaced  ", "", "plain", "it's 100 %"]
 
 
@@ -56,8 +54,8 @@ def hub_dataset(config: str, texts: list[str]) -> DatasetDict:
         splits[split] = Dataset.from_dict(
             {
                 **{
-                    column: [texts[(n + 2 * place + number) % len(texts)] for n in rows]
-                    for place, column in enumerate(columns)
+                    column: [texts[(n + 2 * position + number) % len(texts)] for n in rows]
+                    for position, column in enumerate(columns)
                 },
                 "label": [-1] * len(rows) if split.startswith("test") else labels,
                 "idx": list(rows),
@@ -67,22 +65,18 @@ def hub_dataset(config: str, texts: list[str]) -> DatasetDict:
     return DatasetDict(splits)
 
 
-class Hub:
-    """Stands where the hub does: data sets saved to and loaded from disk."""
+def hub(texts: list[str]) -> Load:
+    """Return a replacement of the hub that has these texts."""
 
-    def __init__(self, folder: Path, texts: list[str]) -> None:
-        self.folder, self.texts = folder, texts
-
-    def __call__(self, name: str, config: str) -> Mapping[str, Any]:
+    def load(name: str, config: str) -> DatasetDict:
         assert name == "nyu-mll/glue"
-        hub_dataset(config, self.texts).save_to_disk(self.folder / config)
-        loaded = load_from_disk(self.folder / config)
-        assert isinstance(loaded, DatasetDict)
-        return loaded
+        return hub_dataset(config, texts)
+
+    return load
 
 
 def hub_split(config: str, split: str) -> tuple[str, str]:
-    """Return the hub's configuration and split of one of our splits."""
+    """Return the hub's configuration and split of a split of ours."""
     if split == "ax":
         return "ax", "test"
     kind, _, mismatched = split.partition("-")
@@ -92,9 +86,9 @@ def hub_split(config: str, split: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("name", GLUE_TASKS)
-def test_what_the_hub_has_is_read_back_from_the_files(tmp_path: Path, name: str) -> None:
+def test_downloaded_files_hold_the_hub_s_texts_labels_and_ids(tmp_path: Path, name: str) -> None:
     task, data_raw = GLUE_TASKS[name], tmp_path / "data_raw"
-    paths = fetch(name, data_raw, Hub(tmp_path, TEXTS))
+    paths = download_task(name, data_raw, hub(TEXTS))
     assert sorted(paths) == sorted(data_raw / split.file for split in task.splits)
     assert sorted(path for path in data_raw.rglob("*") if path.is_file()) == sorted(paths)
     for split in task.splits:
@@ -132,20 +126,20 @@ HEADERS = {
 }
 
 
-def test_headers_are_those_of_glue_s_own_files(tmp_path: Path) -> None:
+def test_headers_equal_those_of_glue_s_own_files(tmp_path: Path) -> None:
     for name in dict.fromkeys(file.partition("/")[0] for file in HEADERS):
-        fetch(name, tmp_path, Hub(tmp_path, TEXTS))
+        download_task(name, tmp_path, hub(TEXTS))
     for file, header in HEADERS.items():
         assert (tmp_path / file).read_text(encoding="utf-8").split("\n")[0].split("\t") == header.split(" ")
 
 
-def test_files_as_glue_ships_them_come_out_of_the_hub_s_tables(tmp_path: Path) -> None:
-    fetch("RTE", tmp_path, Hub(tmp_path, ["a", "b", 'c "']))
+def test_downloaded_lines_equal_those_of_glue_s_own_files(tmp_path: Path) -> None:
+    download_task("RTE", tmp_path, hub(["a", "b", 'c "']))
     lines = ["index\tsentence1\tsentence2\tlabel", '0\ta\tc "\tentailment', "1\tb\ta\tnot_entailment"]
     assert (tmp_path / "RTE/train.tsv").read_bytes().startswith("\n".join(lines).encode() + b"\n")
-    fetch("CoLA", tmp_path, Hub(tmp_path, ["a", "b", "c"]))
+    download_task("CoLA", tmp_path, hub(["a", "b", "c"]))
     assert (tmp_path / "CoLA/train.tsv").read_bytes().startswith(b"\t0\t\ta\n\t1\t\tb\n")
-    fetch("STS-B", tmp_path, Hub(tmp_path, ["a", "b", "c"]))
+    download_task("STS-B", tmp_path, hub(["a", "b", "c"]))
     assert b"\ta\tc\t0.0\n" in (tmp_path / "STS-B/train.tsv").read_bytes()
     assert b"\t0.455\n" in (tmp_path / "STS-B/train.tsv").read_bytes()
 
@@ -154,7 +148,7 @@ def test_a_tab_or_line_end_in_a_text_becomes_a_space_and_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, logger="pkd_core"):
-        fetch("RTE", tmp_path, Hub(tmp_path, ["a\tb", "c\r\nd", "e\0", "fine"]))
+        download_task("RTE", tmp_path, hub(["a\tb", "c\r\nd", "e\0", "fine"]))
     task = GLUE_TASKS["RTE"]
     examples = read_examples(tmp_path / "RTE/train.tsv", task, task.train_split)
     assert {text for example in examples for text in example.texts} == {"a b", "c  d", "e ", "fine"}
@@ -171,83 +165,92 @@ def test_a_tab_or_line_end_in_a_text_becomes_a_space_and_is_reported(
 def test_an_existing_file_is_never_overwritten_and_nothing_is_written(
     tmp_path: Path, name: str, existing: str
 ) -> None:
-    mine = tmp_path / "data_raw" / existing
-    mine.parent.mkdir(parents=True)
-    mine.write_text("mine", encoding="utf-8")
+    path = tmp_path / "data_raw" / existing
+    path.parent.mkdir(parents=True)
+    path.write_text("existing", encoding="utf-8")
     with pytest.raises(DataError, match=f"{existing}: expected no file there, got one; move it away"):
-        fetch(name, tmp_path / "data_raw", Hub(tmp_path, TEXTS))
-    assert [path for path in (tmp_path / "data_raw").rglob("*") if path.is_file()] == [mine]
-    assert mine.read_text(encoding="utf-8") == "mine"
+        download_task(name, tmp_path / "data_raw", hub(TEXTS))
+    assert [file for file in (tmp_path / "data_raw").rglob("*") if file.is_file()] == [path]
+    assert path.read_text(encoding="utf-8") == "existing"
 
 
-def broken_hub(hub: DatasetDict, fault: str) -> DatasetDict:
+def broken_tables(tables: DatasetDict, fault: str) -> DatasetDict:
     if fault == "split":
-        return DatasetDict({name: table for name, table in hub.items() if name != "validation"})
+        return DatasetDict({name: table for name, table in tables.items() if name != "validation"})
     if fault == "column":
-        return hub.remove_columns("sentence2")
+        return tables.remove_columns("sentence2")
     if fault == "classes":
-        return hub.cast_column("label", ClassLabel(names=["yes", "no"]))
-    rows = hub["validation"].to_dict()
+        return tables.cast_column("label", ClassLabel(names=["yes", "no"]))
+    rows = tables["validation"].to_dict()
     rows["label"][-1] = -1
-    hub["validation"] = Dataset.from_dict(rows, features=hub["validation"].features)
-    return hub
+    tables["validation"] = Dataset.from_dict(rows, features=tables["validation"].features)
+    return tables
 
 
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("split", "rte: expected 'validation' in its validation split, got no such thing"),
-        ("column", "rte: expected 'sentence2' in its train split, got no such thing"),
+        ("split", "rte: expected a validation split with the column 'idx', got none"),
+        ("column", "rte: expected a train split with the column 'sentence2', got none"),
         ("classes", "expected RTE's labels entailment, not_entailment, got yes, no"),
         ("label", "expected a label of RTE from 0 to 1, got -1"),
     ],
 )
-def test_a_table_that_is_not_as_expected_leaves_no_file(tmp_path: Path, fault: str, message: str) -> None:
+def test_an_unexpected_table_leaves_no_file(tmp_path: Path, fault: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        fetch("RTE", tmp_path, lambda name, config: broken_hub(hub_dataset(config, TEXTS), fault))
+        download_task("RTE", tmp_path, lambda name, config: broken_tables(hub_dataset(config, TEXTS), fault))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def test_a_place_that_cannot_be_written_to_is_a_data_error(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_is_a_data_error(tmp_path: Path) -> None:
     (tmp_path / "RTE").write_text("a file where the folder should be", encoding="utf-8")
-    with pytest.raises(DataError, match=r"RTE/train.tsv: expected a place to write to, got"):
-        fetch("RTE", tmp_path, Hub(tmp_path, TEXTS))
+    with pytest.raises(
+        DataError, match=r"RTE/train.tsv: expected a path that can be written, got 'File exists'"
+    ):
+        download_task("RTE", tmp_path, hub(TEXTS))
 
 
-def test_an_own_task_is_not_fetched(tmp_path: Path) -> None:
+def test_a_custom_task_cannot_be_downloaded(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected one of GLUE's tasks \(CoLA, .*\), got 'Mine'"):
-        fetch("Mine", tmp_path)
+        download_task("Mine", tmp_path)
 
 
-def test_without_a_hub_one_sentence_says_what_to_do(tmp_path: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path; from pkd_core.data.download import fetch\n"
-        "from pkd_core.errors import *\n"
-        "try: fetch('RTE', Path(sys.argv[1]))\n"
-        "except DataError as error: sys.stdout.write(str(error))"
-    )
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "data_raw")],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=True,
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.stdout == (
+def test_an_offline_download_says_how_to_get_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The tests run with HF_HUB_OFFLINE=1; an empty cache makes sure that nothing is loaded from the user's own.
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    with pytest.raises(DataError) as caught:
+        download_task("RTE", tmp_path / "data_raw")
+    assert str(caught.value) == (
         "nyu-mll/glue rte: expected an answer from the Hugging Face hub, got ConnectionError;"
         " connect to the network without HF_HUB_OFFLINE, or put GLUE's own TSV files into data_raw"
     )
     assert not (tmp_path / "data_raw").exists()
 
 
-def test_a_hub_that_nobody_reaches_is_said_at_once(tmp_path: Path) -> None:
-    environment = {key: value for key, value in os.environ.items() if key != "HF_HUB_OFFLINE"}
-    environment |= {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "cache")}
-    command = [str(Path(sys.executable).with_name("pkd")), "fetch", "RTE", "--workspace", str(tmp_path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert "expected an answer from the Hugging Face hub" in done.stderr
+def test_pkd_fetch_reports_an_unreachable_hub_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    assert run_pkd("fetch", "RTE", "--workspace", str(tmp_path)) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == 1
+    assert "expected an answer from the Hugging Face hub, got URLError" in errors
     assert not (tmp_path / "data_raw").exists()
+
+
+def test_pkd_fetch_writes_the_files_and_lists_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(datasets, "load_dataset", hub(TEXTS))
+    assert run_pkd("fetch", "RTE", "WNLI", "--workspace", str(tmp_path)) == 0
+    files = [
+        f"{tmp_path}/data_raw/{task}/{split}.tsv"
+        for task in ("RTE", "WNLI")
+        for split in ("train", "dev", "test")
+    ]
+    assert capsys.readouterr().out.splitlines() == [f"wrote {file}" for file in files]
+    assert all(Path(file).is_file() for file in files)

@@ -1,4 +1,4 @@
-"""The table of tasks agrees with GLUE's files and server; a user's own task.toml is read or refused."""
+"""GLUE's tasks match its files and server; the task.toml of a custom task is read or rejected."""
 
 from pathlib import Path
 
@@ -51,7 +51,72 @@ DISTRIBUTED = {
     ("WNLI", "test"): ("index\tsentence1\tsentence2\n0\ta\tb", ("a", "b"), None),
 }
 
-OWN = 'texts = ["left", "right"]\nlabel = "same"\nlabels = ["no", "yes"]\nmetrics = ["f1", "accuracy"]\n'
+# GLUE's files, their columns and the server's file names, written out by hand from the descriptions of the tasks.
+SPLITS = {
+    # task: (split, file, columns of texts, column of labels, column of example ids, submission file)
+    "CoLA": [
+        ("train", "CoLA/train.tsv", (3,), 1, None, None),
+        ("dev", "CoLA/dev.tsv", (3,), 1, None, None),
+        ("test", "CoLA/test.tsv", ("sentence",), None, "index", "CoLA.tsv"),
+    ],
+    "SST-2": [
+        ("train", "SST-2/train.tsv", ("sentence",), "label", None, None),
+        ("dev", "SST-2/dev.tsv", ("sentence",), "label", None, None),
+        ("test", "SST-2/test.tsv", ("sentence",), None, "index", "SST-2.tsv"),
+    ],
+    "MRPC": [
+        ("train", "MRPC/train.tsv", ("#1 String", "#2 String"), "Quality", None, None),
+        ("dev", "MRPC/dev.tsv", ("#1 String", "#2 String"), "Quality", None, None),
+        ("test", "MRPC/test.tsv", ("#1 String", "#2 String"), None, "index", "MRPC.tsv"),
+    ],
+    "STS-B": [
+        ("train", "STS-B/train.tsv", ("sentence1", "sentence2"), "score", None, None),
+        ("dev", "STS-B/dev.tsv", ("sentence1", "sentence2"), "score", None, None),
+        ("test", "STS-B/test.tsv", ("sentence1", "sentence2"), None, "index", "STS-B.tsv"),
+    ],
+    "QQP": [
+        ("train", "QQP/train.tsv", ("question1", "question2"), "is_duplicate", None, None),
+        ("dev", "QQP/dev.tsv", ("question1", "question2"), "is_duplicate", None, None),
+        ("test", "QQP/test.tsv", ("question1", "question2"), None, "id", "QQP.tsv"),
+    ],
+    "MNLI": [
+        ("train", "MNLI/train.tsv", ("sentence1", "sentence2"), "gold_label", None, None),
+        ("dev", "MNLI/dev_matched.tsv", ("sentence1", "sentence2"), "gold_label", None, None),
+        ("dev-mismatched", "MNLI/dev_mismatched.tsv", ("sentence1", "sentence2"), "gold_label", None, None),
+        ("test", "MNLI/test_matched.tsv", ("sentence1", "sentence2"), None, "index", "MNLI-m.tsv"),
+        ("test-mismatched", "MNLI/test_mismatched.tsv", ("sentence1", "sentence2"), None, "index", "MNLI-mm.tsv"),
+        ("ax", "AX/AX.tsv", ("sentence1", "sentence2"), None, "index", "AX.tsv"),
+    ],
+    "QNLI": [
+        ("train", "QNLI/train.tsv", ("question", "sentence"), "label", None, None),
+        ("dev", "QNLI/dev.tsv", ("question", "sentence"), "label", None, None),
+        ("test", "QNLI/test.tsv", ("question", "sentence"), None, "index", "QNLI.tsv"),
+    ],
+    "RTE": [
+        ("train", "RTE/train.tsv", ("sentence1", "sentence2"), "label", None, None),
+        ("dev", "RTE/dev.tsv", ("sentence1", "sentence2"), "label", None, None),
+        ("test", "RTE/test.tsv", ("sentence1", "sentence2"), None, "index", "RTE.tsv"),
+    ],
+    "WNLI": [
+        ("train", "WNLI/train.tsv", ("sentence1", "sentence2"), "label", None, None),
+        ("dev", "WNLI/dev.tsv", ("sentence1", "sentence2"), "label", None, None),
+        ("test", "WNLI/test.tsv", ("sentence1", "sentence2"), None, "index", "WNLI.tsv"),
+    ],
+}  # fmt: skip
+# task: (labels in the order of the outputs, metrics with the selecting one first, range of scores, outputs)
+LABELS_AND_METRICS = {
+    "CoLA": (("0", "1"), ("matthews", "accuracy"), None, 2),
+    "SST-2": (("0", "1"), ("accuracy",), None, 2),
+    "MRPC": (("0", "1"), ("accuracy", "f1"), None, 2),
+    "STS-B": ((), ("pearson", "spearman"), (0.0, 5.0), 1),
+    "QQP": (("0", "1"), ("accuracy", "f1"), None, 2),
+    "MNLI": (("contradiction", "entailment", "neutral"), ("accuracy",), None, 3),
+    "QNLI": (("entailment", "not_entailment"), ("accuracy",), None, 2),
+    "RTE": (("entailment", "not_entailment"), ("accuracy",), None, 2),
+    "WNLI": (("0", "1"), ("accuracy",), None, 2),
+}
+
+CUSTOM = 'texts = ["left", "right"]\nlabel = "same"\nlabels = ["no", "yes"]\nmetrics = ["f1", "accuracy"]\n'
 
 
 @pytest.mark.parametrize(("task_name", "split_name"), DISTRIBUTED)
@@ -63,58 +128,64 @@ def test_a_file_as_glue_distributes_it_is_read(tmp_path: Path, task_name: str, s
     assert list(read_examples(path, task, task.split(split_name))) == [Example(0, texts, label)]
 
 
-def test_every_submission_file_that_the_server_wants_is_named_once() -> None:
-    submissions = [split.submission for task in GLUE_TASKS.values() for split in task.test_splits]
-    singles = [f"{name}.tsv" for name in GLUE_TASKS if name != "MNLI"]
-    assert sorted(map(str, submissions)) == sorted([*singles, "MNLI-m.tsv", "MNLI-mm.tsv", "AX.tsv"])
+def test_the_tasks_are_glue_s_nine() -> None:
+    assert list(GLUE_TASKS) == list(SPLITS) == list(LABELS_AND_METRICS)
+    assert all(task.name == name for name, task in GLUE_TASKS.items())
 
 
-def test_mnli_is_scored_on_both_dev_sets_and_selected_on_the_matched_one() -> None:
-    mnli = GLUE_TASKS["MNLI"]
-    assert [split.name for split in mnli.dev_splits] == ["dev", "dev-mismatched"]
-    assert [split.name for split in mnli.test_splits] == ["test", "test-mismatched", "ax"]
+@pytest.mark.parametrize("name", SPLITS)
+def test_files_columns_and_submissions_are_those_of_glue(name: str) -> None:
+    task = GLUE_TASKS[name]
+    assert [(s.name, s.file, s.texts, s.label, s.index, s.submission) for s in task.splits] == SPLITS[name]
+    labelled = [split for split in task.splits if split.label is not None]
+    assert [split for split in task.splits if split.required] == labelled
+    assert [split for split in task.splits if not split.header] == (labelled if name == "CoLA" else [])
+    assert (task.train_split, *task.dev_splits) == tuple(labelled)
+    assert task.test_splits == task.splits[len(labelled) :]
 
 
-def test_train_and_dev_are_required_and_test_is_not() -> None:
-    for task in GLUE_TASKS.values():
-        assert all(split.required == (split.label is not None) for split in task.splits)
+@pytest.mark.parametrize("name", LABELS_AND_METRICS)
+def test_labels_metrics_and_range_are_those_of_glue(name: str) -> None:
+    task = GLUE_TASKS[name]
+    assert (task.labels, task.metrics, task.label_range, task.num_outputs) == LABELS_AND_METRICS[name]
+    assert task.is_regression == (name == "STS-B")
+    assert task.max_bad_lines == (64 if name == "QQP" else 0)
 
 
-def test_sts_b_is_the_one_regression() -> None:
-    assert [task.name for task in GLUE_TASKS.values() if task.is_regression] == ["STS-B"]
-    assert GLUE_TASKS["STS-B"].num_outputs == 1
-    assert GLUE_TASKS["MNLI"].num_outputs == 3
-
-
-def test_an_unknown_split_is_told_with_the_known_ones() -> None:
+def test_an_unknown_split_is_an_error_that_lists_the_splits() -> None:
     with pytest.raises(DataError, match=r"RTE: expected one of its splits \(train, dev, test\), got 'ax'"):
         GLUE_TASKS["RTE"].split("ax")
 
 
-def own_task(data_raw: Path, text: str) -> Task:
+def custom_task(data_raw: Path, text: str) -> Task:
     (data_raw / "Mine").mkdir(parents=True, exist_ok=True)
     (data_raw / "Mine/task.toml").write_text(text, encoding="utf-8")
     return load_task("Mine", data_raw)
 
 
-def test_an_own_task_is_read_as_described(tmp_path: Path) -> None:
-    task = own_task(tmp_path, OWN + 'index = "id"\n')
+def test_a_custom_task_is_read_as_described(tmp_path: Path) -> None:
+    task = custom_task(tmp_path, CUSTOM + 'index = "id"\n')
     assert (task.labels, task.metrics, task.label_range) == (("no", "yes"), ("f1", "accuracy"), None)
-    assert [split.file for split in task.splits] == [f"Mine/{name}.tsv" for name in ("train", "dev", "test")]
-    assert task.train_split.texts == ("left", "right")
-    assert task.train_split.index is None
-    assert task.split("test").index == "id"
+    assert [(s.name, s.file, s.texts, s.label, s.index, s.submission) for s in task.splits] == [
+        ("train", "Mine/train.tsv", ("left", "right"), "same", None, None),
+        ("dev", "Mine/dev.tsv", ("left", "right"), "same", None, None),
+        ("test", "Mine/test.tsv", ("left", "right"), None, "id", "Mine.tsv"),
+    ]
+    assert [split.required for split in task.splits] == [True, True, False]
+    assert custom_task(tmp_path, CUSTOM).split("test").index is None
 
 
-def test_an_own_score_task_is_read_as_described(tmp_path: Path) -> None:
-    task = own_task(tmp_path, 'texts = ["a"]\nlabel = "y"\nlabel_range = [-1, 1.5]\nmetrics = ["spearman"]\n')
+def test_a_custom_regression_task_is_read_as_described(tmp_path: Path) -> None:
+    task = custom_task(
+        tmp_path, 'texts = ["a"]\nlabel = "y"\nlabel_range = [-1, 1.5]\nmetrics = ["spearman"]\n'
+    )
     assert task.is_regression
     assert task.label_range == (-1.0, 1.5)
 
 
-def test_an_own_task_with_a_glue_name_stays_glue_s(tmp_path: Path) -> None:
+def test_a_glue_name_is_always_glue_s_task(tmp_path: Path) -> None:
     (tmp_path / "RTE").mkdir()
-    (tmp_path / "RTE/task.toml").write_text(OWN, encoding="utf-8")
+    (tmp_path / "RTE/task.toml").write_text(CUSTOM, encoding="utf-8")
     assert load_task("RTE", tmp_path) is GLUE_TASKS["RTE"]
 
 
@@ -123,44 +194,56 @@ def test_an_own_task_with_a_glue_name_stays_glue_s(tmp_path: Path) -> None:
     [
         ("texts = [", "expected a TOML file, got one that cannot be read"),
         ("\xff".encode("latin-1").decode("latin-1") + "=", "expected a TOML file"),
-        (OWN + "lables = 1\n", "expected the keys .*, got 'lables'"),
+        (CUSTOM + "lables = 1\n", "expected the keys .*, got 'lables'"),
         ("", "expected `texts` to be a list of one or two different texts, got None"),
-        (OWN.replace('["left", "right"]', '"left"'), "expected `texts` to be a list"),
-        (OWN.replace('"right"', '"left"'), "expected `texts` to be a list of one or two different"),
-        (OWN.replace('"right"', "3"), "expected `texts` to be a list"),
-        (OWN.replace('"same"', '"a\\tb"'), "expected `label` to be a column's name"),
-        (OWN.replace('"same"', "1"), "expected `label` to be a column's name, got 1"),
-        (OWN.replace('["no", "yes"]', '["no"]'), "expected `labels` to be a list of two or more"),
-        (OWN + "label_range = [0, 1]\n", "expected either `labels` or `label_range`, got both"),
-        (OWN.replace("labels =", "# labels ="), "expected either `labels` or `label_range`, got neither"),
+        (CUSTOM.replace('["left", "right"]', '"left"'), "expected `texts` to be a list"),
+        (CUSTOM.replace('"right"', '"left"'), "expected `texts` to be a list of one or two different"),
+        (CUSTOM.replace('"right"', "3"), "expected `texts` to be a list"),
+        (CUSTOM.replace('"same"', '"a\\tb"'), "expected `label` to be a column's name"),
+        (CUSTOM.replace('"same"', "1"), "expected `label` to be a column's name, got 1"),
+        (CUSTOM.replace('["no", "yes"]', '["no"]'), "expected `labels` to be a list of two or more"),
+        (CUSTOM + "label_range = [0, 1]\n", "expected either `labels` or `label_range`, got both"),
+        (CUSTOM.replace("labels =", "# labels ="), "expected either `labels` or `label_range`, got neither"),
         (
-            OWN.replace('["f1", "accuracy"]', "[]"),
+            CUSTOM.replace('["f1", "accuracy"]', "[]"),
             "expected `metrics` to be a list out of accuracy, f1, matthews",
         ),
-        (OWN.replace('"f1"', '"pearson"'), "expected `metrics` to be a list out of accuracy, f1, matthews"),
-        (OWN.replace('"yes"]', '"yes", "x"]'), "expected `metrics` to be a list out of accuracy, matthews"),
-        (OWN.replace('labels = ["no", "yes"]', "label_range = [1, 1]"), "expected `label_range`"),
-        (OWN.replace('labels = ["no", "yes"]', "label_range = [0, nan]"), "expected `label_range`"),
-        (OWN.replace('labels = ["no", "yes"]', "label_range = [0, true]"), "expected `label_range`"),
-        (OWN.replace('labels = ["no", "yes"]', "label_range = [0, 1]"), "a list out of pearson, spearman"),
-        (OWN + "index = 3\n", "expected `index` to be a column's name"),
+        (
+            CUSTOM.replace('"f1"', '"pearson"'),
+            "expected `metrics` to be a list out of accuracy, f1, matthews",
+        ),
+        (
+            CUSTOM.replace('"yes"]', '"yes", "x"]'),
+            "expected `metrics` to be a list out of accuracy, matthews",
+        ),
+        (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [1, 1]"), "expected `label_range`"),
+        (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [0, nan]"), "expected `label_range`"),
+        (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [0, true]"), "expected `label_range`"),
+        (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [0, 1]"), "a list out of pearson, spearman"),
+        (CUSTOM + "index = 3\n", "expected `index` to be a column's name"),
     ],
 )
-def test_a_bad_description_is_refused_with_its_file_and_key(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_description_is_an_error_that_names_file_and_key(
+    tmp_path: Path, text: str, message: str
+) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        own_task(tmp_path, text)
+        custom_task(tmp_path, text)
     assert str(tmp_path / "Mine/task.toml") in str(caught.value)
 
 
-def test_an_unknown_task_is_told_with_near_names(tmp_path: Path) -> None:
-    own_task(tmp_path, OWN)
-    with pytest.raises(DataError, match=r"got 'mnli'; choose a near one \(MNLI, "):
+def test_an_unknown_task_is_an_error_that_suggests_similar_names(tmp_path: Path) -> None:
+    custom_task(tmp_path, CUSTOM)
+    with pytest.raises(DataError, match=r"got 'mnli'; choose a similar one \(MNLI, "):
         load_task("mnli", tmp_path)
-    with pytest.raises(DataError, match=r"got 'mine'; choose a near one \(Mine"):
+    with pytest.raises(DataError, match=r"got 'mine'; choose a similar one \(Mine"):
         load_task("mine", tmp_path)
+    with pytest.raises(DataError, match=r"got 'xyz'; choose a similar one \(CoLA, SST-2, .*, WNLI, Mine\)"):
+        load_task("xyz", tmp_path)
+    with pytest.raises(DataError, match="AX has no training data: MNLI's models predict it"):
+        load_task("AX", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../RTE", "RTE/", "/etc", ".work", "a b", "RTE\n", "a\\b"])
-def test_a_task_name_that_is_no_plain_folder_name_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_task_name_must_be_a_plain_folder_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match="expected a task's name"):
         load_task(name, tmp_path)

@@ -1,4 +1,4 @@
-"""Orders hold every row once, and a split is read as it was written."""
+"""A split is loaded as it was written, and every order of batches holds each row once."""
 
 import itertools
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.token_table import TokenTable, length_sorted_batches, shuffled_batches
@@ -22,7 +23,7 @@ SCORES = [n / 2 for n in range(11)]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> Path:
-    """Tokens of an STS-B of eleven pairs in shards of four; its test file numbers them backwards."""
+    """Tokens of eleven STS-B pairs in shards of four; the test file numbers them in reverse."""
     root = tmp_path_factory.mktemp("data_raw")
     (root / "STS-B").mkdir()
     rows = list(zip(FIRSTS, SECONDS, SCORES, strict=True))
@@ -36,7 +37,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -> 
     return work
 
 
-def test_loading_a_split_takes_no_shards_of_a_split_with_a_longer_name(tmp_path: Path, folder: Path) -> None:
+def test_a_split_is_loaded_as_it_was_written(folder: Path, tokenizer_folder: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+    encoded = tokenizer(FIRSTS, SECONDS, truncation=True, max_length=16)
+    train, test = TokenTable.load(folder, "train"), TokenTable.load(folder, "test")
+    for table in (train, test):
+        assert len(table) == 11
+        rows = [table.input_ids[start:end].tolist() for start, end in itertools.pairwise(table.offsets)]
+        assert rows == encoded["input_ids"]
+        assert table.second_starts_R.tolist() == [types.index(1) for types in encoded["token_type_ids"]]
+    assert train.example_ids_R.tolist() == list(range(11))
+    assert test.example_ids_R.tolist() == list(range(10, -1, -1))
+    assert train.labels_R is not None
+    assert train.labels_R.dtype == np.float32
+    assert train.labels_R.tolist() == SCORES
+    assert test.labels_R is None
+
+
+def test_a_split_is_not_mixed_with_one_whose_name_begins_with_its_name(tmp_path: Path, folder: Path) -> None:
     for shard in folder.glob("dev-*"):
         (tmp_path / shard.name).write_bytes(shard.read_bytes())
         (tmp_path / shard.name.replace("dev", "dev-mismatched")).write_bytes(shard.read_bytes())
@@ -48,7 +66,7 @@ def test_a_split_that_was_not_tokenised_is_a_data_error(folder: Path) -> None:
         TokenTable.load(folder, "ax")
 
 
-def test_shuffling_holds_every_row_once_and_follows_its_generator(folder: Path) -> None:
+def test_shuffled_batches_hold_every_row_once_in_the_generator_s_order(folder: Path) -> None:
     table = TokenTable.load(folder, "train")
     first, again, other = (
         [rows.tolist() for rows in shuffled_batches(table, 4, torch.Generator().manual_seed(seed))]

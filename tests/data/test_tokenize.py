@@ -1,6 +1,8 @@
-"""Tokens on disk equal what transformers' own tokenizer gives, whatever was interrupted on the way."""
+"""Tokens on disk equal the output of transformers' own tokenizer, also after an interruption."""
 
+import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from pkd_core.data.glue import GLUE_TASKS, Task, load_task
 from pkd_core.data.tokenize import tokens_schema, write_tokens
@@ -18,6 +20,9 @@ from pkd_core.runtime.observer import LogObserver
 
 RTE, SST2, STSB = GLUE_TASKS["RTE"], GLUE_TASKS["SST-2"], GLUE_TASKS["STS-B"]
 OBSERVER = LogObserver("test")
+FEW_EXAMPLES = settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25
+)
 
 words = st.sampled_from(["the", "a", "cat", "dogs", "running", "b", "bcb", "é", "unknown", ".", ",", "!"])
 texts = st.lists(words, max_size=12).map(" ".join) | st.text(
@@ -25,7 +30,9 @@ texts = st.lists(words, max_size=12).map(" ".join) | st.text(
 )
 
 
-def put_rte(data_raw: Path, pairs: list[tuple[str, str]], splits: tuple[str, ...] = ("train", "dev")) -> None:
+def write_rte_files(
+    data_raw: Path, pairs: list[tuple[str, str]], splits: tuple[str, ...] = ("train", "dev")
+) -> None:
     (data_raw / "RTE").mkdir(parents=True, exist_ok=True)
     for split in splits:
         label = "" if split == "test" else "\tentailment"
@@ -36,7 +43,7 @@ def put_rte(data_raw: Path, pairs: list[tuple[str, str]], splits: tuple[str, ...
         )
 
 
-def put_sst2(data_raw: Path, sentences: list[str]) -> None:
+def write_sst2_files(data_raw: Path, sentences: list[str]) -> None:
     (data_raw / "SST-2").mkdir(parents=True, exist_ok=True)
     lines = [f"{sentence}\t1" for sentence in sentences]
     for split in ("train", "dev"):
@@ -44,48 +51,83 @@ def put_sst2(data_raw: Path, sentences: list[str]) -> None:
         (data_raw / f"SST-2/{split}.tsv").write_text(text, encoding="utf-8", newline="")
 
 
-def expected_columns(tokenizer_folder: Path, max_length: int, *columns: list[str]) -> Mapping[str, Any]:
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
+@pytest.fixture(scope="module")
+def reference(tokenizer_folder: Path) -> PreTrainedTokenizerBase:
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(tokenizer_folder)
+    return tokenizer
+
+
+def tokenized(root: Path, task: Task, tokenizer_folder: Path, max_length: int) -> Mapping[str, Any]:
+    """Tokenise and return three columns of the train split."""
+    with tempfile.TemporaryDirectory(dir=root) as work:
+        write_tokens(Path(work), root, task, tokenizer_folder, max_length, OBSERVER)
+        columns = pq.read_table(Path(work) / "train-00000.parquet").to_pydict()
+    return {name: columns[name] for name in ("input_ids", "second_start", "length")}
+
+
+def expected_columns(
+    tokenizer: PreTrainedTokenizerBase, max_length: int, *columns: list[str]
+) -> Mapping[str, Any]:
     encoded = tokenizer(*columns, truncation=True, max_length=max_length)
-    second_starts = [
-        types.index(1) if 1 in types else len(types)  # a second segment begins with its first 1
-        for types in encoded["token_type_ids"]
-    ]
     return {
         "input_ids": encoded["input_ids"],
-        "second_start": second_starts,
+        # The second segment begins at the first 1.
+        "second_start": [types.index(1) if 1 in types else len(types) for types in encoded["token_type_ids"]],
         "length": [len(ids) for ids in encoded["input_ids"]],
     }
 
 
-def written(work: Path, split: str = "train") -> Mapping[str, Any]:
-    columns = pq.read_table(work / f"{split}-00000.parquet").to_pydict()
-    return {name: columns[name] for name in ("input_ids", "second_start", "length")}
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@FEW_EXAMPLES
 @given(pairs=st.lists(st.tuples(texts, texts), min_size=1, max_size=6), max_length=st.integers(8, 24))
 def test_pairs_equal_the_output_of_auto_tokenizer(
-    tmp_path: Path, tokenizer_folder: Path, pairs: list[tuple[str, str]], max_length: int
+    tmp_path: Path,
+    tokenizer_folder: Path,
+    reference: PreTrainedTokenizerBase,
+    pairs: list[tuple[str, str]],
+    max_length: int,
 ) -> None:
-    shutil.rmtree(tmp_path / "work", ignore_errors=True)
-    (tmp_path / "work").mkdir()
-    put_rte(tmp_path, pairs)
-    write_tokens(tmp_path / "work", tmp_path, RTE, tokenizer_folder, max_length, OBSERVER)
+    write_rte_files(tmp_path, pairs)
     firsts, seconds = (list(column) for column in zip(*pairs, strict=True))
-    assert written(tmp_path / "work") == expected_columns(tokenizer_folder, max_length, firsts, seconds)
+    expected = expected_columns(reference, max_length, firsts, seconds)
+    assert tokenized(tmp_path, RTE, tokenizer_folder, max_length) == expected
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@FEW_EXAMPLES
 @given(sentences=st.lists(texts, min_size=1, max_size=6), max_length=st.integers(8, 24))
 def test_single_texts_equal_the_output_of_auto_tokenizer(
-    tmp_path: Path, tokenizer_folder: Path, sentences: list[str], max_length: int
+    tmp_path: Path,
+    tokenizer_folder: Path,
+    reference: PreTrainedTokenizerBase,
+    sentences: list[str],
+    max_length: int,
 ) -> None:
-    shutil.rmtree(tmp_path / "work", ignore_errors=True)
-    (tmp_path / "work").mkdir()
-    put_sst2(tmp_path, sentences)
-    write_tokens(tmp_path / "work", tmp_path, SST2, tokenizer_folder, max_length, OBSERVER)
-    assert written(tmp_path / "work") == expected_columns(tokenizer_folder, max_length, sentences)
+    write_sst2_files(tmp_path, sentences)
+    expected = expected_columns(reference, max_length, sentences)
+    assert tokenized(tmp_path, SST2, tokenizer_folder, max_length) == expected
+
+
+@pytest.mark.parametrize(
+    ("side", "words_kept"),
+    [("right", (["the", "cat", "sat"], ["a", "dog", "run"])), ("left", (["run", "b", "c"], ["b", "c", "."]))],
+)
+def test_both_texts_are_truncated_on_the_tokenizer_s_side(
+    tmp_path: Path,
+    tokenizer_folder: Path,
+    reference: PreTrainedTokenizerBase,
+    side: str,
+    words_kept: tuple[list[str], list[str]],
+) -> None:
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(tokenizer_folder, folder)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"truncation_side": side}), encoding="utf-8")
+    write_rte_files(tmp_path, [("the cat sat a dog run b c", "a dog run the cat sat b c .")])
+    first, second = words_kept
+    tokens = ["[CLS]", *first, "[SEP]", *second, "[SEP]"]
+    assert tokenized(tmp_path, RTE, folder, max_length=9) == {
+        "input_ids": [reference.convert_tokens_to_ids(tokens)],
+        "second_start": [5],
+        "length": [9],
+    }
 
 
 PAIRS = [("the cat sat", "dogs running " * n) for n in range(10)]
@@ -95,16 +137,16 @@ def read_all(work: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(work.iterdir())}
 
 
-def write_rte(tmp_path: Path, name: str, tokenizer_folder: Path) -> Path:
-    put_rte(tmp_path, PAIRS)
+def tokenize_rte(tmp_path: Path, name: str, tokenizer_folder: Path) -> Path:
+    write_rte_files(tmp_path, PAIRS)
     work = tmp_path / name
     work.mkdir(exist_ok=True)
     write_tokens(work, tmp_path, RTE, tokenizer_folder, 16, OBSERVER, shard_rows=4)
     return work
 
 
-def test_shards_hold_so_many_rows_in_the_order_of_the_file(tmp_path: Path, tokenizer_folder: Path) -> None:
-    work = write_rte(tmp_path, "work", tokenizer_folder)
+def test_shards_hold_shard_rows_in_the_order_of_the_file(tmp_path: Path, tokenizer_folder: Path) -> None:
+    work = tokenize_rte(tmp_path, "work", tokenizer_folder)
     assert [path.name for path in sorted(work.iterdir())] == [
         f"{split}-{number:05d}.parquet" for split in ("dev", "train") for number in range(3)
     ]
@@ -114,7 +156,7 @@ def test_shards_hold_so_many_rows_in_the_order_of_the_file(tmp_path: Path, token
 
 
 class StopAfter:
-    """An observer that dies at the n-th shard, as an interrupted process would."""
+    """An observer that interrupts the call at the n-th shard."""
 
     def __init__(self, num_shards: int) -> None:
         self.num_left = num_shards
@@ -130,36 +172,36 @@ class StopAfter:
 
 
 @pytest.mark.parametrize("num_shards", range(1, 7))
-def test_an_interrupted_call_is_resumed_to_the_same_bytes(
+def test_an_interrupted_call_resumes_to_the_same_bytes(
     tmp_path: Path, tokenizer_folder: Path, num_shards: int
 ) -> None:
     work = tmp_path / "resumed"
     work.mkdir()
-    put_rte(tmp_path, PAIRS)
+    write_rte_files(tmp_path, PAIRS)
     with pytest.raises(KeyboardInterrupt):
         write_tokens(work, tmp_path, RTE, tokenizer_folder, 16, StopAfter(num_shards), shard_rows=4)
-    # The shard under way when the call was interrupted does not stand under its name yet.
+    # The shard that was being written is not published.
     kept = {path.name: path.stat().st_mtime_ns for path in work.glob("*.parquet")}
     assert len(kept) == num_shards - 1
-    assert read_all(write_rte(tmp_path, "resumed", tokenizer_folder)) == read_all(
-        write_rte(tmp_path, "at-once", tokenizer_folder)
+    assert read_all(tokenize_rte(tmp_path, "resumed", tokenizer_folder)) == read_all(
+        tokenize_rte(tmp_path, "at-once", tokenizer_folder)
     )
     assert {name: (work / name).stat().st_mtime_ns for name in kept} == kept
 
 
 @pytest.mark.parametrize("keep_bytes", [0, 100, -10])
-def test_a_torn_shard_and_a_half_written_one_are_written_again(
+def test_a_truncated_shard_and_a_partial_one_are_written_again(
     tmp_path: Path, tokenizer_folder: Path, keep_bytes: int
 ) -> None:
-    work = write_rte(tmp_path, "work", tokenizer_folder)
-    whole = read_all(work)
-    torn = work / "train-00001.parquet"
-    torn.write_bytes(torn.read_bytes()[:keep_bytes])
+    work = tokenize_rte(tmp_path, "work", tokenizer_folder)
+    before = read_all(work)
+    shard = work / "train-00001.parquet"
+    shard.write_bytes(shard.read_bytes()[:keep_bytes])
     (work / "train-00001.parquet.part").write_bytes(b"PAR1 half")
-    assert read_all(write_rte(tmp_path, "work", tokenizer_folder)) == whole
+    assert read_all(tokenize_rte(tmp_path, "work", tokenizer_folder)) == before
 
 
-def test_facts_tell_rows_lengths_and_skipped_lines(tmp_path: Path, tokenizer_folder: Path) -> None:
+def test_rows_lengths_and_skipped_lines_are_returned(tmp_path: Path, tokenizer_folder: Path) -> None:
     (tmp_path / "QQP").mkdir()
     good = "0\t1\t2\tthe cat\tthe dog sat\t1\n"
     header = "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
@@ -173,13 +215,13 @@ def test_facts_tell_rows_lengths_and_skipped_lines(tmp_path: Path, tokenizer_fol
     }
 
 
-def test_an_optional_split_that_is_absent_is_left_out(tmp_path: Path, tokenizer_folder: Path) -> None:
-    put_rte(tmp_path, PAIRS)
+def test_an_optional_split_may_be_missing(tmp_path: Path, tokenizer_folder: Path) -> None:
+    write_rte_files(tmp_path, PAIRS)
     assert set(write_tokens(tmp_path, tmp_path, RTE, tokenizer_folder, 16, OBSERVER)["rows"]) == {
         "train",
         "dev",
     }
-    put_rte(tmp_path, PAIRS, ("test",))
+    write_rte_files(tmp_path, PAIRS, ("test",))
     assert set(write_tokens(tmp_path, tmp_path, RTE, tokenizer_folder, 16, OBSERVER)["rows"]) == {
         "train",
         "dev",
@@ -188,17 +230,17 @@ def test_an_optional_split_that_is_absent_is_left_out(tmp_path: Path, tokenizer_
     assert pq.read_table(tmp_path / "test-00000.parquet")["label"].null_count == len(PAIRS)
 
 
-def own_task(data_raw: Path) -> Task:
+def custom_task(data_raw: Path) -> Task:
     (data_raw / "Mine").mkdir()
     text = 'texts = ["a"]\nlabel = "y"\nlabels = ["0", "1"]\nmetrics = ["accuracy"]\n'
     (data_raw / "Mine/task.toml").write_text(text, encoding="utf-8")
     return load_task("Mine", data_raw)
 
 
-def test_a_required_split_that_is_absent_is_told_before_anything_is_written(
+def test_a_missing_required_split_is_an_error_before_anything_is_written(
     tmp_path: Path, tokenizer_folder: Path
 ) -> None:
-    put_rte(tmp_path, PAIRS, ("train", "test"))
+    write_rte_files(tmp_path, PAIRS, ("train", "test"))
     work = tmp_path / "work"
     work.mkdir()
     with pytest.raises(DataError, match=r"RTE/dev.tsv: .* run `pkd fetch RTE` or put the file there"):
@@ -206,7 +248,7 @@ def test_a_required_split_that_is_absent_is_told_before_anything_is_written(
     with pytest.raises(
         DataError, match=r"Mine/train.tsv: expected the train split of Mine, got no such file; put"
     ):
-        write_tokens(work, tmp_path, own_task(tmp_path), tokenizer_folder, 16, OBSERVER)
+        write_tokens(work, tmp_path, custom_task(tmp_path), tokenizer_folder, 16, OBSERVER)
     assert list(work.iterdir()) == []
 
 
@@ -216,7 +258,7 @@ def test_a_required_split_that_is_absent_is_told_before_anything_is_written(
     ids=["none", "empty", "{}", "half", "bytes"],
 )
 def test_a_folder_without_a_usable_tokenizer_is_a_model_error(tmp_path: Path, content: bytes | None) -> None:
-    put_rte(tmp_path, PAIRS)
+    write_rte_files(tmp_path, PAIRS)
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")

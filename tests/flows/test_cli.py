@@ -15,7 +15,7 @@ PKD = str(Path(sys.executable).with_name("pkd"))
 
 MISTAKES = {
     "no task": ([], "name at least one task, such as `pkd run RTE`"),
-    "an unknown task": (["RTF"], "'RTF'; choose a near one (RTE)"),
+    "an unknown task": (["RTF"], "'RTF'; choose a similar one (RTE)"),
     "a task twice": (["Tiny", "Tiny"], "tasks names the same thing twice: Tiny, Tiny"),
     "an unknown key": (
         ["Tiny", "student.lerning_rate=1"],

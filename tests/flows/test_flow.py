@@ -71,7 +71,7 @@ def test_a_failed_run_names_root_causes_only(broken: tuple[Path, Run]) -> None:
     assert run.state.is_failed()
     assert run.state.message == (
         f"1 of 2 tasks failed: TinyB tokens: {root}/data_raw/TinyB/train.tsv:50: "
-        "expected a label out of down, up, got 'sideways'; mend the file"
+        "expected a label out of down, up, got 'sideways'; fix the file"
     )
     assert run.tasks["TinyB/tokens"].message == run.state.message.split("tokens: ")[1]
 
@@ -225,7 +225,7 @@ def test_a_mistake_in_the_parameters_is_the_flows_message(broken: tuple[Path, Ru
     state = pkd(tasks=["TinyC"], model=str(root / "model"), workspace=str(root), return_state=True)
     assert state.is_failed()
     assert state.message is not None
-    assert "got 'TinyC'; choose a near one (Tiny" in state.message
+    assert "got 'TinyC'; choose a similar one (Tiny" in state.message
 
 
 def test_trainings_never_overlap(fixed: tuple[Path, Run]) -> None:

@@ -1,4 +1,4 @@
-"""Rows that the tests of the report share."""
+"""Rows for the tests of the report."""
 
 import random
 from collections.abc import Sequence
@@ -44,18 +44,18 @@ def student(method: str, score: float, seed: int = 1, **changes: object) -> Resu
 def many(
     tasks: Sequence[str], depths: Sequence[int] = (6, 3), seeds: Sequence[int] = (1, 2, 3)
 ) -> list[ResultRow]:
-    """Rows of every method for every task, with scores of the usual sizes."""
-    source = random.Random(0)
+    """Return rows of every method for every task, with scores of realistic size."""
+    rng = random.Random(0)
     rows = []
     for task in tasks:
-        # WNLI's models all do as well as the most frequent answer: everything lies on one line.
-        top = 0.563 if task == "WNLI" else source.uniform(0.6, 0.93)
-        baseline = top if task == "WNLI" else source.uniform(0.3, top - 0.1)
+        # WNLI's models all equal the baseline: every point has the same score.
+        top = 0.563 if task == "WNLI" else rng.uniform(0.6, 0.93)
+        baseline = top if task == "WNLI" else rng.uniform(0.3, top - 0.1)
         rows.append(replace(TEACHER, task=task, scores={"dev/accuracy": top}, baseline=baseline))
         for depth in depths:
             for method in METHODS[1:]:
                 for seed in seeds:
-                    loss = 0 if task == "WNLI" else source.uniform(0, 0.02 * (12 - depth))
+                    loss = 0 if task == "WNLI" else rng.uniform(0, 0.02 * (12 - depth))
                     row = student(method, top - loss, seed, num_layers=depth, task=task, baseline=baseline)
-                    rows.append(replace(row, speed_ratio=12 / depth + source.uniform(-0.1, 0.1)))
+                    rows.append(replace(row, speed_ratio=12 / depth + rng.uniform(-0.1, 0.1)))
     return rows

@@ -1,13 +1,28 @@
-"""A report says what its rows say: its files are read back."""
+"""Every number in the report's files is the one that follows from its rows."""
 
 import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from report_rows import TEACHER, many, student
 
+from pkd_core.report.markdown import markdown_report
 from pkd_core.report.write import ResultRow, aggregate, results_table, write_report
+
+ROWS = [
+    replace(TEACHER, scores={"dev/accuracy": 0.70, "dev/f1": 0.80}),
+    student("finetune", 0.60),
+    student("kd", 0.64, seed=1, speed_ratio=1.9),
+    student("kd", 0.66, seed=2, speed_ratio=2.3),
+    student("kd", 0.55, seed=1, num_layers=3, parameters=44_000_000, size_bytes=176_000_000, speed_ratio=3.8),
+]
+PUBLISHED = {("RTE", "teacher", 12): 0.7292, ("RTE", "kd", 6): 0.6751, ("RTE", "kd", 3): 0.6101}
+
+
+def published(task: str, method: str, num_layers: int) -> float | None:
+    return PUBLISHED.get((task, method, num_layers))
 
 
 def cells(line: str) -> list[str]:
@@ -22,57 +37,92 @@ def table_rows(page: str, section: str) -> dict[str, dict[str, str]]:
     return {line[0]: dict(zip(lines[0], line, strict=True)) for line in lines[2:]}
 
 
-def test_the_page_shows_each_figure_under_its_heading(tmp_path: Path) -> None:
-    rows = [
-        replace(TEACHER, scores={"dev/accuracy": 0.70, "dev/f1": 0.80}),
-        student("finetune", 0.60),
-        *(student("kd", score, seed) for seed, score in ((1, 0.64), (2, 0.66))),
-    ]
-    write_report(tmp_path, rows, {}, published=lambda task, method, depth: 0.6751 if method == "kd" else None)
-    page = (tmp_path / "report.md").read_text(encoding="utf-8")
-    table = table_rows(page, "RTE")
-    assert table["teacher, 12 layers"]["accuracy"] == "70.0"
-    assert table["teacher, 12 layers"]["F1"] == "80.0"
-    assert table["teacher, 12 layers"]["times faster"] == "–"
-    assert table["kd, 6 layers"] == {
-        "model": "kd, 6 layers",
-        "accuracy": "65.0 ± 1.4 (2)",
-        "vs teacher": "-5.0",
-        "gap closed": "50 %",
-        "parameters": "55.0M",
-        "MB": "220.0",
-        "times smaller": "2.00",
-        "times faster": "2.00",
-        "F1": "–",
-        "published": "67.5",
+def page_of(rows: list[ResultRow], failures: dict[str, str] | None = None) -> str:
+    return markdown_report(aggregate(rows), failures or {}, None, "report.png")
+
+
+def test_each_number_of_a_group_is_right_in_the_json(tmp_path: Path) -> None:
+    write_report(tmp_path, ROWS, {}, published)
+    groups = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["groups"]
+    teacher, finetune, kd, kd_3 = groups
+    assert kd == {
+        "task": "RTE",
+        "method": "kd",
+        "num_layers": 6,
+        "seeds": [1, 2],
+        "selection": "dev/accuracy",
+        "score": pytest.approx(0.65),
+        "mean": {"dev/accuracy": pytest.approx(0.65)},
+        "std": {"dev/accuracy": pytest.approx(0.01414214)},
+        "standard_error": pytest.approx(0.02865833),  # sqrt(0.65 * 0.35 / 277)
+        "baseline": 0.527,
+        "gap_to_teacher": pytest.approx(-0.05),
+        "gap_closed": pytest.approx(0.5),
+        "parameters": 55_000_000,
+        "size_bytes": 220_000_000,
+        "times_smaller": 2.0,
+        "speed_ratio": pytest.approx(2.1),
+        "published": 0.6751,
     }
-    assert "most frequent answer scores 52.7" in page
-    assert "one standard error is 2.8" in page
+    assert teacher["mean"] == {"dev/accuracy": 0.70, "dev/f1": 0.80}
+    assert teacher["std"] == {"dev/accuracy": None, "dev/f1": None}
+    assert teacher["standard_error"] == pytest.approx(0.02753403)  # sqrt(0.7 * 0.3 / 277)
+    for key in ("gap_to_teacher", "gap_closed", "times_smaller", "speed_ratio"):
+        assert teacher[key] is None
+    assert (finetune["gap_to_teacher"], finetune["gap_closed"]) == (pytest.approx(-0.10), None)
+    assert (kd_3["gap_to_teacher"], kd_3["gap_closed"]) == (pytest.approx(-0.15), None)
+    assert (kd_3["times_smaller"], kd_3["speed_ratio"]) == (2.5, 3.8)
+    assert [group["published"] for group in groups] == [0.7292, None, 0.6751, 0.6101]
 
 
-def test_the_overview_has_a_column_a_task_and_a_gap_where_a_model_is_missing(tmp_path: Path) -> None:
+def test_the_page_shows_each_number_under_its_heading() -> None:
+    page = markdown_report(aggregate(ROWS), {}, published, "report.png")
+    comparison = ["vs teacher", "gap closed", "parameters", "MB", "times smaller", "times faster"]
+    headings = ["model", "accuracy", *comparison, "F1", "published"]
+    assert [list(row.values()) for row in table_rows(page, "RTE").values()] == [
+        ["teacher, 12 layers", "70.0", "–", "–", "110.0M", "440.0", "–", "–", "80.0", "72.9"],
+        ["finetune, 6 layers", "60.0", "-10.0", "–", "55.0M", "220.0", "2.00", "2.00", "–", "–"],
+        ["kd, 6 layers", "65.0 ± 1.4 (2)", "-5.0", "50 %", "55.0M", "220.0", "2.00", "2.10", "–", "67.5"],
+        ["kd, 3 layers", "55.0", "-15.0", "–", "44.0M", "176.0", "2.50", "3.80", "–", "61.0"],
+    ]
+    assert list(table_rows(page, "RTE")["kd, 6 layers"]) == headings
+    assert "\n\n![Dev scores by method, and against speed or size](report.png)\n\n" in page
+    assert (
+        "Selected by accuracy on 277 dev examples; one standard error is 2.8; "
+        "always giving the most frequent answer scores 52.7.\n"
+    ) in page
+
+
+def test_the_overview_has_a_column_for_each_task_and_a_dash_for_a_missing_model() -> None:
     rows = [row for row in many(["RTE", "CoLA"], seeds=(1,)) if (row.task, row.method) != ("CoLA", "kd")]
-    write_report(tmp_path, rows, {"CoLA/kd-6l-s1": "the loss is\nnot finite"})
-    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    page = page_of(rows, {"CoLA/kd-6l-s1": "the loss is\nnot finite"})
     table = table_rows(page, "All tasks")
     assert list(table["metric"]) == ["", "RTE", "CoLA"]
     assert table["kd, 3 layers"]["CoLA"] == "–"
-    assert re.fullmatch(r"\d\d\.\d", table["kd, 3 layers"]["RTE"])
+    for name in ("RTE", "CoLA"):
+        (score,) = (r.scores["dev/accuracy"] for r in rows if (r.task, r.method) == (name, "teacher"))
+        baselines = {r.baseline for r in rows if r.task == name}
+        assert table["teacher, 12 layers"][name] == f"{100 * score:.1f}"
+        assert table["most frequent answer"][name] == f"{100 * baselines.pop():.1f}"
+    assert list(table)[:3] == ["metric", "teacher, 12 layers", "finetune, 6 layers"]
+    assert (
+        page.index("## All tasks") < page.index("## RTE") < page.index("## CoLA") < page.index("## Settings")
+    )
     assert "- **CoLA/kd-6l-s1**: the loss is not finite\n" in page
 
 
-def test_settings_that_differ_have_a_column_and_the_others_a_line(tmp_path: Path) -> None:
+def test_settings_that_differ_have_a_column_and_the_others_a_line() -> None:
     settings = {"student.learning_rate": 1e-5, "student.num_epochs": 4}
     rows = [
         TEACHER,
-        student("finetune", 0.6, settings=settings),
+        student("finetune", 0.6, settings=settings, extra={"num_dev": 277, "precision": "float32"}),
         student("kd", 0.6, settings=settings | {"student.learning_rate": 5e-5}, preset="a | b"),
         student("kd", 0.6, seed=2, settings=settings, best_epoch=2),
     ]
-    write_report(tmp_path, rows, {})
-    page = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "`student.num_epochs` 4" in page.split("## Settings")[1]
-    lines = [cells(line) for line in page.split("## Settings")[1].splitlines() if line.startswith("|")]
+    part = page_of(rows).split("## Settings")[1]
+    shared = "`student.num_epochs` 4, `teacher.learning_rate` 2e-05, `teacher.num_epochs` 4"
+    assert f"The same wherever they apply: `precision` float32, {shared}.\n" in part
+    lines = [cells(line) for line in part.splitlines() if line.startswith("|")]
     assert lines[0] == ["task", "model", "`student.learning_rate`", "best epoch", "settings from"]
     assert lines[2:] == [
         ["RTE", "teacher, 12 layers", "–", "3", "teacher_12layer best RTE"],
@@ -81,62 +131,81 @@ def test_settings_that_differ_have_a_column_and_the_others_a_line(tmp_path: Path
     ]
 
 
-def test_notes_say_what_applies_and_nothing_else(tmp_path: Path) -> None:
-    def notes_of(rows: list[ResultRow], failures: dict[str, str]) -> str:
-        write_report(tmp_path, rows, failures)
-        return (tmp_path / "report.md").read_text(encoding="utf-8").split("## Notes")[1]
+def notes_of(rows: list[ResultRow], failures: dict[str, str] | None = None) -> str:
+    return page_of(rows, failures).split("## Notes")[1]
 
-    single = notes_of([TEACHER, student("kd", 0.6)], {})
+
+def test_notes_warn_of_single_seeds_and_failures_only_where_there_are_any() -> None:
+    single = notes_of([TEACHER, student("kd", 0.6)])
     assert "RTE: figures from one seed show little" in single
     assert "never scored" in single
     assert "±" not in single
     several = notes_of(
-        [TEACHER, student("kd", 0.6), student("kd", 0.6, seed=2, extra={})],
-        {"QQP/teacher": "out of memory"},
+        [TEACHER, student("kd", 0.6), student("kd", 0.6, seed=2)], {"QQP/teacher": "no memory"}
     )
     assert "one seed" not in several
     assert "±" in several
     assert "1 failed" in several
-    skipped = notes_of([replace(TEACHER, task="QQP", extra={"skipped_lines": {"train": 21, "dev": 0}})], {})
-    assert "QQP: broken lines of the data files were skipped (21 of train)" in skipped
-    assert "standard error" not in skipped
+    assert "failed" not in single
 
 
-def test_the_json_holds_every_row_and_is_strict_json(tmp_path: Path) -> None:
-    rows = many(["RTE", "MNLI"])
-    write_report(tmp_path, rows, {"QQP/teacher": "é"})
+def test_notes_explain_standard_error_and_gap_only_where_they_are_shown() -> None:
+    compared, alone = notes_of([TEACHER, student("kd", 0.6)]), notes_of([replace(TEACHER, extra={})])
+    assert "The standard error says" in compared
+    assert "Gap closed is" in compared
+    assert "standard error" not in alone
+    assert "Gap closed" not in alone
 
-    def refuse(constant: str) -> None:
-        raise AssertionError(constant)
 
-    value = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"), parse_constant=refuse)
-    assert sorted(map(repr, (ResultRow(**row) for row in value["rows"]))) == sorted(map(repr, rows))
-    assert [group["score"] for group in value["groups"]] == [group.score for group in aggregate(rows)]
-    assert value["failures"] == {"QQP/teacher": "é"}
-    assert len(value["notes"]) > 3
+def test_notes_count_the_skipped_lines_of_each_split() -> None:
+    skipped = {"skipped_lines": {"train": 21, "dev": 0}}
+    rows = [
+        replace(TEACHER, task="QQP", extra=skipped),
+        student("kd", 0.6, task="QQP", extra=skipped),
+        TEACHER,
+    ]
+    (note,) = (line for line in notes_of(rows).splitlines() if "skipped" in line)
+    assert note == "- QQP: broken lines of the data files were skipped (21 of train)."
+
+
+def test_the_json_holds_rows_failures_and_notes(tmp_path: Path) -> None:
+    write_report(tmp_path, list(reversed(ROWS)), {"QQP/teacher": "é"})
+    text = (tmp_path / "report.json").read_text(encoding="utf-8")
+    report = json.loads(text)
+    assert [ResultRow(**row) for row in report["rows"]] == ROWS
+    assert report["failures"] == {"QQP/teacher": "é"}
+    assert "\n".join(f"- {note}" for note in report["notes"]) in (tmp_path / "report.md").read_text("utf-8")
+    assert report["format_version"] == 1
+    assert "é" in text
+
+
+def test_a_score_that_is_not_a_number_is_never_written_as_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_report(tmp_path, [replace(TEACHER, scores={"dev/accuracy": float("nan")})], {})
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
-    rows = many(["RTE", "MRPC"])
-    found = []
-    for name, order in (("a", rows), ("b", rows), ("c", [*rows[:1], *reversed(rows[1:25]), *rows[25:]])):
+    files = []
+    for name, rows in (("a", ROWS), ("b", [*ROWS[:1], *reversed(ROWS[1:])])):
         (tmp_path / name).mkdir()
-        write_report(tmp_path / name, order, {"x": "y"})
-        found.append({path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())})
-    assert list(found[0]) == ["report.json", "report.md", "report.png"]
-    assert found[0] == found[1] == found[2]
+        write_report(tmp_path / name, rows, {"x": "y"})
+        files.append({path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())})
+    assert list(files[0]) == ["report.json", "report.md", "report.png"]
+    assert files[0] == files[1]
 
 
-def test_nothing_trained_is_reported_rather_than_failing(tmp_path: Path) -> None:
+def test_a_report_without_any_model_names_the_failures(tmp_path: Path) -> None:
     write_report(tmp_path, [], {"RTE/teacher": "no data"})
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "no data" in page
+    assert page.startswith(
+        "# Results\n\nNothing to show.\n\n## Failed\n\n- **RTE/teacher**: no data\n\n## Notes\n"
+    )
     assert "](report.png)" not in page
     assert (tmp_path / "report.png").stat().st_size > 1000
     assert results_table([], {"RTE/teacher": "no data"}) == "FAILED RTE/teacher: no data"
 
 
-def test_the_terminal_table_has_a_line_a_group_and_no_colours() -> None:
+def test_the_terminal_table_has_a_line_for_each_group_and_no_colours() -> None:
     rows = [TEACHER, student("finetune", 0.60), student("kd", 0.64), student("kd", 0.66, seed=2)]
     text = results_table(rows, {"QQP/teacher": "out of\nmemory [bold]"})
     assert [" ".join(line.split()) for line in text.splitlines() if "─" not in line and line] == [

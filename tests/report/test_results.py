@@ -1,10 +1,10 @@
-"""Groups and their comparisons agree with other arithmetic."""
+"""Groups and their comparisons equal numbers computed independently."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_rows import TEACHER, many, student
 
@@ -21,21 +21,52 @@ def test_groups_hold_mean_and_sample_deviation_over_seeds() -> None:
     assert group.standard_error == pytest.approx(np.std([1.0] * 64 + [0.0] * 36) / 277**0.5)
 
 
-def test_groups_are_compared_with_their_teacher_and_fine_tuned_student() -> None:
-    rows = [TEACHER, student("finetune", 0.60), student("kd", 0.65), student("pkd-skip", 0.58)]
-    teacher, finetune, kd, skip = aggregate(rows)
-    assert (teacher.gap_to_teacher, teacher.gap_closed, teacher.times_smaller) == (None, None, None)
-    assert (finetune.gap_to_teacher, finetune.gap_closed) == (pytest.approx(-0.10), None)
-    assert (kd.gap_to_teacher, kd.gap_closed) == (pytest.approx(-0.05), pytest.approx(0.5))
-    assert skip.gap_closed == pytest.approx(-0.2)
-    assert kd.times_smaller == 2.0
+def test_groups_are_compared_with_teacher_and_fine_tuning_of_their_own_task() -> None:
+    rte = [TEACHER, student("finetune", 0.60), student("kd", 0.65), student("pkd-skip", 0.58)]
+    mrpc = [
+        replace(TEACHER, parameters=220_000_000, scores={"dev/accuracy": 0.90}),
+        student("finetune", 0.50),
+    ]
+    mrpc += [student("kd", 0.60), student("pkd-last", 0.95)]
+    groups = aggregate(rte + [replace(row, task="MRPC") for row in mrpc])
+    gaps = [(group.task, group.method, group.gap_to_teacher, group.gap_closed) for group in groups]
+    assert gaps == [
+        ("RTE", "teacher", None, None),
+        ("RTE", "finetune", pytest.approx(-0.10), None),
+        ("RTE", "kd", pytest.approx(-0.05), pytest.approx(0.5)),
+        ("RTE", "pkd-skip", pytest.approx(-0.12), pytest.approx(-0.2)),
+        ("MRPC", "teacher", None, None),
+        ("MRPC", "finetune", pytest.approx(-0.40), None),
+        ("MRPC", "kd", pytest.approx(-0.30), pytest.approx(0.25)),
+        ("MRPC", "pkd-last", pytest.approx(0.05), pytest.approx(1.125)),
+    ]
+    assert [group.times_smaller for group in groups] == [None, 2.0, 2.0, 2.0, None, 4.0, 4.0, 4.0]
+
+
+def test_a_standard_error_belongs_to_accuracies_alone() -> None:
+    f1 = replace(TEACHER, scores={"dev/f1": 0.70}, selection="dev/f1")
+    assert [group.standard_error for group in aggregate([f1])] == [None]
+    assert [group.standard_error for group in aggregate([replace(TEACHER, extra={})])] == [None]
+
+
+def test_speed_is_the_median_over_the_seeds_that_measured_it() -> None:
+    speeds = (2.0, 5.0, None, 2.2)
+    rows = [student("kd", 0.6, seed, speed_ratio=speed) for seed, speed in enumerate(speeds)]
+    (group,) = aggregate(rows)
+    assert group.speed_ratio == 2.2
+
+
+def test_scores_of_other_metrics_come_after_the_selecting_one() -> None:
+    scores = {"dev/accuracy": 0.7, "dev-mismatched/accuracy": 0.6}
+    (group,) = aggregate([replace(TEACHER, scores=scores)])
+    assert list(group.mean) == ["dev/accuracy", "dev-mismatched/accuracy"]
 
 
 @pytest.mark.parametrize(
     ("finetuned", "num_dev", "is_defined"),
     [(0.70, None, False), (0.72, None, False), (0.69, None, True), (0.69, 277, False), (0.69, 40_430, True)],
 )
-def test_a_gap_that_is_absent_or_within_chance_is_not_divided_by(
+def test_no_gap_is_closed_where_the_teacher_leads_by_less_than_a_standard_error(
     finetuned: float, num_dev: int | None, is_defined: bool
 ) -> None:
     extra = {"num_dev": num_dev}
@@ -53,7 +84,8 @@ def test_without_a_teacher_nothing_is_compared() -> None:
     assert {group.gap_to_teacher for group in groups} == {group.gap_closed for group in groups} == {None}
 
 
+@settings(max_examples=30)
 @given(order=st.permutations(many(["RTE", "MRPC"], seeds=(1, 2))))
-def test_order_of_rows_changes_at_most_the_order_of_tasks(order: list[ResultRow]) -> None:
+def test_the_order_of_rows_changes_only_the_order_of_tasks(order: list[ResultRow]) -> None:
     groups = sorted(aggregate(order), key=lambda group: group.task)
     assert groups == sorted(aggregate(many(["RTE", "MRPC"], seeds=(1, 2))), key=lambda group: group.task)

@@ -74,8 +74,13 @@ def _beside(target: Path) -> Path:
 
 
 def _load_from_hub(name: str, config: str) -> Mapping[str, Any]:
-    import datasets
-
+    try:
+        import datasets
+    except ModuleNotFoundError as error:
+        raise DataError(
+            "downloading GLUE needs the package datasets, which this environment does not have; install it, or put "
+            "GLUE's own TSV files into data_raw"
+        ) from error
     try:
         _ask_hub()
         tables: Mapping[str, Any] = datasets.load_dataset(name, config)

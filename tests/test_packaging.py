@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from command import run_pkd
 from tiny import write_tiny_model, write_tiny_task
 
 from flows.cli.__main__ import main
@@ -87,6 +88,11 @@ def test_pkd_without_the_pipeline_names_the_extra_to_install(
     (line,) = capsys.readouterr().err.splitlines()
     assert "needs mlflow" in line
     assert "pip install '.[pipeline]'" in line
+
+
+def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_pkd("--version") == 0
+    assert capsys.readouterr().out == f"pkd {PROJECT['version']}\n"
 
 
 def test_a_download_without_datasets_says_what_to_install(

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -63,6 +64,22 @@ Share = Annotated[
     int, typer.Option(min=1, help="So many runs of this workspace may compute on one device at once.")
 ]
 Here = Path()
+
+
+def _show_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"pkd {version('pkd')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()

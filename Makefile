@@ -34,7 +34,7 @@ check: $(STAMP) ## Run linter, formatter (as a check), type checker and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory test
 
 bench: $(BENCH_STAMP) ## Measure training steps and extraction beside their limits and alternatives (half an hour)
 	$(BIN)/python -m benchmarks

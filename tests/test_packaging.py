@@ -130,17 +130,23 @@ def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(wheel: Path
     assert {"pkd_core/py.typed", "pkd_core/config/published_dev_results.csv"} <= packed
 
 
-@pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The interpreter of a new environment: the wheel installed, and this environment's packages without the clone."""
-    folder = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / "bin" / "python"
-    install = ["-m", "pip", "install", "--quiet", "--no-index", "--no-deps", wheel]
-    subprocess.run([python, *install], check=True)
-    # Python does not read the .pth files of a folder that is added so, and with it not the clone's.
-    libraries = sysconfig.get_path("purelib")
-    (site_packages,) = folder.glob("lib/*/site-packages")
+def install(wheel: Path, folder: Path, without: Iterable[str] = ()) -> Path:
+    """Return the interpreter of a new environment with the wheel and this environment's packages, but not the clone.
+
+    Args:
+        wheel: The project's wheel.
+        folder: A folder for the environment.
+        without: Names of packages that are left out, and what begins with them.
+    """
+    environment, libraries = folder / "environment", folder / "libraries"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    python = environment / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", wheel], check=True)
+    libraries.mkdir()
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if path.suffix != ".pth" and not path.name.lower().startswith((PROJECT["name"], *without)):
+            (libraries / path.name).symlink_to(path)
+    (site_packages,) = environment.glob("lib/*/site-packages")
     (site_packages / "libraries.pth").write_text(f"{libraries}\n", encoding="utf-8")
     return python
 
@@ -155,7 +161,8 @@ def run(command: list[str | Path], folder: Path) -> str:
 
 
 @pytest.mark.slow
-def test_an_installed_wheel_runs_the_demo_outside_the_clone(python: Path, tmp_path: Path) -> None:
+def test_an_installed_wheel_runs_the_demo_outside_the_clone(wheel: Path, tmp_path: Path) -> None:
+    python = install(wheel, tmp_path)
     show = f"import {', '.join(PACKAGES)}; print({', '.join(f'{name}.__file__' for name in PACKAGES)})"
     for path in run([python, "-c", show], tmp_path).split():
         assert Path(path).is_relative_to(python.parents[1])
@@ -167,23 +174,24 @@ def test_an_installed_wheel_runs_the_demo_outside_the_clone(python: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_pkd_core_trains_and_evaluates_without_the_pipelines_packages(python: Path, tmp_path: Path) -> None:
+def test_pkd_core_trains_and_evaluates_without_the_pipelines_packages(wheel: Path, tmp_path: Path) -> None:
     write_tiny_task(tmp_path / "data_raw", "Tiny")
     write_tiny_model(tmp_path / "model")
-    blocked = sorted(EXTRAS["pipeline"] - {"httpx", "typer"})  # transformers itself needs these two
-    script = f"""
-import sys
-sys.modules.update(dict.fromkeys({blocked}))
+    # transformers itself needs httpx and typer.
+    python = install(wheel, tmp_path, without=EXTRAS["pipeline"] - {"httpx", "typer"})
+    script = """
 from pathlib import Path
 from pkd_core.config.overrides import build_run_config
 from pkd_core.pipeline.job import Context
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
 
-settings = {{"teacher.num_epochs": 1, "student.num_epochs": 1, "tokens.max_length": 16}}
+settings = {"teacher.num_epochs": 1, "student.num_epochs": 1, "tokens.max_length": 16}
 run = build_run_config(tasks=["Tiny"], methods=["pkd-skip"], model="model", settings=settings)
 plan = make_plan(run, workspace=Path())
 records = run_plan(plan, Context(workspace=Path(), model_folder=plan.model.folder))
 print(*records)
 """
     assert run([python, "-c", script], tmp_path).split()[-1] == "reports/report"
+    with pytest.raises(AssertionError, match="the command line needs prefect and mlflow"):
+        run([python.with_name("pkd"), "presets"], tmp_path)

@@ -155,6 +155,8 @@ def _include_decorated_functions() -> None:
     )
 
     def skip_less(self: Any, node: libcst.CSTNode) -> bool:
+        if isinstance(node, libcst.Arg) and node.keyword is not None and node.keyword.value == "encoding":
+            return True  # the names of an encoding are all equal
         return False if isinstance(node, libcst.FunctionDef) and _is_plain(node) else skip(self, node)
 
     def arrange_bare(function: libcst.FunctionDef, *args: Any, **kwargs: Any) -> Any:

@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 BENCH_STAMP := .venv/.bench-installed
+MUTANTS_STAMP := .venv/.mutants-installed
 # An environment of its own, so that `make lock` does not find the auditor among what is locked.
 AUDIT := .venv/audit
 CODE := pkd_core tasks flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all faults golden check bench bench-gpu audit lock clean
+.PHONY: help setup demo test test-all faults mutants golden check bench bench-gpu audit lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,10 @@ test-all: $(STAMP) ## Run all tests, the slow ones too
 faults: $(STAMP) ## Kill, damage and starve real runs by the dozen, and count what is lost (an hour)
 	PYTHONPATH=tests $(BIN)/python -m faults
 
+mutants: $(MUTANTS_STAMP) ## Put small faults into pkd_core, and list those that no test notices: PACKAGE=store EVERY=5
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m mutation $(if $(PACKAGE),--package $(PACKAGE)) \
+	  $(if $(EVERY),--every $(EVERY)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SECONDS),--seconds $(SECONDS))
+
 golden: $(STAMP) ## Record what each kind of stage makes now, after a code version was raised
 	PYTHONPATH=tests $(BIN)/python tests/pipeline/golden.py
 
@@ -34,7 +39,7 @@ check: $(STAMP) ## Run linter, formatter (as a check), type checker and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory test
 
 bench: $(BENCH_STAMP) ## Measure training steps and extraction beside their limits and alternatives (half an hour)
 	$(BIN)/python -m benchmarks
@@ -58,7 +63,7 @@ lock: $(STAMP) ## Write the versions that stand in .venv to requirements.lock
 	@cp .venv/lock requirements.lock && touch $(STAMP)
 
 clean: ## Remove .venv and caches; data and artifacts stay
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build mutants *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml requirements.lock
@@ -72,6 +77,10 @@ $(STAMP): pyproject.toml requirements.lock
 
 $(BENCH_STAMP): $(STAMP)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[dev,bench]'
+	@touch $@
+
+$(MUTANTS_STAMP): $(STAMP)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c requirements.lock -e '.[mutants]'
 	@touch $@
 
 $(AUDIT)/.installed:

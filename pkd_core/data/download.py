@@ -76,8 +76,13 @@ def download_task(task: str, data_raw: Path, load: Load | None = None) -> list[P
 
 
 def _load_from_hub(name: str, config: str) -> Mapping[str, Any]:
-    import datasets
-
+    try:
+        import datasets
+    except ModuleNotFoundError as error:
+        raise DataError(
+            "downloading GLUE needs the package datasets, which this environment does not have; install it, or put "
+            "GLUE's own TSV files into data_raw"
+        ) from error
     try:
         _check_connection()
         tables: Mapping[str, Any] = datasets.load_dataset(name, config)

@@ -1,4 +1,4 @@
-"""Runs benchmarks by name, or all of them, and prints one table."""
+"""Runs all benchmarks, or those named, and prints one table."""
 
 import argparse
 import platform
@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.extraction import measure_extraction
 from benchmarks.gathering import measure_gathering
-from benchmarks.measure import Row, show
+from benchmarks.measure import Row, markdown_table
 from benchmarks.orchestration import measure_orchestration
 from benchmarks.scaling import measure_scaling
 from benchmarks.sharing import measure_sharing
@@ -28,10 +28,12 @@ BENCHMARKS: Mapping[str, Callable[[int], Iterator[Row]]] = {
 
 
 def main() -> None:
-    """Measure what the command line names, and print the table."""
+    """Run the benchmarks named on the command line, and print their table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which; all by default")
-    parser.add_argument("--turns", type=int, default=5, help="ratios to take the median of")
+    parser.add_argument(
+        "names", nargs="*", choices=[*BENCHMARKS, []], help="benchmarks to run; all by default"
+    )
+    parser.add_argument("--turns", type=int, default=5, help="number of ratios per median")
     arguments = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}", flush=True)
     rows = []
@@ -39,7 +41,7 @@ def main() -> None:
         for row in BENCHMARKS[name](arguments.turns):
             print(f"{row.name}: {row.median:.3g}", file=sys.stderr, flush=True)
             rows.append(row)
-    print(show(rows))
+    print(markdown_table(rows))
 
 
 if __name__ == "__main__":

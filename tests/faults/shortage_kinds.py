@@ -58,7 +58,7 @@ def file_size_limits() -> list[Shortage]:
 
 def memory_limits() -> list[Shortage]:
     """Return limits of the address space: what is in use at the moment, and some megabytes."""
-    # CPython 3.11 waits forever for a thread that runs out of memory at its start: leave enough for the threads of a stage.
+    # CPython 3.11 waits forever for a thread that runs out of memory at its start, so the stages can start theirs.
     cases = [("tokens", 300)]
     cases += [(moment, 0) for moment in ("a teacher", "a checkpoint", "teacher states", "the report")]
     cases += [("a teacher", 30), ("the start", 300), ("the start", 1000), ("the start", 3000)]

@@ -46,7 +46,7 @@ def measure_gathering(turns: int) -> Iterator[Row]:
         gigabytes = (_resident_bytes() - bytes_before) / 1e9
         yield Row("MNLI's states: GB of memory for gathering 200 batches", (gigabytes,), "<= 0.1")
         yield compare(
-            "MNLI's states: gathering a batch / step of BERT-base's 6-layer student",
+            "MNLI's states: gathering a batch / student step",
             "<= 0.03",
             gather_seconds,
             lambda: step_seconds(student, table, None, precision, _CPU),

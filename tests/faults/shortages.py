@@ -126,7 +126,7 @@ def _exit_failures(status: int | None, output: str, may_abort: bool) -> list[str
         return []
     failures = [f"the run ended with status {status}"] if status < 0 else []
     if not re.search(rf"^pkd: .+\.\n({_PREFECT_LAST_LINE}\n)?\Z", output, re.MULTILINE):
-        failures.append("its last line was not one sentence of pkd")
+        failures.append(f"its output ended with {output[-200:]!r} instead of one sentence of pkd")
     # Prefect may print its own tracebacks.
     if re.search(_PKD_FRAME, output) and not may_abort:
         failures.append("it printed a traceback through pkd's code")

@@ -1,1 +1,1 @@
-"""The speed of training, extraction and tokenising beside their limits and their alternatives: `make bench`."""
+"""Speed of training, extraction and tokenising, compared with limits and alternatives: `make bench`."""

@@ -1,4 +1,4 @@
-"""Teacher states of MNLI's size, 7.2 GB: a shuffled batch over a student's step, and the memory that reading takes."""
+"""Time and memory of gathering shuffled batches from teacher states of MNLI's size (7.2 GB)."""
 
 import re
 import tempfile
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Row, compare
-from benchmarks.ours import step_seconds
+from benchmarks.pkd_training import step_seconds
 from benchmarks.workload import BERT_BASE, make_model, make_table
 from pkd_core.runtime.precision import resolve_precision
 from pkd_core.teacher_states.format import StatesShape
@@ -25,30 +25,30 @@ _CPU = torch.device("cpu")
 
 
 def measure_gathering(turns: int) -> Iterator[Row]:
-    """Yield the rows of reading teacher states; needs 7.3 GB of disk for as long as it runs."""
+    """Yield the memory, and the time relative to a step of the student; needs 7.3 GB of disk space meanwhile."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _write(folder)
         student, table = make_model(BERT_BASE, 6), make_table("MRPC", _BATCH_SIZE * 16)
-        begin = _resident_bytes()
+        bytes_before = _resident_bytes()
         states = TeacherStates.open(folder)
         order = torch.from_numpy(np.random.default_rng(0).permutation(_NUM_ROWS))
         batches = iter(order.split(_BATCH_SIZE) * 2)  # type: ignore[no-untyped-call]
         precision = resolve_precision("auto", _CPU)
 
-        def gather() -> float:
+        def gather_seconds() -> float:
             start = time.perf_counter()
             for _ in range(_NUM_BATCHES):
                 states.gather(next(batches), _LAYERS)
             return (time.perf_counter() - start) / _NUM_BATCHES
 
-        gather()
-        grown = (_resident_bytes() - begin) / 1e9
-        yield Row("MNLI's states: GB of memory for 200 batches", (grown,), "<= 0.1")
+        gather_seconds()
+        gigabytes = (_resident_bytes() - bytes_before) / 1e9
+        yield Row("MNLI's states: GB of memory for gathering 200 batches", (gigabytes,), "<= 0.1")
         yield compare(
-            "MNLI's states: a shuffled batch / a step of BERT-base's 6-layer student",
+            "MNLI's states: gathering a batch / student step",
             "<= 0.03",
-            gather,
+            gather_seconds,
             lambda: step_seconds(student, table, None, precision, _CPU),
             turns,
         )
@@ -66,6 +66,6 @@ def _write(folder: Path) -> None:
 
 
 def _resident_bytes() -> int:
-    found = re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))
-    assert found, "Linux says it there"
-    return 1024 * int(found[1])
+    match = re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text(encoding="ascii"))
+    assert match, "Linux lists VmRSS in /proc/self/status"
+    return 1024 * int(match[1])

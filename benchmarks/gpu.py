@@ -1,4 +1,4 @@
-"""BERT-base on a GPU: steps, extraction, model FLOPs utilisation, and how long all of GLUE would take."""
+"""BERT-base on a GPU: steps, extraction, model FLOPs utilisation, and the projected time for all of GLUE."""
 
 import sys
 import tempfile
@@ -9,18 +9,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.measure import Row, show
-from benchmarks.ours import Stopwatch, make_objective, step_seconds
+from benchmarks.measure import Row, markdown_table
+from benchmarks.pkd_training import Stopwatch, make_objective, step_seconds
 from benchmarks.sharing import measure_sharing
 from benchmarks.steps import product_rate
 from benchmarks.workload import BERT_BASE, make_model, make_table, training_operations
 from pkd_core.runtime.device import find_device
+from pkd_core.runtime.process_setup import configure_process
 from pkd_core.teacher_states.extraction import extract
 
 _STUDENT_LAYERS = 6
 _EPOCHS = 4
 _BATCH_SIZE = 32
-# Rows of each train split, and the measured task whose lengths stand for it.
+# Rows of each train split, and the measured task with similar lengths.
 _GLUE: Mapping[str, tuple[int, str]] = {
     "CoLA": (8551, "SST-2"),
     "SST-2": (67349, "SST-2"),
@@ -35,12 +36,13 @@ _GLUE: Mapping[str, tuple[int, str]] = {
 
 
 def main() -> None:
-    """Measure and print the table; without a GPU, end with a sentence that says so."""
+    """Measure and print the table; without a GPU, exit with one sentence."""
     if not torch.cuda.is_available():
         sys.exit(
-            "bench-gpu needs a CUDA device, and torch sees none on this machine; run `make bench` instead."
+            "bench-gpu needs a CUDA device, and torch finds none on this machine; run `make bench` instead."
         )
     device = find_device("cuda")
+    configure_process("cuda")
     print(f"torch {torch.__version__}, {torch.cuda.get_device_name(device)}", flush=True)
     rows: list[Row] = []
     seconds: dict[str, tuple[float, float, float]] = {}
@@ -57,20 +59,20 @@ def main() -> None:
             bare_step = step_seconds(student, table, None, "bfloat16", device)
         seconds[task] = (teacher_step, extraction, student_step)
         operations = training_operations(BERT_BASE, BERT_BASE.num_layers, table, _BATCH_SIZE)
-        share = operations / teacher_step / product_rate(torch.bfloat16, device, 8192)
-        rows.append(Row(f"{task}: teacher's step, ms", (1000 * teacher_step,)))
+        utilisation = operations / teacher_step / product_rate(torch.bfloat16, device, 8192)
+        rows.append(Row(f"{task}: teacher's step in ms", (1000 * teacher_step,)))
         rows.append(Row(f"{task}: PKD step / fine-tuning step", (student_step / bare_step,), "<= 1.03"))
-        rows.append(Row(f"{task}: model FLOPs utilisation of teacher training", (share,), ">= 0.4"))
+        rows.append(Row(f"{task}: model FLOPs utilisation of teacher training", (utilisation,), ">= 0.4"))
     rows += measure_sharing(3, "cuda", BERT_BASE, _STUDENT_LAYERS)
-    minutes = {task: _minutes(num_rows, *seconds[like]) for task, (num_rows, like) in _GLUE.items()}
+    minutes = {task: _minutes(num_rows, *seconds[measured]) for task, (num_rows, measured) in _GLUE.items()}
     rows.append(
         Row(
-            "all of GLUE, teacher, states and a 6-layer student each: minutes",
+            "all of GLUE (teacher, states and a 6-layer student per task): minutes",
             (sum(minutes.values()),),
             "<= 10",
         )
     )
-    print(show(rows))
+    print(markdown_table(rows))
     print("minutes by task: " + ", ".join(f"{task} {value:.1f}" for task, value in minutes.items()))
 
 

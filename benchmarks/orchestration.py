@@ -1,4 +1,4 @@
-"""What Prefect and MLflow cost on top of the direct calls, and a rerun in which everything is cached."""
+"""Cost of Prefect and MLflow beyond direct calls, and of a rerun in which everything is cached."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ with prefect_server():
 
 
 def measure_orchestration(turns: int) -> Iterator[Row]:
-    """Yield row (f). The demo takes minutes, so it is measured once for every three turns asked for."""
+    """Yield both costs in seconds. The demo takes minutes, so it is measured once for every three turns."""
     pkd = str(Path(sys.executable).with_name("pkd"))
     beyond_direct, beyond_start = [], []
     details = ("", "")
@@ -45,12 +45,12 @@ def measure_orchestration(turns: int) -> Iterator[Row]:
             root = Path(name)
             server = _seconds([sys.executable, "-c", _SERVER, str(root / "empty")], root)
             direct = _seconds([sys.executable, "-c", _DIRECT, str(root / "direct")], root)
-            whole = _seconds([pkd, "demo", "--workspace", str(root / "demo")], root)
+            demo = _seconds([pkd, "demo", "--workspace", str(root / "demo")], root)
             cached = _seconds(_cached_command(pkd, root), root)
-        beyond_direct.append(whole - direct - server)
+        beyond_direct.append(demo - direct - server)
         beyond_start.append(cached - server)
         details = (
-            f"{whole:.1f} s - {direct:.1f} s - {server:.1f} s",
+            f"{demo:.1f} s - {direct:.1f} s - {server:.1f} s",
             f"{cached:.1f} s - {server:.1f} s",
         )
     yield Row("demo: seconds beyond direct calls and server start", tuple(beyond_direct), "<= 5", details[0])
@@ -77,7 +77,7 @@ def _cached_command(pkd: str, root: Path) -> list[str]:
 
 
 def _seconds(command: list[str], folder: Path) -> float:
-    # Products this small gain nothing from a second thread; the demo computes on one, so all do here.
+    # The demo computes on one thread, so the others do too.
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     begin = time.perf_counter()
     subprocess.run(command, check=True, cwd=folder, env=environment, capture_output=True)

@@ -1,4 +1,4 @@
-"""Time and memory at one, two and four times the data: time doubles, memory stays."""
+"""Time and memory at one, two and four times the data: time doubles, memory stays the same."""
 
 import json
 import subprocess
@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import Row
-from benchmarks.ours import Stopwatch, make_objective, step_seconds
+from benchmarks.pkd_training import Stopwatch, make_objective, step_seconds
 from benchmarks.workload import MINILM, first_rows, make_model, make_table
 from pkd_core.runtime.precision import resolve_precision
+from pkd_core.runtime.process_setup import configure_process
 from pkd_core.teacher_states.extraction import extract
 
 _CPU = torch.device("cpu")
@@ -22,13 +23,13 @@ _TASK = "MRPC"
 
 
 def measure_scaling(turns: int) -> Iterator[Row]:
-    """Yield row (g), each size in a process of its own: extraction and an epoch of distillation."""
+    """Yield the ratios for extraction and one epoch of distillation, each size in a separate process."""
     figures: dict[int, list[dict[str, float]]] = {1: [], 2: [], 4: []}
     for _ in range(max(turns // 2, 1)):
-        for factor, told in figures.items():
+        for factor, measured in figures.items():
             command = [sys.executable, "-m", "benchmarks.scaling", str(factor)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
-            told.append(json.loads(done.stdout))
+            measured.append(json.loads(done.stdout))
     for part in ("extraction", "training"):
         for factor in (2, 4):
             ratios = tuple(
@@ -51,9 +52,9 @@ def _figures(factor: int) -> dict[str, float]:
     model, student = make_model(MINILM, MINILM.num_layers), make_model(MINILM, 3)
     precision = resolve_precision("auto", _CPU)
     with tempfile.TemporaryDirectory() as name:
-        # Shapes are met, and their products prepared, before the clock starts.
-        warm = make_objective(Path(name) / "warm", MINILM, 3, first_rows(table, _NUM_ROWS), _CPU)
-        step_seconds(student, first_rows(table, _NUM_ROWS), warm, precision, _CPU)
+        # The CPU's matrix library prepares each new shape once: do that before the clock starts.
+        warmup = make_objective(Path(name) / "warmup", MINILM, 3, first_rows(table, _NUM_ROWS), _CPU)
+        step_seconds(student, first_rows(table, _NUM_ROWS), warmup, precision, _CPU)
         begin = time.perf_counter()
         extract(model, table, Path(name) / "timed", "float16", Stopwatch(), device=_CPU)
         extracted = time.perf_counter()
@@ -69,4 +70,5 @@ def _figures(factor: int) -> dict[str, float]:
 
 
 if __name__ == "__main__":
+    configure_process()
     print(json.dumps(_figures(int(sys.argv[1]))))

@@ -1,4 +1,4 @@
-"""Two trainings at once on one device, each in a process of its own, beside the same two one after the other."""
+"""Two concurrent trainings on one device, in separate processes, against the same two in sequence."""
 
 import multiprocessing
 import os
@@ -11,10 +11,11 @@ from multiprocessing.synchronize import Barrier
 import torch
 
 from benchmarks.measure import Row, compare
-from benchmarks.ours import step_seconds
+from benchmarks.pkd_training import step_seconds
 from benchmarks.workload import MINILM, Size, make_model, make_table
 from pkd_core.runtime.device import find_device
 from pkd_core.runtime.precision import resolve_precision
+from pkd_core.runtime.process_setup import configure_process
 
 _NUM_ROWS = 32 * 60
 _barriers: list[Barrier] = []
@@ -22,13 +23,13 @@ _barriers: list[Barrier] = []
 
 @dataclass(frozen=True)
 class _Job:
-    """A plain fine-tuning, and how many processes share the device."""
+    """A plain fine-tuning, and the number of processes that share the device."""
 
     task: str
     size: Size
     num_layers: int
     device: str
-    share: int
+    num_processes: int
 
 
 def measure_sharing(
@@ -38,14 +39,14 @@ def measure_sharing(
     num_layers: int = 3,
     tasks: tuple[str, ...] = ("SST-2", "RTE"),
 ) -> Iterator[Row]:
-    """Yield what sharing a device among two processes wins: above 1, two trainings at once are done sooner."""
+    """Yield the speed-up of two processes that share a device; above 1, concurrent trainings finish sooner."""
     for task in tasks:
-        alone, shared = (_Job(task, size, num_layers, device, share) for share in (1, 2))
+        alone, concurrent = (_Job(task, size, num_layers, device, count) for count in (1, 2))
         yield compare(
-            f"{task}: two trainings' steps one after the other / at once",
+            f"{task}: steps of two trainings, sequential / concurrent",
             "",
             partial(_seconds_of_two, alone),
-            partial(_step_seconds, shared),
+            partial(_step_seconds, concurrent),
             turns,
         )
 
@@ -55,11 +56,11 @@ def _seconds_of_two(alone: _Job) -> float:
 
 
 def _step_seconds(job: _Job) -> float:
-    """Return the seconds of a step of the slowest of the processes that share the device."""
+    """Return the seconds of a step in the slowest of the processes that share the device."""
     context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(job.share)
-    with ProcessPoolExecutor(job.share, context, _keep, (barrier,)) as pool:
-        return max(pool.map(_train, [job] * job.share))
+    barrier = context.Barrier(job.num_processes)
+    with ProcessPoolExecutor(job.num_processes, context, _keep, (barrier,)) as pool:
+        return max(pool.map(_train, [job] * job.num_processes))
 
 
 def _keep(barrier: Barrier) -> None:
@@ -68,8 +69,9 @@ def _keep(barrier: Barrier) -> None:
 
 def _train(job: _Job) -> float:
     device = find_device(job.device)
+    configure_process(job.device)
     if device.type == "cpu":
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // job.share))
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // job.num_processes))
     model, table = make_model(job.size, job.num_layers), make_table(job.task, _NUM_ROWS)
     _barriers[0].wait()
     return step_seconds(model, table, None, resolve_precision("auto", device), device)

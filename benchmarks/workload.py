@@ -1,4 +1,4 @@
-"""What is measured on: random BERTs of real sizes, and random tokens in the lengths of real GLUE tasks."""
+"""Workload of the benchmarks: random BERTs of real sizes, and random tokens in the lengths of real GLUE tasks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from pkd_core.data.token_table import TokenTable
 
-# Every twentieth part of the train split's lengths in tokens (uncased WordPiece, cut at 128), the shortest first, and
-# how many of the vocabulary's words occur in train and dev. Counted on GLUE's files.
+# The 5 % quantiles of the train split's lengths in tokens (uncased WordPiece, truncated to 128), and the number of
+# distinct tokens in train and dev. Counted on GLUE's files.
 LENGTHS: Mapping[str, tuple[int, ...]] = {
     "SST-2": (3, 4, 4, 5, 6, 6, 7, 8, 8, 9, 10, 11, 13, 14, 16, 18, 20, 23, 27, 33, 66),
     "MRPC": (19, 32, 36, 39, 41, 44, 45, 47, 50, 51, 53, 55, 57, 59, 61, 62, 64, 67, 70, 74, 103),
     "RTE": (13, 29, 33, 37, 40, 43, 45, 47, 50, 53, 56, 59, 62, 67, 72, 85, 103, 120, 128, 128, 128),
 }
-WORDS_IN_USE: Mapping[str, int] = {"SST-2": 12007, "MRPC": 12063, "RTE": 14068}
+DISTINCT_TOKENS: Mapping[str, int] = {"SST-2": 12007, "MRPC": 12063, "RTE": 14068}
 _VOCABULARY = 30522
 
 
 @dataclass(frozen=True)
 class Size:
-    """A BERT's hidden size, heads and teacher's layers."""
+    """A BERT's hidden size, number of heads, and number of the teacher's layers."""
 
     hidden_size: int
     num_heads: int
@@ -34,7 +34,7 @@ BERT_BASE = Size(768, 12, 12)
 
 
 def make_model(size: Size, num_layers: int) -> BertForSequenceClassification:
-    """Return a random BERT with two classes, without a word on the terminal."""
+    """Return a random BERT with two classes."""
     config = BertConfig(
         vocab_size=_VOCABULARY,
         hidden_size=size.hidden_size,
@@ -50,16 +50,16 @@ def make_model(size: Size, num_layers: int) -> BertForSequenceClassification:
 
 
 def make_table(task: str, num_rows: int, seed: int = 0) -> TokenTable:
-    """Return rows whose lengths and number of different words are the task's."""
+    """Return random rows with the lengths and the number of distinct tokens of a task."""
     generator = np.random.default_rng(seed)
     quantiles = LENGTHS[task]
     lengths = np.interp(generator.random(num_rows), np.linspace(0, 1, len(quantiles)), quantiles)
     lengths_R = lengths.round().astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(lengths_R)])
-    input_ids = generator.integers(1000, 1000 + WORDS_IN_USE[task], offsets[-1]).astype(np.int32)
-    # Every word in use, so that the small embedding has its real size however few the rows.
-    shown = min(len(input_ids), WORDS_IN_USE[task])
-    input_ids[:shown] = np.arange(1000, 1000 + shown)
+    input_ids = generator.integers(1000, 1000 + DISTINCT_TOKENS[task], offsets[-1]).astype(np.int32)
+    # Each distinct token occurs, so that the embedding subset has its real size.
+    num_distinct = min(len(input_ids), DISTINCT_TOKENS[task])
+    input_ids[:num_distinct] = np.arange(1000, 1000 + num_distinct)
     return TokenTable(
         example_ids_R=np.arange(num_rows, dtype=np.int64),
         offsets=offsets,
@@ -71,7 +71,7 @@ def make_table(task: str, num_rows: int, seed: int = 0) -> TokenTable:
 
 def first_rows(table: TokenTable, num_rows: int) -> TokenTable:
     """Return a table's first rows."""
-    assert table.labels_R is not None, "made with labels"
+    assert table.labels_R is not None, "make_table adds labels"
     return TokenTable(
         table.example_ids_R[:num_rows],
         table.offsets[: num_rows + 1],
@@ -82,9 +82,9 @@ def first_rows(table: TokenTable, num_rows: int) -> TokenTable:
 
 
 def training_operations(size: Size, num_layers: int, table: TokenTable, batch_size: int) -> float:
-    """Return the floating-point operations of the matrix products of a training step, filler and padding left out.
+    """Return the floating-point operations of a training step's matrix products, without padding.
 
-    A multiplication and an addition are two; backward is twice forward. Of the last layer, only what is computed.
+    A multiplication and an addition count as two; backward is twice forward. The last layer is computed for [CLS] only.
     """
     hidden, lengths = size.hidden_size, table.lengths.astype(float)
     per_row = 24.0 * hidden**2

@@ -18,7 +18,7 @@ from command import run_pkd
 from tiny import write_tiny_model, write_tiny_task
 
 from flows.cli.__main__ import main
-from pkd_core.data.download import fetch
+from pkd_core.data.download import download_task
 from pkd_core.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -100,7 +100,7 @@ def test_a_download_without_datasets_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match="needs the package datasets"):
-        fetch("RTE", tmp_path)
+        download_task("RTE", tmp_path)
 
 
 @pytest.fixture(scope="module")

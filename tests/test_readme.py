@@ -1,4 +1,4 @@
-"""Every command and snippet of the README runs, on a small GLUE and a tiny BERT that stands in the hub's cache."""
+"""Every command and snippet of README and docs runs, on a small GLUE and with a tiny BERT in the hub's cache."""
 
 import re
 import shlex
@@ -15,8 +15,12 @@ from pkd_core.config.settings import DEFAULT_MODEL
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-# What needs a network, a make, or servers is run elsewhere, and named here so that nothing is forgotten.
+PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md")))]
+# What needs a network, make or servers is tested elsewhere.
 RUN_ELSEWHERE = {
+    "make setup": ".ci/run",
+    "pip install '.[pipeline]'": "pyproject.toml",
+    "pip install .": "pyproject.toml",
     "make demo": "tests/flows/test_demo.py",
     "make test": ".ci/run",
     "pkd fetch RTE": "tests/data/test_download.py",
@@ -32,7 +36,7 @@ TAKES_LONG = ("--seeds 1,2,3",)
 
 
 def commands() -> Iterator[str]:
-    for block in re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL):
+    for block in re.findall(r"```bash\n(.*?)```", "\n".join(PAGES), flags=re.DOTALL):
         for line in block.splitlines():
             if command := line.partition("#")[0].strip():
                 yield command
@@ -47,7 +51,7 @@ def commands_to_run() -> Iterator[object]:
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with RTE, MRPC and one's own Reviews, and a 12-layer BERT where the hub's cache has the default one."""
+    """A workspace with RTE, MRPC and Reviews, and a 12-layer BERT in the hub's cache in place of the default model."""
     root = tmp_path_factory.mktemp("readme")
     write_tiny_glue(root / "data_raw")
     write_tiny_task(root / "data_raw", "Reviews")
@@ -66,13 +70,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     torch.set_num_threads(threads)
 
 
-def test_what_runs_elsewhere_is_in_the_readme_and_there() -> None:
+def test_commands_run_elsewhere_are_documented_and_their_tests_exist() -> None:
     assert RUN_ELSEWHERE.keys() <= set(commands())
-    assert [place for place in RUN_ELSEWHERE.values() if not (ROOT / place).exists()] == []
+    assert [path for path in RUN_ELSEWHERE.values() if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("command", commands_to_run())
-def test_a_command_of_the_readme_succeeds(command: str, workspace: Path) -> None:
+def test_a_documented_command_succeeds(command: str, workspace: Path) -> None:
     program, *arguments = shlex.split(command)
     assert program == "pkd"
     with pytest.raises(SystemExit) as ended:
@@ -80,7 +84,7 @@ def test_a_command_of_the_readme_succeeds(command: str, workspace: Path) -> None
     assert ended.value.code == 0
 
 
-def test_the_snippet_of_the_readme_runs(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_snippet_of_the_readme_runs(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (snippet,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     exec(compile(snippet, "README.md", "exec"), {})
     assert "score" in capsys.readouterr().out

@@ -1,1 +1,1 @@
-"""Faults done for real to the real command: `make faults` does many, the tests a few."""
+"""Fault injection into real runs of the command `pkd`: many by `make faults`, a few by the tests."""

@@ -1,11 +1,11 @@
-"""Every kind of damage to every published file: the plan must see it, and a run mend exactly that."""
+"""Every kind of damage to every published file: the plan detects it, and a run rebuilds exactly that stage."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 
-from faults.tally import Tally
+from faults.outcome import Outcome
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.pipeline.local import run_plan
@@ -18,7 +18,7 @@ def _truncate(path: Path) -> None:
     path.write_bytes(content[: len(content) // 2])
 
 
-def _flip(path: Path) -> None:
+def _flip_one_bit(path: Path) -> None:
     content = path.read_bytes()
     middle = len(content) // 2
     path.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
@@ -28,47 +28,53 @@ def _empty(path: Path) -> None:
     path.write_bytes(b"")
 
 
-def _add_foreign(path: Path) -> None:
-    path.with_name(f"{path.name}.foreign").write_text("not ours", encoding="utf-8")
+def _add_unknown_file(path: Path) -> None:
+    path.with_name(f"{path.name}.unknown").write_text("not in the manifest", encoding="utf-8")
 
 
 _DAMAGES: Mapping[str, Callable[[Path], None]] = {
     "truncated": _truncate,
-    "flipped": _flip,
+    "one bit flipped": _flip_one_bit,
     "emptied": _empty,
     "deleted": Path.unlink,
-    "joined by a foreign file": _add_foreign,
+    "unknown file added": _add_unknown_file,
 }
 
 
-def damage_everything(root: Path, every: int) -> Tally:
+def damage_published_files(root: Path, every: int) -> Outcome:
     """Damage published files one by one, and run again after each.
 
     Args:
         root: An empty folder.
-        every: Only each so many of the damages is done, to save time.
+        every: Inject only every n-th damage, to save time.
     """
     write_tiny_task(root / "data_raw")
     write_tiny_model(root / "model")
-    tally = Tally("damage to a published file")
+    outcome = Outcome("damage to a published file")
     _run(root)
     files = [path for path in sorted(root.glob("*/*/*/**/*")) if path.is_file() and ".work" not in path.parts]
-    published = [path for path in files if any((up / "manifest.json").is_file() for up in path.parents)]
-    # A bit of a manifest may lie in its date, and mean nothing; tests/store damages its fields one by one.
+    published = [
+        path for path in files if any((parent / "manifest.json").is_file() for parent in path.parents)
+    ]
+    # A flipped bit of a manifest may be in its date, which changes nothing; tests/store damages its fields one by one.
     cases = [
         (path, kind)
         for path in published
         for kind in _DAMAGES
-        if (path.name, kind) != ("manifest.json", "flipped")
+        if (path.name, kind) != ("manifest.json", "one bit flipped")
     ]
     for path, kind in cases[::every]:
         _DAMAGES[kind](path)
-        tally.injected += 1
-        seen = [one for one in _plan(root).stages if one.status is not StageStatus.DONE]
+        outcome.injected += 1
+        detected = _not_done(root)
         _run(root)
-        if not seen or any(one.status is not StageStatus.DONE for one in _plan(root).stages):
-            tally.lose(f"{path.relative_to(root)} {kind}")
-    return tally
+        if len(detected) != 1 or _not_done(root):
+            outcome.add_lost(f"{path.relative_to(root)} {kind}")
+    return outcome
+
+
+def _not_done(root: Path) -> list[str]:
+    return [planned.stage.key for planned in _plan(root).stages if planned.status is not StageStatus.DONE]
 
 
 def _plan(root: Path) -> Plan:

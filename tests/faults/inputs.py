@@ -1,4 +1,4 @@
-"""Thousands of bad inputs: each is taken, or refused in one sentence, and no file is left or changed."""
+"""Thousands of malformed inputs: each is accepted, or rejected in one sentence, and no file is changed."""
 
 import os
 from collections.abc import Callable
@@ -10,42 +10,44 @@ from unittest.mock import patch
 from hypothesis import HealthCheck, Phase, given, settings
 from tiny import write_tiny_glue, write_tiny_model, write_tiny_task
 
-from faults.doors import Door, doors_of
-from faults.tally import Tally
+from faults.entry_points import EntryPoint, entry_points_of
+from faults.outcome import Outcome
 
-_MOST_DETAILS = 8
+_MAX_DETAILS = 8
 
 
-def feed_bad_inputs(root: Path, count: int, say: Callable[[str], None] = lambda _: None) -> Tally:
-    """Feed inputs to the reader, the configuration and the command line; count what is neither taken nor refused well.
+def check_malformed_inputs(root: Path, count: int, log: Callable[[str], None] = lambda _: None) -> Outcome:
+    """Pass malformed inputs to every entry point, and count those that are neither accepted nor rejected properly.
 
     Args:
         root: An empty folder.
-        count: About how many in all.
-        say: Is told of progress.
+        count: Approximate number of inputs in total.
+        log: Called with each line of progress.
     """
     workspace, model = root / "workspace", root / "model"
     write_tiny_task(workspace / "data_raw")
     write_tiny_glue(workspace / "data_raw")
     write_tiny_model(model)
-    tally = Tally("a bad input")
-    wrong: dict[str, str] = {}
-    # The command line settles where Prefect keeps its files; what is done next here has workspaces of its own.
+    outcome = Outcome("a malformed input")
+    failures: dict[str, str] = {}
+    # The command line sets Prefect's folders in the environment; later faults use other workspaces.
     with chdir(workspace), patch.dict(os.environ):
-        for door in doors_of(workspace, model):
-            say(f"bad inputs: {door.name}")
-            for fed, answer in _feed(door, max(1, round(count * door.share))):
-                tally.injected += 1
-                if answer:
-                    tally.lost += 1
-                    wrong.setdefault(f"{door.name}: {answer[:200]}", repr(fed)[:200])
-    tally.details = "".join(f" {answer} at {fed};" for answer, fed in list(wrong.items())[:_MOST_DETAILS])
-    return tally
+        for entry_point in entry_points_of(workspace, model):
+            log(f"malformed inputs: {entry_point.name}")
+            for value, failure in _check(entry_point, max(1, round(count * entry_point.fraction))):
+                outcome.injected += 1
+                if failure:
+                    outcome.lost += 1
+                    failures.setdefault(f"{entry_point.name}: {failure[:200]}", repr(value)[:200])
+    outcome.details = "".join(
+        f" {failure} for {value};" for failure, value in list(failures.items())[:_MAX_DETAILS]
+    )
+    return outcome
 
 
-def _feed(door: Door, count: int) -> list[tuple[Any, str]]:
-    """Return each input that was fed with what was wrong with the answer, or nothing; the same inputs each time."""
-    answers = []
+def _check(entry_point: EntryPoint, count: int) -> list[tuple[Any, str]]:
+    """Return each input with its failure, or ""; the inputs are the same in every run."""
+    results = []
 
     @settings(
         max_examples=count,
@@ -55,9 +57,9 @@ def _feed(door: Door, count: int) -> list[tuple[Any, str]]:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(door.inputs)
-    def feed(fed: Any) -> None:
-        answers.append((fed, door.feed(fed)))
+    @given(entry_point.inputs)
+    def check(value: Any) -> None:
+        results.append((value, entry_point.check(value)))
 
-    feed()
-    return answers
+    check()
+    return results

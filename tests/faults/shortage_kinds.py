@@ -1,4 +1,4 @@
-"""What a run can be short of, and at which of its moments."""
+"""The resources that a run can have too little of, and at which of its moments."""
 
 import resource
 from collections.abc import Callable, Mapping, Sequence
@@ -6,95 +6,100 @@ from contextlib import suppress
 from pathlib import Path
 
 from faults.shortages import MOMENTS, Process, Shortage
-from faults.small_disk import NotPossibleError, close_to_writing, fill, free, open_to_writing
+from faults.temporary_disk import NotPossibleError, fill, make_read_only, make_writable, remove_filler
 
 _PAGE = resource.getpagesize()
 
 
 def full_disks() -> list[Shortage]:
-    """Return a disk that is full at each moment, and ones with some room left."""
-    left = [*((moment, 0) for moment in MOMENTS), ("the start", 1 << 20), ("the start", 20 << 20)]
-    left += [(moment, 300 << 10) for moment in ("a teacher", "a checkpoint", "a student")]
+    """Return a disk that is full at each moment, and disks with little free space."""
+    cases = [*((moment, 0) for moment in MOMENTS), ("the start", 1 << 20), ("the start", 20 << 20)]
+    cases += [(moment, 300 << 10) for moment in ("a teacher", "a checkpoint", "a student")]
     return [
         Shortage(
-            f"{leave >> 10} KB left at {moment}",
+            f"{free_bytes >> 10} KB free at {moment}",
             moment,
-            take=lambda root, _, leave=leave: fill(root, leave),
-            give_back=free,
+            inject=lambda root, _, free_bytes=free_bytes: fill(root, free_bytes),
+            undo=remove_filler,
             needs_disk=True,
         )
-        for moment, leave in left
+        for moment, free_bytes in cases
     ]
 
 
 def read_only_disks() -> list[Shortage]:
-    """Return a disk that may not be written to."""
-    # Once a run has files open for writing there, the system does not let the disk be closed to it.
+    """Return a read-only disk."""
+    # Only at the start: the system does not remount a disk read-only while a run has files open for writing there.
     return [
         Shortage(
             "read-only at the start",
             "the start",
-            take=lambda root, _: close_to_writing(root),
-            give_back=open_to_writing,
+            inject=lambda root, _: make_read_only(root),
+            undo=make_writable,
             needs_disk=True,
         )
     ]
 
 
-def largest_files() -> list[Shortage]:
-    """Return limits of a file's size, as quotas have them; at later moments than the start, the server has none."""
-    # What the run says goes into a file as well.
-    kilobytes = [("the start", 8), ("the start", 1000), ("MLflow's database", 64)]
-    kilobytes += [("a teacher", 64), ("a checkpoint", 20), ("the report", 30)]
+def file_size_limits() -> list[Shortage]:
+    """Return limits of a file's size, as quotas set them; after the start, Prefect's server has none."""
+    # The run's output goes into a file too.
+    cases = [("the start", 8), ("the start", 1000), ("MLflow's database", 64)]
+    cases += [("a teacher", 64), ("a checkpoint", 20), ("the report", 30)]
     return [
         Shortage(
-            f"{most} KB at {moment}", moment, _limit(resource.RLIMIT_FSIZE, lambda _, most=most: most << 10)
+            f"{kilobytes} KB at {moment}",
+            moment,
+            _limit(resource.RLIMIT_FSIZE, lambda _, kilobytes=kilobytes: kilobytes << 10),
         )
-        for moment, most in kilobytes
+        for moment, kilobytes in cases
     ]
 
 
-def little_memory() -> list[Shortage]:
-    """Return limits of the address space: absolute ones from the start, later a little more than is in use."""
-    # CPython 3.11 waits for ever for a thread that dies of it while it starts, so those for the stages are let start.
-    megabytes = [("tokens", 300)]
-    megabytes += [(moment, 0) for moment in ("a teacher", "a checkpoint", "teacher states", "the report")]
-    megabytes += [("a teacher", 30), ("the start", 300), ("the start", 1000), ("the start", 3000)]
+def memory_limits() -> list[Shortage]:
+    """Return limits of the address space: what is in use at the moment, and some megabytes."""
+    # CPython 3.11 waits forever for a thread that runs out of memory at its start, so the stages can start theirs.
+    cases = [("tokens", 300)]
+    cases += [(moment, 0) for moment in ("a teacher", "a checkpoint", "teacher states", "the report")]
+    cases += [("a teacher", 30), ("the start", 300), ("the start", 1000), ("the start", 3000)]
     return [
         Shortage(
-            f"{more} MB more at {moment}",
+            f"{megabytes} MB more at {moment}",
             moment,
-            _limit(resource.RLIMIT_AS, lambda process, more=more: _address_space(process) + (more << 20)),
+            _limit(
+                resource.RLIMIT_AS,
+                lambda process, megabytes=megabytes: _address_space(process) + (megabytes << 20),
+            ),
             may_abort=True,
         )
-        for moment, more in megabytes
+        for moment, megabytes in cases
     ]
 
 
-def few_handles() -> list[Shortage]:
-    """Return limits of open files: a few more than are open."""
-    handles = [(moment, 0) for moment in ("tokens", "a teacher", "a checkpoint", "the report")]
-    handles += [("a teacher", 3), ("teacher states", 1), ("the start", 16), ("the start", 60)]
+def file_handle_limits() -> list[Shortage]:
+    """Return limits of open files: those open at the moment, and a few more."""
+    cases = [(moment, 0) for moment in ("tokens", "a teacher", "a checkpoint", "the report")]
+    cases += [("a teacher", 3), ("teacher states", 1), ("the start", 16), ("the start", 60)]
     return [
         Shortage(
             f"{more} more at {moment}",
             moment,
             _limit(resource.RLIMIT_NOFILE, lambda process, more=more: _open_files(process) + more),
         )
-        for moment, more in handles
+        for moment, more in cases
     ]
 
 
-def _limit(kind: int, most: Callable[[Process], int]) -> Callable[[Path, Process], None]:
-    def take(_: Path, process: Process) -> None:
+def _limit(kind: int, limit_of: Callable[[Process], int]) -> Callable[[Path, Process], None]:
+    def inject(_: Path, process: Process) -> None:
         if not hasattr(resource, "prlimit"):
-            raise NotPossibleError("no process can set another's limits")
-        # Of the run alone: Prefect's server, once it is started, keeps what it has.
+            raise NotPossibleError("the system cannot set another process's limits")
+        # Of the run's process only: a Prefect server that has started keeps its own limits.
         with suppress(ProcessLookupError):
-            limit = most(process)
+            limit = limit_of(process)
             resource.prlimit(process.pid, kind, (limit, limit))
 
-    return take
+    return inject
 
 
 def _address_space(process: Process) -> int:
@@ -108,7 +113,7 @@ def _open_files(process: Process) -> int:
 SHORTAGES: Mapping[str, Sequence[Shortage]] = {
     "a full disk": full_disks(),
     "a read-only disk": read_only_disks(),
-    "a limit of file sizes": largest_files(),
-    "little memory": little_memory(),
-    "few file handles": few_handles(),
+    "a limit of file sizes": file_size_limits(),
+    "little memory": memory_limits(),
+    "few file handles": file_handle_limits(),
 }

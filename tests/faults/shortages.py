@@ -1,4 +1,4 @@
-"""A full or read-only disk, too little memory, too few file handles: a sentence, then the undisturbed result."""
+"""A full or read-only disk, too little memory, too few file handles: one sentence, and the next run finishes."""
 
 import re
 import subprocess
@@ -8,17 +8,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from faults.small_disk import NotPossibleError, small_disk
-from faults.tally import Tally
-from faults.workspaces import Result, finish, kill, make_workspace, result, said_by, start
+from faults.outcome import Outcome
+from faults.temporary_disk import NotPossibleError, temporary_disk
+from faults.workspaces import Result, finish, kill, output_file, read_result, start, write_workspace
 from pkd_core.store.scan import verify_all
 from pkd_core.store.stage_store import StageStatus
 
-_SECONDS = 150
-_PREFECTS = ".+ prefect - Stopping temporary server .+"
-_LIBRARYS = r"\n.*[Mm]emory alloc.*\n\Z"
-_OUR_FRAME = r'File "[^"]*/(pkd_core|tasks|flows)/\w+(/\w+)*\.py", line'
-# Where a run is, by what it has just begun to write.
+_TIMEOUT_SECONDS = 150
+_PREFECT_LAST_LINE = ".+ prefect - Stopping temporary server .+"
+_LIBRARY_OUT_OF_MEMORY = r"\n.*[Mm]emory alloc.*\n\Z"
+_PKD_FRAME = r'File "[^"]*/(pkd_core|tasks|flows)/\w+(/\w+)*\.py", line'
+# The moments of a run, each by the first file that the run writes then.
 MOMENTS = {
     "the start": "data_raw",
     "Prefect's database": "artifacts/prefect/prefect.db",
@@ -37,102 +37,104 @@ Process = subprocess.Popen[bytes]
 
 @dataclass(frozen=True)
 class Shortage:
-    """What a run is to be short of, and from when on.
+    """A resource that a run has too little of, from a given moment on.
 
     Attributes:
         name: For the table's details.
         moment: Key of MOMENTS.
-        take: Takes something from the workspace or the process of the run.
-        give_back: Undoes it.
-        needs_disk: Whether the workspace must be on a disk of its own.
-        may_abort: Whether libraries may end the process, with a signal, as the system itself does when memory is short,
-            or with last words of their own that tell of memory, as OpenBLAS does; or may have errors that do not tell
-            what they lacked.
+        inject: Limits the resource for a workspace, or for the run's process.
+        undo: Reverts it.
+        needs_disk: Whether the workspace must be on its own disk.
+        may_abort: Whether a library may end the process itself: with a signal, as the system does when memory is
+            short, or with its own message about memory, as OpenBLAS does; or raise an error without the reason.
     """
 
     name: str
     moment: str
-    take: Callable[[Path, Process], None]
-    give_back: Callable[[Path], None] = lambda root: None
+    inject: Callable[[Path, Process], None]
+    undo: Callable[[Path], None] = lambda root: None
     needs_disk: bool = False
     may_abort: bool = False
 
 
-def run_short(
-    root: Path, groups: Mapping[str, Sequence[Shortage]], say: Callable[[str], None]
-) -> list[Tally]:
-    """Do each shortage to a run of its own, then run again without it and compare with an undisturbed run.
+def inject_shortages(
+    root: Path, groups: Mapping[str, Sequence[Shortage]], log: Callable[[str], None] = lambda _: None
+) -> list[Outcome]:
+    """Inject each shortage into a new run, then run again without it, and compare with a run without faults.
 
     Args:
         root: An empty folder.
         groups: Shortages by the row of the table that counts them.
-        say: Is told of progress.
+        log: Called with each line of progress.
     """
     model = root / "model"
-    undisturbed = make_workspace(root / "undisturbed", model)
-    finish(undisturbed, model)
-    expected = result(undisturbed)
-    tallies = []
+    reference = write_workspace(root / "reference", model)
+    finish(reference, model)
+    expected = read_result(reference)
+    outcomes = []
     for group, shortages in groups.items():
-        tally = Tally(group)
+        outcome = Outcome(group)
         for number, shortage in enumerate(shortages):
-            say(f"{group}: {shortage.name}")
-            place = root / f"{len(tallies)}-{number}"
+            log(f"{group}: {shortage.name}")
+            folder = root / f"{len(outcomes)}-{number}"
             try:
-                with small_disk(place) if shortage.needs_disk else nullcontext(place) as workspace:
-                    make_workspace(workspace, model)
-                    wrong = _faults_of(shortage, workspace, model, expected)
+                with temporary_disk(folder) if shortage.needs_disk else nullcontext(folder) as workspace:
+                    write_workspace(workspace, model)
+                    failures = _failures(shortage, workspace, model, expected)
             except NotPossibleError as error:
-                tally.details += f" not possible here: {shortage.name} ({error});"
+                outcome.details += f" not possible here: {shortage.name} ({error});"
                 continue
-            tally.injected += 1
-            if wrong:
-                tally.lose(f"{shortage.name}: {', '.join(wrong[:3])}")
-                say(f"lost: {', '.join(wrong[:3])}")
-        tallies.append(tally)
-    return tallies
+            outcome.injected += 1
+            if failures:
+                reasons = ", ".join(failures[:3])
+                outcome.add_lost(f"{shortage.name}: {reasons}")
+                log(f"lost: {reasons}")
+        outcomes.append(outcome)
+    return outcomes
 
 
-def _faults_of(shortage: Shortage, root: Path, model: Path, expected: Result) -> list[str]:
-    """Return what was not as it should be, of the run in need and the one after it."""
+def _failures(shortage: Shortage, root: Path, model: Path, expected: Result) -> list[str]:
+    """Return what was wrong with the run under the shortage, and with the run after it."""
     process = start(root, model)
     try:
-        if not _wait_until(MOMENTS[shortage.moment], root, process):
-            return ["its moment never came"]
-        shortage.take(root, process)
+        if not _reaches(MOMENTS[shortage.moment], root, process):
+            return [f"the run never reached {shortage.moment}"]
+        shortage.inject(root, process)
         status = _wait(process)
     finally:
         kill(process)
-    said = said_by(root).read_text(encoding="utf-8", errors="replace")
-    wrong = _faults_of_ending(status, said, shortage.may_abort)
-    wrong += [
-        f"{one.folder} damaged" for one in verify_all(root) if one.inspection.status is not StageStatus.DONE
+    output = output_file(root).read_text(encoding="utf-8", errors="replace")
+    failures = _exit_failures(status, output, shortage.may_abort)
+    failures += [
+        f"{stage.folder} damaged"
+        for stage in verify_all(root)
+        if stage.inspection.status is not StageStatus.DONE
     ]
-    shortage.give_back(root)
+    shortage.undo(root)
     try:
         finish(root, model)
     except AssertionError as error:
-        return [*wrong, f"run again, it failed with {str(error)[-300:]!r}"]
-    return wrong + expected.differences(result(root))
+        return [*failures, f"the next run failed with {str(error)[-300:]!r}"]
+    return failures + expected.differences(read_result(root))
 
 
-def _faults_of_ending(status: int | None, said: str, may_abort: bool) -> list[str]:
+def _exit_failures(status: int | None, output: str, may_abort: bool) -> list[str]:
     if status is None:
-        return [f"it hung for {_SECONDS} s"]
-    # It may well have done without what it was short of; whether it did shows in its result.
-    if status == 0 or (may_abort and (status < 0 or re.search(_LIBRARYS, said))):
+        return [f"the run hung for {_TIMEOUT_SECONDS} s"]
+    # The run may not have needed the resource; its result is compared below.
+    if status == 0 or (may_abort and (status < 0 or re.search(_LIBRARY_OUT_OF_MEMORY, output))):
         return []
-    wrong = [f"it ended with status {status}"] if status < 0 else []
-    if not re.search(rf"^pkd: .+\.\n({_PREFECTS}\n)?\Z", said, re.MULTILINE):
-        wrong.append("its last words were no sentence")
-    # Prefect's own are not ours to keep back.
-    if re.search(_OUR_FRAME, said) and not may_abort:
-        wrong.append("it showed a traceback through our code")
-    return wrong
+    failures = [f"the run ended with status {status}"] if status < 0 else []
+    if not re.search(rf"^pkd: .+\.\n({_PREFECT_LAST_LINE}\n)?\Z", output, re.MULTILINE):
+        failures.append(f"its output ended with {output[-200:]!r} instead of one sentence of pkd")
+    # Prefect may print its own tracebacks.
+    if re.search(_PKD_FRAME, output) and not may_abort:
+        failures.append("it printed a traceback through pkd's code")
+    return failures
 
 
-def _wait_until(moment: str, root: Path, process: Process) -> bool:
-    deadline = time.monotonic() + _SECONDS
+def _reaches(moment: str, root: Path, process: Process) -> bool:
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         if any(root.glob(moment)):
             return True
@@ -141,8 +143,8 @@ def _wait_until(moment: str, root: Path, process: Process) -> bool:
 
 
 def _wait(process: Process) -> int | None:
-    """Return the status of a process that ends by itself, else None."""
+    """Return the exit status of a process, or None if it does not exit in time."""
     try:
-        return process.wait(_SECONDS)
+        return process.wait(_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         return None

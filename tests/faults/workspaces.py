@@ -1,4 +1,4 @@
-"""A small workspace, the command that works in it, and what counts as the same result."""
+"""A small workspace, the command that runs in it, and the results that must not depend on faults."""
 
 import json
 import os
@@ -17,62 +17,62 @@ from pkd_core.store.manifest import read_manifest
 from tasks.mlflow_store import ensure_store
 
 _SETTINGS = quick_arguments(teacher__num_epochs=6, student__num_epochs=6)
-_TRAINED = ("train/", "dev/", "score")
+_TRAINING_METRICS = ("train/", "dev/", "score")
 Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Result:
-    """What two runs must agree in, whatever happened to them on the way.
+    """The results of a workspace that do not depend on what happened to its runs.
 
     Attributes:
-        files: Hash of every published file by its stage and name; of an evaluation, which holds times, its scores.
-        curves: Every point of every training's curves, by run and metric; a run that is there twice shows.
+        files: Hash of every published file by its stage and name; of an evaluation, which contains times, its scores.
+        curves: All points of every training's curves, by run and metric; a duplicate run adds a second curve.
     """
 
     files: Values
     curves: Values
 
     def differences(self, other: "Result") -> list[str]:
-        """Return the names of what is not the same in both."""
+        """Return the names of the entries that differ."""
         return [
             name
-            for mine, reference in ((self.files, other.files), (self.curves, other.curves))
-            for name in sorted(mine.keys() | reference.keys())
-            if mine.get(name) != reference.get(name)
+            for mine, others in ((self.files, other.files), (self.curves, other.curves))
+            for name in sorted(mine.keys() | others.keys())
+            if mine.get(name) != others.get(name)
         ]
 
 
-def make_workspace(root: Path, model: Path) -> Path:
-    """Write a workspace's raw data, and its model where there is none yet."""
+def write_workspace(root: Path, model: Path) -> Path:
+    """Write a workspace's raw data, and the model if it does not exist yet."""
     write_tiny_task(root / "data_raw")
     if not model.is_dir():
         write_tiny_model(model)
     return root
 
 
-def said_by(root: Path) -> Path:
-    """Return the file of what a workspace's runs said: beside it, for the workspace's own disk may be full."""
-    return root.with_name(f"{root.name}-said.txt")
+def output_file(root: Path) -> Path:
+    """Return the file with the output of a workspace's runs; outside it, since the workspace's disk may be full."""
+    return root.with_name(f"{root.name}-output.txt")
 
 
-def start(root: Path, model: Path, *words: str) -> subprocess.Popen[bytes]:
-    """Start `pkd run` in a process group of its own, a checkpoint after every step; on all methods by default."""
+def start(root: Path, model: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start `pkd run` in its own process group, with a checkpoint after every step; all methods by default."""
     pkd = str(Path(sys.executable).with_name("pkd"))
     environment = {key: value for key, value in os.environ.items() if key != "PREFECT_HOME"}
-    with said_by(root).open("ab") as said:
+    with output_file(root).open("ab") as output:
         return subprocess.Popen(
-            [pkd, "run", "Tiny", "--model", str(model), "--checkpoint-minutes", "0", *_SETTINGS, *words],
+            [pkd, "run", "Tiny", "--model", str(model), "--checkpoint-minutes", "0", *_SETTINGS, *arguments],
             cwd=root,
             env=environment,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
 
 
 def kill(process: subprocess.Popen[bytes]) -> bool:
-    """Kill a process and all it started; False if it had ended by itself."""
+    """Kill a process and its children; return False if it had already exited."""
     alive = process.poll() is None
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -80,32 +80,32 @@ def kill(process: subprocess.Popen[bytes]) -> bool:
     return alive
 
 
-def finish(root: Path, model: Path, *words: str) -> None:
-    """Run until done, as `start` does.
+def finish(root: Path, model: Path, *arguments: str) -> None:
+    """Start a run as `start` does, and wait until it finishes.
 
     Raises:
-        AssertionError: The run fails; with what it said.
+        AssertionError: If the run fails; with the end of its output.
     """
-    status = start(root, model, *words).wait(timeout=600)
-    assert status == 0, said_by(root).read_text(encoding="utf-8", errors="replace")[-3000:]
+    status = start(root, model, *arguments).wait(timeout=600)
+    assert status == 0, output_file(root).read_text(encoding="utf-8", errors="replace")[-3000:]
 
 
-def result(root: Path) -> Result:
-    """Return what a finished workspace holds."""
+def read_result(root: Path) -> Result:
+    """Return the results of a finished workspace."""
     files: dict[str, Any] = {}
     for path in sorted(root.glob("*/Tiny/*/manifest.json")):
         manifest = read_manifest(path.parent)
-        if (path.parent / "evaluation.json").is_file():
-            told = json.loads((path.parent / "evaluation.json").read_text(encoding="utf-8"))
-            files[manifest.stage] = told["scores"]
+        evaluation = path.with_name("evaluation.json")
+        if evaluation.is_file():
+            files[manifest.stage] = json.loads(evaluation.read_text(encoding="utf-8"))["scores"]
         else:
             files |= {f"{manifest.stage}/{entry.name}": entry.xxh3 for entry in manifest.files}
     store = ensure_store(root)
     curves: dict[str, Any] = {}
     for run in store.client.search_runs([store.experiment_id], "attributes.status = 'FINISHED'"):
-        for metric in (name for name in run.data.metrics if name.startswith(_TRAINED)):
-            points = store.client.get_metric_history(run.info.run_id, metric)
-            line = [(point.step, point.value) for point in points]
-            # The evaluation settles the score anew at its last step.
-            curves.setdefault(f"{run.info.run_name} {metric}", []).append(sorted(set(line)))
+        for metric in (name for name in run.data.metrics if name.startswith(_TRAINING_METRICS)):
+            history = store.client.get_metric_history(run.info.run_id, metric)
+            points = [(point.step, point.value) for point in history]
+            # The evaluation logs the score a second time, at its last step.
+            curves.setdefault(f"{run.info.run_name} {metric}", []).append(sorted(set(points)))
     return Result(files, curves)

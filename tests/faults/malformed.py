@@ -1,4 +1,4 @@
-"""Bad inputs by the thousand: nasty texts, and good files with parts of them spoilt."""
+"""Strategies for malformed inputs: unusual texts and values, and valid files with corrupted parts."""
 
 import copy
 import json
@@ -112,8 +112,8 @@ _VALUES: tuple[Any, ...] = (
 
 texts = st.one_of(st.sampled_from(_TEXTS), st.text(max_size=20), st.text("0123456789.eE+-,=_ ", max_size=8))
 values = st.one_of(st.sampled_from(_VALUES), texts, st.integers(), st.floats(), st.lists(texts, max_size=3))
-# What a system can pass to a program: no NUL, and of lone surrogates those that stand for bytes outside UTF-8.
-words = st.one_of(
+# What a system can pass to a program: no NUL, and only the lone surrogates that encode bytes outside UTF-8.
+arguments = st.one_of(
     st.sampled_from(_TEXTS),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20),
 )
@@ -121,9 +121,9 @@ _pieces = st.one_of(st.sampled_from(_BYTES), st.binary(max_size=8))
 
 
 @st.composite
-def spoilt_bytes(draw: st.DrawFn, good: Sequence[bytes]) -> bytes:
-    """Return a good file with up to four cuts, insertions or doubled lines, or a short file of any bytes."""
-    content = draw(st.one_of(st.sampled_from(good), st.binary(max_size=60)))
+def corrupted_bytes(draw: st.DrawFn, valid: Sequence[bytes]) -> bytes:
+    """Return a valid file with up to four deletions, insertions or replacements, or a short random file."""
+    content = draw(st.one_of(st.sampled_from(valid), st.binary(max_size=60)))
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(content)))
         stop = min(len(content), start + draw(st.sampled_from((0, 0, 1, 5, len(content)))))
@@ -132,22 +132,22 @@ def spoilt_bytes(draw: st.DrawFn, good: Sequence[bytes]) -> bytes:
 
 
 @st.composite
-def spoilt_json(draw: st.DrawFn, good: dict[str, Any]) -> bytes:
-    """Return a good JSON object with up to three of its values replaced, removed or joined by others."""
-    whole = copy.deepcopy(good)
+def corrupted_json(draw: st.DrawFn, valid: dict[str, Any]) -> bytes:
+    """Return a valid JSON object with up to three of its values replaced or removed."""
+    document = copy.deepcopy(valid)
     for _ in range(draw(st.integers(1, 3))):
-        at: Any = whole
+        node: Any = document
         while True:
-            keys = list(at) if isinstance(at, dict) else list(range(len(at)))
+            keys = list(node) if isinstance(node, dict) else list(range(len(node)))
             if not keys:
                 break
             key = draw(st.sampled_from(keys))
-            if isinstance(at[key], dict | list) and at[key] and draw(st.booleans()):
-                at = at[key]
+            if isinstance(node[key], dict | list) and node[key] and draw(st.booleans()):
+                node = node[key]
                 continue
             if draw(st.integers(0, 3)):
-                at[key] = copy.deepcopy(draw(st.sampled_from(_VALUES)))
+                node[key] = copy.deepcopy(draw(st.sampled_from(_VALUES)))
             else:
-                del at[key]
+                del node[key]
             break
-    return json.dumps(whole).encode()
+    return json.dumps(document).encode()

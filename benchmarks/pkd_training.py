@@ -1,4 +1,4 @@
-"""Our own training steps, measured as a user runs them: through `train`, with batches made ahead."""
+"""pkd's training steps, measured as a user runs them: through `train`, with prefetched batches."""
 
 import time
 from collections.abc import Mapping
@@ -18,28 +18,28 @@ from pkd_core.teacher_states.reader import TeacherStates
 from pkd_core.training.loop import Training, train
 from pkd_core.training.objective import Objective
 
-_WARM_STEPS = 8
+_WARMUP_STEPS = 8
 
 
 class Stopwatch:
-    """An observer that notes when each step ended."""
+    """An observer that records when each step ended."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Take the losses, as MLflow would."""
+        """Ignore the losses."""
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Note the time."""
+        """Record the time."""
         self.ends.append(time.perf_counter())
 
     def flush(self) -> None:
         """Do nothing."""
 
-    def seconds(self, num_warm: int = _WARM_STEPS) -> float:
-        """Return the median step, those that warm up left out."""
-        return float(np.median(np.diff(self.ends)[num_warm:]))
+    def seconds(self, num_warmup: int = _WARMUP_STEPS) -> float:
+        """Return the median step time, without the warm-up steps."""
+        return float(np.median(np.diff(self.ends)[num_warmup:]))
 
 
 def step_seconds(
@@ -49,7 +49,7 @@ def step_seconds(
     precision: Precision,
     device: torch.device,
 ) -> float:
-    """Train an epoch over the table and return the median seconds of a step."""
+    """Train for one epoch and return the median seconds of a step."""
     stopwatch = Stopwatch()
     train(
         Training(
@@ -73,7 +73,7 @@ def step_seconds(
 def make_objective(
     folder: Path, size: Size, num_layers: int, table: TokenTable, device: torch.device
 ) -> Objective:
-    """Extract a random teacher's states of the table, and return the full patient objective over them."""
+    """Extract a random teacher's states into a folder, and return the PKD objective that reads them."""
     extract(make_model(size, size.num_layers), table, folder, "float16", Stopwatch(), device=device)
     return Objective(
         alpha=0.5,

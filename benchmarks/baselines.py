@@ -1,4 +1,4 @@
-"""What a user would run instead: the authors' recipe, and a library of today with its teacher in the loop."""
+"""Alternatives to pkd: the authors' recipe, and a current library with its teacher in the loop."""
 
 import statistics
 import time
@@ -17,31 +17,30 @@ from pkd_core.model.padding import pad_examples
 from pkd_core.training.objective import Objective
 
 _BATCH_SIZE = 32
-_WARM_STEPS = 2
+_WARMUP_STEPS = 2
 
 
 def authors_seconds(
     model: BertForSequenceClassification, table: TokenTable, objective: Objective, num_steps: int
 ) -> float:
-    """Return the median seconds of a step as the authors' code makes it.
+    """Return the median seconds of a step as in the authors' code.
 
-    Padded to 128, float32, transformers' own forward with all layers' states, and the teacher's from memory; with
-    AdamW as torch runs it unasked.
+    Padded to 128, float32, transformers' own forward pass with the states of all layers, teacher states in memory, and
+    torch's default AdamW.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-    layers = [teacher for _, teacher in objective.matched_layers]
-    students = [student for student, _ in objective.matched_layers]
-    states = objective.teacher_states.gather(torch.from_numpy(table.example_ids_R), layers)
+    student_layers, teacher_layers = (list(layers) for layers in zip(*objective.matched_layers, strict=True))
+    states = objective.teacher_states.gather(torch.from_numpy(table.example_ids_R), teacher_layers)
 
     def step(rows: np.ndarray[Any, Any]) -> None:
         inputs = pad_examples(table, rows.tolist(), 128)
         output = model(**inputs, output_hidden_states=True)
         states_BND = torch.stack([hidden[:, 0] for hidden in output.hidden_states], dim=1)
-        assert table.labels_R is not None, "made with labels"
+        assert table.labels_R is not None, "make_table adds labels"
         parts = combine(
             cross_entropy_loss(output.logits, torch.from_numpy(table.labels_R[rows])),
             distillation_loss(output.logits, states.logits_BC[rows], objective.temperature, "element_mean"),
-            patience_loss(states_BND[:, students], states.cls_states_BMD[rows], True, "element_mean"),
+            patience_loss(states_BND[:, student_layers], states.cls_states_BMD[rows], True, "element_mean"),
             alpha=objective.alpha,
             beta=objective.beta,
         )
@@ -64,8 +63,8 @@ def textbrewer_seconds(
 ) -> float:
     """Return the median seconds of a step of textbrewer's GeneralDistiller.
 
-    Its own matching of hidden states at the same layers, the teacher computed in every step, padding to the longest of
-    the batch, float32 as it comes.
+    It matches hidden states of the same layers, runs the teacher in every step, pads to the longest example of the
+    batch, and computes in float32, its default.
     """
     from textbrewer import DistillationConfig, GeneralDistiller
     from textbrewer import TrainingConfig as TextbrewerTraining
@@ -93,7 +92,7 @@ def textbrewer_seconds(
     optimizer = torch.optim.AdamW(student.parameters(), lr=1e-5)
 
     def step(rows: np.ndarray[Any, Any]) -> None:
-        assert table.labels_R is not None, "made with labels"
+        assert table.labels_R is not None, "make_table adds labels"
         batch = pad_examples(table, rows.tolist())
         batch["labels"] = torch.from_numpy(table.labels_R[rows])
         loss, _ = distiller.train_on_batch(batch, {"output_hidden_states": True})
@@ -109,9 +108,9 @@ def textbrewer_seconds(
 def _median_step(step: Callable[[np.ndarray[Any, Any]], None], table: TokenTable, num_steps: int) -> float:
     order = np.random.default_rng(0).permutation(len(table))
     seconds = []
-    for number in range(num_steps + _WARM_STEPS):
+    for number in range(num_steps + _WARMUP_STEPS):
         rows = order[number * _BATCH_SIZE : (number + 1) * _BATCH_SIZE]
         begin = time.perf_counter()
         step(rows)
         seconds.append(time.perf_counter() - begin)
-    return statistics.median(seconds[_WARM_STEPS:])
+    return statistics.median(seconds[_WARMUP_STEPS:])

@@ -2,18 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
-from prefect.runtime import deployment, flow_run
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.utilities.asyncutils import run_coro_as_sync
 
-from flows.crashes import ending_at_stillborn_threads
 from flows.environment import show_progress
 from flows.pages import show_plan, show_report
 from flows.prepare import prepare
@@ -92,7 +90,7 @@ def pkd(
         show_plan(plan)
         context = Context(root, plan.model.folder, device, deep, strict, 60.0 * checkpoint_minutes, share)
         divide_cores(context.torch_device, share)
-        with resource_errors("this run"), plan.noted(root), stopping_at_signals(), _watching_threads():
+        with resource_errors("this run"), plan.noted(root), stopping_at_signals():
             state = _run_stages(run, plan, context)
     except PkdError as error:
         return Failed(message=str(error))
@@ -100,11 +98,6 @@ def pkd(
         redeliver(stopped)
         return Failed(message="Stopped; the same run goes on from there.")
     return state
-
-
-def _watching_threads() -> AbstractContextManager[None]:
-    """Watch a deployment's process, which is the run's alone, as `pkd run` watches its own; a notebook is not ours."""
-    return ending_at_stillborn_threads() if deployment.id else nullcontext()
 
 
 def _run_stages(run: RunConfig, plan: Plan, context: Context) -> State[Any]:

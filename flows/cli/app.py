@@ -14,7 +14,7 @@ from flows.environment import compute_on_one_thread, prepare_environment
 from flows.latest_report import latest_report
 from flows.limits import check_limits
 from flows.request import Request
-from flows.stopping import ending_at_signals, received_signal, say_stopped
+from flows.stopping import ending_at_signals, received_signal, report_stopped
 from pkd_core.errors import PkdError
 from pkd_core.runtime.process_setup import keep_freed_memory
 from pkd_core.store.os_errors import file_errors, resource_errors
@@ -203,7 +203,7 @@ def _run(request: Request, next_steps: str = "") -> None:
     check_limits()
     keep_freed_memory()
     from flows.crashes import ending_at_crashes
-    from flows.environment import prefect_server
+    from flows.environment import prefect_server, start_own_server
     from flows.prepare import check_data, prepare
 
     planned = prepare(request.run, request.workspace, request.device, request.deep)
@@ -214,9 +214,11 @@ def _run(request: Request, next_steps: str = "") -> None:
         from flows.pkd import pkd
 
         display.show_server(server)
+        if server is None:
+            start_own_server()
         state = pkd(**request.parameters(), return_state=True)
     if stopped := received_signal():
-        raise typer.Exit(say_stopped(stopped))
+        raise typer.Exit(report_stopped(stopped))
     folder = latest_report(request.workspace)
     # A run that failed before any evaluation has no report, and an older run's is not its own.
     if folder is not None and (state.is_completed() or folder != before):

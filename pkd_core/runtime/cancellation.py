@@ -60,7 +60,7 @@ def check_stop_requested(name: str) -> None:
 
 
 class InterruptibleObserver:
-    """Passes everything on, and after each report of progress hears whether to stop."""
+    """Passes everything on, and before each report of progress checks whether to stop."""
 
     def __init__(self, name: str, observer: Observer) -> None:
         self._name = name
@@ -76,8 +76,9 @@ class InterruptibleObserver:
         Raises:
             StoppedError: Someone asked to stop.
         """
-        self._observer.progress(done, total, unit)
+        # What stops a run may have ended the server that shows progress, too.
         check_stop_requested(self._name)
+        self._observer.progress(done, total, unit)
 
     def flush(self) -> None:
         """Pass it on."""

@@ -244,7 +244,7 @@ def _log_params(store: Store, run_id: str, params: Mapping[str, Any]) -> None:
 
 
 def _log_datasets(store: Store, run_id: str, datasets: Mapping[str, str]) -> None:
-    """Log a run's inputs; retry when another run logs one of them at the same moment, which makes MLflow fail."""
+    """Log a run's inputs; retry when MLflow fails because another run logs one of them at the same moment."""
     from mlflow.entities import Dataset, DatasetInput
     from mlflow.exceptions import MlflowException
 

@@ -176,7 +176,7 @@ def test_a_run_with_neither_set_continues_without_a_server_that_may_be_another_u
 
 def test_no_other_machine_receives_the_login(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PKD_LOGIN", LOGIN)
-    # An address of the loopback network that is not recognised as one stands for another machine's.
+    # An address of the loopback network that is not recognised as one, in place of another machine's.
     monkeypatch.setenv("PREFECT_API_URL", server.api.replace("127.0.0.1", "127.1"))
     with prefect_server() as url:
         assert url is not None

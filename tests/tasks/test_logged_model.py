@@ -123,11 +123,11 @@ def test_the_model_is_loaded_and_served_where_pkd_is_not_installed(
 import json, os, sys
 
 class Absent:
-    asked = []
+    imported = []
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in ("pkd_core", "tasks", "flows"):
-            self.asked.append(name)
+            self.imported.append(name)
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Absent())
@@ -138,7 +138,7 @@ import pandas as pd
 mlflow.set_tracking_uri(sys.argv[1])
 model = mlflow.pyfunc.load_model("models:/pkd-RTE-pkd-skip-2l@newest")
 answers = model.predict(pd.DataFrame({"text_a": [sys.argv[2]], "text_b": [sys.argv[3]]}))
-json.dump({"asked": Absent.asked, "row": answers.iloc[0, 1:].tolist()}, sys.stdout)
+json.dump({"imported": Absent.imported, "row": answers.iloc[0, 1:].tolist()}, sys.stdout)
 """
     done = subprocess.run(
         [sys.executable, "-I", "-c", code, tracking_uri(workspace), *_PAIRS[0]],
@@ -150,7 +150,7 @@ json.dump({"asked": Absent.asked, "row": answers.iloc[0, 1:].tolist()}, sys.stdo
     )
 
     answer = json.loads(done.stdout)
-    assert answer["asked"] == []
+    assert answer["imported"] == []
     np.testing.assert_allclose(
         answer["row"], _probabilities(folder, _PAIRS[:1], max_length=_MAX_LENGTH)[0], atol=1e-5
     )

@@ -1,4 +1,4 @@
-"""Looks, before anything runs, whether this process may use what every run needs."""
+"""Checks, before anything runs, that this process may use what every run needs."""
 
 import resource
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from pathlib import Path
 from pkd_core.errors import ResourceError
 from pkd_core.store.os_errors import check_disk_space
 
-# Prefect's database with its journal takes 6 MB for a small run, MLflow's 1 MB; models and states have forecasts of
-# their own.
+# Prefect's database with its journal takes 6 MB for a small run, MLflow's 1 MB; models and teacher states are checked
+# where they are written.
 _DATABASE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
 class _Need:
-    """A limit of the system's, how much of it a run needs, and how it is shown and raised."""
+    """A limit of the operating system: how much of it a run needs, and how it is shown and raised."""
 
     limit: int
     least: int
@@ -32,10 +32,10 @@ _NEEDS = (
 
 
 def check_limits() -> None:
-    """Check the limits that the system sets to this process: below them, libraries die without a word.
+    """Check the operating system's limits of this process: below them, libraries crash without a message.
 
     Raises:
-        ResourceError: Names the limit, what is needed and what is allowed.
+        ResourceError: A limit is too low; names it, what is needed and what is allowed.
     """
     for need in _NEEDS:
         allowed, _ = resource.getrlimit(need.limit)
@@ -47,10 +47,10 @@ def check_limits() -> None:
 
 
 def check_disk(folder: Path) -> None:
-    """Check that the databases of Prefect and MLflow have room; without it Prefect's server does not start.
+    """Check that the databases of Prefect and MLflow fit on the disk; else Prefect's server does not start.
 
     Raises:
-        StoreError: Says how much is needed and how much is free.
+        StoreError: They do not; names how much is needed and how much is free.
     """
     check_disk_space(
         folder, _DATABASE_BYTES, "the databases of Prefect and MLflow", "free some and run again"

@@ -1,5 +1,6 @@
 """The flow `pkd`: every stage of every task submitted at once, each waiting only for its own inputs."""
 
+import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,6 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
+from prefect.utilities.asyncutils import run_coro_as_sync
 
 from flows.environment import show_progress
 from flows.pages import show_plan, show_report
@@ -48,6 +50,8 @@ def build_flow(make_plan: Callable[[Request], Plan] = prepare) -> Flow[..., Stat
                 show_progress()
                 configure_process(request.options.device, request.options.max_concurrent_runs)
             plan = make_plan(request)
+            # Prefect's own thread for such calls opens files when it starts, and hangs if it may open no more.
+            run_coro_as_sync(asyncio.sleep(0))
             show_plan(plan)
             with resource_errors("this run"), plan.recorded(), stopping_at_signals():
                 state = _run_stages(plan, plan.context(request.options))

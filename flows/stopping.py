@@ -1,35 +1,38 @@
-"""Stops a run at Ctrl-C or SIGTERM: at the next step while stages compute; before, after, or asked twice, at once."""
+"""Stops a run at Ctrl-C or SIGTERM: at the next step while stages compute; else, or at a second signal, at once."""
 
 import logging
 import os
 import signal
+import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import NoReturn
 
 import typer
 
-from pkd_core.runtime.cancellation import clear_stop_request, request_stop, wait_until_idle
+from pkd_core.runtime.cancellation import clear_stop_request, request_stop
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_SECONDS_TO_END = 3.0
+_SECONDS_TO_RECORD = 3.0
 Handler = Callable[[int, FrameType | None], None]
 
 
 @dataclass
 class _Process:
-    """What the system tells this process, not a flow.
+    """State of this process that outlives a flow.
 
     Attributes:
         is_ours: Whether a signal may end it: it runs `pkd`, and no notebook or deployment.
-        received: The signal that the flow was asked to stop by.
+        received: The signal that stopped the last flow.
+        deadline: Ends the process if Prefect does not record the stopped flow in time.
     """
 
     is_ours: bool = False
     received: int | None = None
+    deadline: threading.Timer | None = None
 
 
 _process = _Process()
@@ -37,21 +40,24 @@ _process = _Process()
 
 @contextmanager
 def ending_at_signals() -> Iterator[None]:
-    """End the whole process at once when a signal comes while the body runs.
+    """End the process at once when a signal comes while the body runs.
 
-    Nothing is lost by it: what is published is whole, work folders stay to be resumed, the kernel frees the locks, and
-    the next run of a stage settles what MLflow still calls running.
+    Nothing is lost by it: what is published is complete, work folders stay to be resumed, the kernel frees the locks,
+    and the next run of a stage ends the MLflow run that this one leaves open.
     """
     _process.is_ours = True
-    with _handling(_end):
-        yield
+    try:
+        with _handling(_end):
+            yield
+    finally:
+        _process.is_ours = False
 
 
 @contextmanager
 def stopping_at_signals() -> Iterator[None]:
-    """Ask this process's stages to stop when a signal comes while the body runs; a second one ends the process.
+    """Stop this process's stages at their next step when a signal comes while the body runs; end at a second one.
 
-    To be entered inside a flow: Prefect has a handler of its own there, which would break off in the middle.
+    To be entered inside a flow, where Prefect's own handler would raise in the middle of a step.
     """
     _process.received = None
     try:
@@ -59,28 +65,44 @@ def stopping_at_signals() -> Iterator[None]:
             yield
     finally:
         clear_stop_request()
+        if _process.is_ours and _process.received is not None:
+            # A terminal sends Ctrl-C to Prefect's server as well, and Prefect would retry for a minute to reach it.
+            _process.deadline = threading.Timer(_SECONDS_TO_RECORD, _end, (_process.received, None))
+            _process.deadline.daemon = True
+            _process.deadline.start()
 
 
 def received_signal() -> int | None:
-    """Return the signal that the last flow of this process was asked to stop by, if it was."""
+    """Return the signal that stopped the last flow of this process, if one did."""
     return _process.received
 
 
 def redeliver(number: int) -> None:
-    """Leave a signal to Prefect if a deployment is running: it may be a cancellation, which Prefect notes as such."""
+    """Leave a signal to Prefect if a deployment is running: it may be a cancellation, which Prefect records as such."""
     if not _process.is_ours:
         os.kill(os.getpid(), number)
 
 
-def say_stopped(number: int) -> int:
-    """Say how to go on, and return the exit status for the signal."""
-    typer.echo("pkd: stopped; what is done stays done, and the same command goes on from there.", err=True)
+def report_stopped(number: int) -> int:
+    """Print how to continue, and return the exit status for the signal."""
+    if _process.deadline is not None:
+        _process.deadline.cancel()
+    typer.echo("pkd: stopped; what is done stays done, and the same command continues from there.", err=True)
     return 128 + number
+
+
+def end_process(status: int) -> NoReturn:
+    """End the process without waiting for its threads, and Prefect's server with it if this process started one."""
+    try:
+        if prefect := sys.modules.get("prefect.server.api.server"):
+            prefect.SubprocessASGIServer().stop()
+    finally:
+        os._exit(status)
 
 
 @contextmanager
 def _handling(handler: Handler) -> Iterator[None]:
-    # Only the main thread may set handlers; a flow that runs in another is stopped by whoever runs it.
+    # Only the main thread may set handlers; a flow that runs in another is stopped by its caller.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -92,28 +114,16 @@ def _handling(handler: Handler) -> Iterator[None]:
             signal.signal(number, previous)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _stop(number: int, _frame: FrameType | None) -> None:
     if _process.received is not None:
-        _end(number, frame)
+        _end(number, None)
     _process.received = number
     typer.echo("\npkd: stopping at the next step; again to end at once.", err=True)
     request_stop()
     if _process.is_ours:
-        # A terminal sends Ctrl-C to Prefect's server as well; that the flow cannot reach it any more is no news.
-        logging.getLogger("prefect").setLevel(logging.CRITICAL + 1)
-        threading.Thread(target=_end_when_idle, args=(number,), daemon=True).start()
+        # Prefect would log four lines about each stage that stops or does not begin.
+        logging.disable(logging.CRITICAL)
 
 
-def _end_when_idle(number: int) -> None:
-    """End the process some seconds after its stages have stopped, should the flow still wait for its server then."""
-    wait_until_idle()
-    time.sleep(_SECONDS_TO_END)
-    _end(number, None)
-
-
-def _end(number: int, _frame: FrameType | None) -> None:
-    from prefect.server.api.server import SubprocessASGIServer
-
-    status = say_stopped(number)
-    SubprocessASGIServer().stop()
-    os._exit(status)
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    end_process(report_stopped(number))

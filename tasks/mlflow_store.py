@@ -1,4 +1,4 @@
-"""Where MLflow keeps what it is told: by default a SQLite database and a folder inside the workspace."""
+"""MLflow's store: by default a SQLite database and a folder inside the workspace."""
 
 import logging
 import os
@@ -40,7 +40,7 @@ def tracking_uri(workspace: Path) -> str:
     """Return MLFLOW_TRACKING_URI where it is set, else the address of the workspace's own database.
 
     Raises:
-        StoreError: If no SQLite address can be made of the workspace's path.
+        StoreError: SQLite cannot address the workspace's path.
     """
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         return uri
@@ -59,18 +59,18 @@ def artifact_root(workspace: Path) -> str:
 
 
 def experiment_page(workspace: Path) -> str:
-    """Return the page of all runs, as what follows the address of MLflow's server and a slash."""
+    """Return the path of the page of all runs, relative to the address of MLflow's server."""
     # MLflow opens in its GenAI mode, which does not show trained models.
     return f"#/experiments/{ensure_store(workspace).experiment_id}/runs?workflowType=machine_learning"
 
 
 def ensure_store(workspace: Path) -> Store:
-    """Open the store, making or migrating its database and making the experiment where need be.
+    """Open the store; create or migrate its database, and create the experiment, where needed.
 
-    One process at a time: several that meet an empty database at once die in its migration.
+    One process at a time: several that migrate an empty database at once fail.
 
     Raises:
-        StoreError: If the store cannot be opened, or was made when the workspace was elsewhere.
+        StoreError: The store cannot be opened, or was created when the workspace was elsewhere.
     """
     uri = tracking_uri(workspace)
     lock = workspace.resolve() / "artifacts" / "mlflow.lock"
@@ -92,10 +92,10 @@ def store_errors(name: str) -> Iterator[None]:
         name: What the body logs, such as "rte/pkd-skip-3l".
 
     Raises:
-        StoreError: Saying what was to be logged, the store's answer, and what to do.
+        StoreError: MLflow or the system failed; names what was to be logged, the store's answer, and what to do.
     """
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError  # which MLflow lets pass when it makes a database
+    from sqlalchemy.exc import SQLAlchemyError  # which MLflow raises when it creates a database
 
     try:
         yield
@@ -128,13 +128,13 @@ def _make_database(path: Path) -> None:
 
 
 def _check_database(path: Path) -> None:
-    # MLflow itself would try again for 100 seconds before it says that a database cannot be opened.
+    # MLflow itself would retry for 100 seconds before it raises that a database cannot be opened.
     try:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA schema_version").fetchone()
     except sqlite3.Error as error:
-        is_spoilt = error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
-        advice = "move the file away for a new one" if is_spoilt else "check the disk and run again"
+        is_corrupted = error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+        advice = "move the file away for a new one" if is_corrupted else "check the disk and run again"
         raise StoreError(
             f"MLflow needs a readable database at {path}, but SQLite answers '{error}'; "
             f"{advice}, or set MLFLOW_TRACKING_URI."
@@ -146,7 +146,7 @@ def _client(uri: str) -> "MlflowClient":
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 
-    # What matters in their logs is raised as well.
+    # Whatever matters in their logs is raised, too.
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return MlflowClient(uri, registry_uri=uri)
@@ -160,8 +160,8 @@ def _open(uri: str, artifacts: str | None) -> Store:
             client.restore_experiment(experiment.experiment_id)
     if artifacts and experiment.artifact_location != artifacts:
         raise StoreError(
-            f"MLflow's files were made at {experiment.artifact_location}, expected at {artifacts}: move the workspace "
-            "back, or move its artifacts/mlflow.db away for a new one."
+            f"MLflow's files were created at {experiment.artifact_location}, expected at {artifacts}: move the "
+            "workspace back, or move its artifacts/mlflow.db away for a new one."
         )
     return Store(client, experiment.experiment_id)
 

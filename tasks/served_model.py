@@ -1,7 +1,7 @@
 """A fine-tuned checkpoint as MLflow serves it.
 
-MLflow copies this file into the logged model and runs the copy where pkd may not be installed: nothing of pkd is
-imported here.
+MLflow copies this file into the logged model and runs the copy where pkd may not be installed: this file imports
+nothing of pkd.
 """
 
 from typing import Any
@@ -17,10 +17,10 @@ _ROWS_PER_BATCH = 64
 
 
 class ServedModel(PythonModel):
-    """Answers texts with a label and a probability for each label, or with a score."""
+    """Predicts a label and a probability for each label, or a score."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the checkpoint that lies in the logged model."""
+        """Load the checkpoint of the logged model."""
         checkpoint = context.artifacts["checkpoint"]
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._tokenizer = AutoTokenizer.from_pretrained(checkpoint, local_files_only=True)
@@ -30,14 +30,14 @@ class ServedModel(PythonModel):
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Answer each row of the columns "text", or "text_a" and "text_b"."""
+        """Predict each row of the columns "text", or "text_a" and "text_b"."""
         names = ["text"] if "text" in model_input.columns else ["text_a", "text_b"]
         max_length = context.model_config["max_length"]
         batches = [np.zeros((0, self._model.config.num_labels), dtype=np.float32)]
         for start in range(0, len(model_input), _ROWS_PER_BATCH):
             rows = model_input.iloc[start : start + _ROWS_PER_BATCH]
             batches.append(self._logits([rows[name].tolist() for name in names], max_length))
-        return self._answers(torch.from_numpy(np.concatenate(batches)))
+        return self._predictions(torch.from_numpy(np.concatenate(batches)))
 
     def _logits(self, texts: list[list[str]], max_length: int) -> np.ndarray:
         encoded = self._tokenizer(
@@ -47,16 +47,18 @@ class ServedModel(PythonModel):
             logits: np.ndarray = self._model(**encoded).logits.float().cpu().numpy()
         return logits
 
-    def _answers(self, logits_BC: torch.Tensor) -> pd.DataFrame:
+    def _predictions(self, logits_BC: torch.Tensor) -> pd.DataFrame:
         config = self._model.config
         if config.problem_type == "regression":
             return pd.DataFrame({"score": logits_BC[:, 0].double().numpy()})
         labels = [config.id2label[position] for position in range(config.num_labels)]
         probabilities_BC = logits_BC.softmax(dim=1).double().numpy()
-        answers = pd.DataFrame({"label": [labels[position] for position in logits_BC.argmax(dim=1).tolist()]})
+        predictions = pd.DataFrame(
+            {"label": [labels[position] for position in logits_BC.argmax(dim=1).tolist()]}
+        )
         for position, label in enumerate(labels):
-            answers[f"probability_{label}"] = probabilities_BC[:, position]
-        return answers
+            predictions[f"probability_{label}"] = probabilities_BC[:, position]
+        return predictions
 
 
 set_model(ServedModel())

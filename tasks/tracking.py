@@ -33,7 +33,7 @@ _DIGEST_LENGTH = 36
 class TrackedRun:
     """An open MLflow run as an Observer; it collects metrics and sends them every 20 steps or 5 seconds.
 
-    A batch that cannot be sent is kept and sent with the next: a training outlives a store that is away for a while.
+    A batch that cannot be sent is kept and sent with the next one: a training continues while the store is unavailable.
 
     Attributes:
         run_id: MLflow's id of the run.
@@ -55,9 +55,9 @@ class TrackedRun:
         self._last_sent = time.monotonic()
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Take metric values; they are sent by and by, and all of them when the run ends.
+        """Collect metric values to be sent, at the latest when the run ends.
 
-        What the run has of the step already, from before it was interrupted, is not sent again.
+        Values that the run has already, from before it was interrupted, are not sent again.
         """
         new = {name: value for name, value in values.items() if step > self._last_steps.get(name, -1)}
         self._unsent += _metrics(step, new)
@@ -66,12 +66,12 @@ class TrackedRun:
             self.flush()
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        """Pass the progress on to whoever shows it."""
+        """Forward progress to the observer that shows it."""
         if self._progress_to:
             self._progress_to.progress(done, total, unit)
 
     def flush(self) -> None:
-        """Send what was not sent yet, as far as the store takes it."""
+        """Send what was not sent yet; log a warning if the store is unavailable."""
         try:
             self.send()
         except StoreError as error:
@@ -81,7 +81,7 @@ class TrackedRun:
         """Send what was not sent yet.
 
         Raises:
-            StoreError: If MLflow does not take it; it is kept.
+            StoreError: MLflow does not accept it; it is kept.
         """
         self._num_steps = 0
         self._last_sent = time.monotonic()
@@ -104,20 +104,20 @@ def tracked_run(
 ) -> Iterator[TrackedRun]:
     """Open a run that ends FINISHED, or FAILED with the error as a tag.
 
-    Enter it while holding the stage's lock: a run of the same fingerprint that still calls itself RUNNING then has
-    nobody behind it, and is marked FAILED.
+    Enter it while holding the stage's lock: a run of the same fingerprint that is still RUNNING then belongs to a
+    process that has died, and is marked FAILED.
 
     Args:
         workspace: Folder whose store is used.
         name: Shown in lists, such as "rte/pkd-skip-3l".
-        tags: What runs are found by: task, method, layers, seed, fingerprint, flow_run.
+        tags: To find runs by: task, method, layers, seed, fingerprint, flow_run.
         params: Settings by their dotted keys; values too long for MLflow are cut.
         datasets: Digest of each input, by its name.
-        progress_to: Who is told of progress.
-        resumes: Go on with the newest run of the same fingerprint that did not finish, if there is one.
+        progress_to: Observer of progress.
+        resumes: Reopen the newest run of the same fingerprint that did not finish, if there is one.
 
     Raises:
-        StoreError: If the store cannot be opened, or did not take all that was logged.
+        StoreError: The store cannot be opened, or did not accept all that was logged.
     """
     store = ensure_store(workspace)
     home = f"{socket.gethostname()}:{workspace.resolve()}"
@@ -152,22 +152,22 @@ def find_run(workspace: Path, fingerprint: str) -> str | None:
     """Return the id of the newest FINISHED run of a stage, or None."""
     store = ensure_store(workspace)
     with store_errors(fingerprint):
-        found = store.client.search_runs(
+        runs = store.client.search_runs(
             [store.experiment_id],
             f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'",
             max_results=1,
             order_by=["attributes.start_time DESC"],
         )
-    return found[0].info.run_id if found else None
+    return runs[0].info.run_id if runs else None
 
 
 def log_values(workspace: Path, run_id: str, values: Mapping[str, float]) -> None:
-    """Settle values known after a run has ended, such as the score of its best epoch: tables show them from then on.
+    """Log final values of an ended run, such as the score of its best epoch, which tables then show.
 
-    Each goes to the last step its metric has, and nowhere if it stands there already.
+    Each is logged at the last step of its metric, unless it is the metric's last value already.
 
     Raises:
-        StoreError: If MLflow does not take them.
+        StoreError: MLflow does not accept them.
     """
     store = ensure_store(workspace)
     with store_errors(run_id):
@@ -191,13 +191,13 @@ def log_report(
     rows: Sequence[Mapping[str, Any]],
     scores: Mapping[str, float],
 ) -> str:
-    """Log a report as a run of its own, unless it has one.
+    """Log a report as a run, unless it has one.
 
     Args:
         workspace: Folder whose store is used.
         folder: Published report, with report.md, report.json and report.png.
         name: Shown in lists, such as "report/rte".
-        tags: As for `tracked_run`; the fingerprint says whether the report has a run.
+        tags: As for `tracked_run`; a report's run is found by the fingerprint.
         rows: The report's table; all rows have the same keys.
         scores: Key metrics, by "<task>/<method>" such as "RTE/pkd-skip-3l".
 
@@ -205,7 +205,7 @@ def log_report(
         The run's id.
 
     Raises:
-        StoreError: If MLflow does not take the report.
+        StoreError: MLflow does not accept the report.
     """
     if run_id := find_run(workspace, tags["fingerprint"]):
         return run_id
@@ -244,7 +244,7 @@ def _log_params(store: Store, run_id: str, params: Mapping[str, Any]) -> None:
 
 
 def _log_datasets(store: Store, run_id: str, datasets: Mapping[str, str]) -> None:
-    """Log a run's inputs, again if another run logged one of them at the same moment: MLflow refuses the second."""
+    """Log a run's inputs; retry when MLflow fails because another run logs one of them at the same moment."""
     from mlflow.entities import Dataset, DatasetInput
     from mlflow.exceptions import MlflowException
 
@@ -254,20 +254,20 @@ def _log_datasets(store: Store, run_id: str, datasets: Mapping[str, str]) -> Non
         )
         for name, digest in datasets.items()
     ]
-    for num_left in reversed(range(len(inputs) + 1)):
+    for retries_left in reversed(range(len(inputs) + 1)):
         try:
             store.client.log_inputs(run_id, datasets=inputs)
             return
         except MlflowException:
-            if not num_left:
+            if not retries_left:
                 raise
 
 
 def _end_failed(store: Store, run: TrackedRun, error: BaseException) -> None:
     sentence = str(error) if isinstance(error, PkdError) else f"{type(error).__name__}: {error}".rstrip(": ")
-    for tell in (run.send, partial(mark_failed, store, run.run_id, sentence)):
-        # The error on its way up is the one to see; that of a store which is away as well comes second.
+    for log in (run.send, partial(mark_failed, store, run.run_id, sentence)):
+        # The run's own error is raised; one of the store is only logged.
         try:
-            tell()
-        except StoreError as fault:
-            logger.warning("%s", fault)
+            log()
+        except StoreError as store_error:
+            logger.warning("%s", store_error)

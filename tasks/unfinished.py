@@ -1,4 +1,4 @@
-"""MLflow runs of trainings that did not finish: marked as failed, or gone on with."""
+"""MLflow runs of trainings that did not finish: marks them as failed, or reopens them."""
 
 from typing import TYPE_CHECKING
 
@@ -21,14 +21,14 @@ def unfinished_runs(store: Store, fingerprint: str, home: str) -> "list[Run]":
 
 
 def fail_abandoned(store: Store, runs: "list[Run]") -> None:
-    """Mark those of the runs as failed that still call themselves running: nobody is behind them."""
+    """Mark those of the runs as failed that are still RUNNING although their process has died."""
     for run in runs:
         if run.info.status == "RUNNING":
-            mark_failed(store, run.info.run_id, "The process ended without a word; a later run took over.")
+            mark_failed(store, run.info.run_id, "The process died; a later run replaced this one.")
 
 
 def reopen(store: Store, run: "Run") -> str:
-    """Call a run running again, and return its id."""
+    """Set a run to RUNNING again, and return its id."""
     run_id: str = run.info.run_id
     store.client.update_run(run_id, status="RUNNING")
     if "error" in run.data.tags:

@@ -15,7 +15,7 @@ from flows.environment import compute_on_one_thread, prepare_environment
 from flows.latest_report import latest_report
 from flows.limits import check_limits
 from flows.request import Request
-from flows.stopping import ending_at_signals, received_signal, say_stopped
+from flows.stopping import ending_at_signals, received_signal, report_stopped
 from pkd_core.config.settings import RunOptions
 from pkd_core.errors import PkdError
 from pkd_core.runtime.process_setup import configure_process
@@ -161,7 +161,7 @@ def _set_up_process(options: RunOptions) -> None:
 def _run(request: Request, next_steps: str = "") -> None:
     """Check everything that can be checked, then run the flow in this process and show its report."""
     from flows.crashes import ending_at_crashes
-    from flows.environment import prefect_server
+    from flows.environment import prefect_server, start_own_server
     from flows.prepare import check_data, prepare
 
     planned = prepare(request)
@@ -172,10 +172,12 @@ def _run(request: Request, next_steps: str = "") -> None:
         from flows.pkd import build_flow
 
         display.show_server(server)
+        if server is None:
+            start_own_server()
         flow = build_flow(lambda _: planned)
         state = flow(**request.parameters(), return_state=True)
     if stopped := received_signal():
-        raise typer.Exit(say_stopped(stopped))
+        raise typer.Exit(report_stopped(stopped))
     folder = latest_report(request.workspace)
     # A run that failed before any evaluation has no report; the latest one is then an older run's.
     if folder is not None and (state.is_completed() or folder != before):

@@ -1,4 +1,4 @@
-"""`pkd up`: Prefect's server, MLflow's UI and the serving process, their logins and their ends.
+"""`pkd up`: the processes of Prefect's server, MLflow's UI and the deployment, and their login.
 
-What the deployment runs is in `flows.pkd`.
+The flow that the deployment runs is in `flows.pkd`, the command line in `flows.cli`.
 """

@@ -1,4 +1,4 @@
-"""Long-running processes: launched together, waited for until they answer, stopped together."""
+"""Long-running processes: launch them, wait until they answer, stop them with all their children."""
 
 import os
 import signal
@@ -18,13 +18,13 @@ _SECONDS_TO_STOP = 15.0
 
 @dataclass(frozen=True)
 class Service:
-    """A process to run beside others.
+    """A process that runs until it is stopped.
 
     Attributes:
         name: For messages and the log file.
         command: Program and arguments.
-        is_ready: Tells whether it answers.
-        environment: Added to this process's own.
+        is_ready: Returns whether it answers.
+        environment: Added to this process's environment.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Service:
 
 
 def require_free_port(name: str, port: int) -> None:
-    """Check that nothing listens on a loopback port yet.
+    """Check that nothing listens on a loopback port.
 
     Raises:
         PkdError: Something does.
@@ -51,7 +51,7 @@ def require_free_port(name: str, port: int) -> None:
 
 
 def launch(service: Service, log_folder: Path) -> subprocess.Popen[bytes]:
-    """Start a service in a process group of its own, its output going to a log file."""
+    """Start a service in a new process group, its output appended to a log file."""
     log_folder.mkdir(parents=True, exist_ok=True)
     with _log_file(service, log_folder).open("ab") as output:
         return subprocess.Popen(
@@ -85,26 +85,26 @@ def wait_until_ready(
 
 
 def stop(*processes: subprocess.Popen[bytes]) -> None:
-    """Ask the services' whole process groups to end, all at once; kill what has not after some seconds."""
+    """Send SIGTERM to the services' process groups, all at once; kill what still runs after some seconds."""
     groups = {process.pid: process for process in processes if _signal(process.pid, signal.SIGTERM)}
     deadline = time.monotonic() + _SECONDS_TO_STOP
     while groups and time.monotonic() < deadline:
         time.sleep(0.1)
-        # A leader that has ended counts as alive until it is waited for.
+        # A group exists until its ended leader is waited for.
         groups = {
             group: process for group, process in groups.items() if process.poll() is None or _signal(group, 0)
         }
     for group in groups:
         _signal(group, signal.SIGKILL)
-    # A killed grandchild may stay listed until process 1 has collected it, which need not be soon.
+    # A killed grandchild may stay listed until process 1 collects it: wait for the services alone.
     for process in groups.values():
         process.wait()
 
 
-def _signal(group: int, sign: int) -> bool:
-    """Send a signal to a process group (0 to look only); False if it is gone."""
+def _signal(group: int, number: int) -> bool:
+    """Send a signal to a process group, or none with 0; return False if the group is gone."""
     try:
-        os.killpg(group, sign)
+        os.killpg(group, number)
     except ProcessLookupError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""The serving process: registers the deployment `full-glue` and runs what is asked of it, until stopped.
+"""The serving process: registers the deployment `full-glue` and runs it at each request, until stopped.
 
 `pkd up` starts it as `python -m flows.service.serve PARAMETERS`, with the deployment's default parameters as JSON.
 """
@@ -18,7 +18,7 @@ DEPLOYMENT = "full-glue"
 
 
 def serve(parameters: str) -> None:
-    """Wait for the server, then serve the flow from its source, so that edits count from the next run on.
+    """Wait for the server, then serve the flow from its source, so that the next run uses edited code.
 
     Args:
         parameters: The deployment's default parameters, as a JSON object.

@@ -1,4 +1,4 @@
-"""`pkd up`: Prefect's server, MLflow's pages and the serving process, until Ctrl-C."""
+"""`pkd up`: Prefect's server, MLflow's UI and the serving process, until Ctrl-C."""
 
 import json
 import signal
@@ -6,9 +6,11 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import FrameType
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,9 +21,9 @@ from flows.service.login import (
     VARIABLE,
     Login,
     basic_authorization,
-    for_mlflow,
-    for_prefect_client,
-    for_prefect_server,
+    mlflow_environment,
+    prefect_client_environment,
+    prefect_server_environment,
     read_login,
 )
 from flows.service.processes import Service, launch, require_free_port, stop, wait_until_ready
@@ -30,144 +32,166 @@ from pkd_core.errors import PkdError
 from tasks.mlflow_store import artifact_root, ensure_store, experiment_page, tracking_uri
 
 _HOST = "127.0.0.1"
+Running = list[tuple[Service, "subprocess.Popen[bytes]"]]
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The addresses of both servers, and the login that they require."""
+
+    prefect_port: int
+    mlflow_port: int
+    login: Login | None
+
+    @property
+    def prefect_api(self) -> str:
+        """The address of Prefect's API."""
+        return f"http://{_HOST}:{self.prefect_port}/api"
+
+    @property
+    def mlflow(self) -> str:
+        """The address of MLflow's UI."""
+        return f"http://{_HOST}:{self.mlflow_port}"
 
 
 def serve_until_stopped(request: Request, prefect_port: int, mlflow_port: int) -> None:
-    """Start the three services, say their addresses, and stop them all at Ctrl-C or SIGTERM.
+    """Start the three services, print their addresses, and stop them all at Ctrl-C or SIGTERM.
 
-    With PKD_LOGIN set, both servers ask for it.
+    With PKD_LOGIN set, both servers require it.
 
     Raises:
-        PkdError: A port is taken, or a service does not start, or PKD_LOGIN is no login.
+        PkdError: A port is taken, a service does not start or ends, or PKD_LOGIN is not a login.
     """
-    login = read_login()
+    servers = Servers(prefect_port, mlflow_port, read_login())
     require_free_port("Prefect server", prefect_port)
     require_free_port("MLflow UI", mlflow_port)
     logs = request.workspace.resolve() / "artifacts" / "logs"
     ensure_store(request.workspace)
-    stopped = threading.Event()
-    _on_signals(stopped.set)
+    stopped = _stopped_by_signals()
     typer.echo("starting Prefect's server, MLflow's pages and the serving process ...")
-    running: dict[str, subprocess.Popen[bytes]] = {}
-    with for_mlflow(login) as to_mlflow:
-        services = _services(request, login, to_mlflow, prefect_port, mlflow_port)
-        try:
-            for service in services:
-                running[service.name] = launch(service, logs)
-            for service in services:
-                wait_until_ready(service, running[service.name], logs, stopped)
-                if not stopped.is_set():
-                    typer.echo(f"the {service.name} is up")
-            if not stopped.is_set():
-                typer.echo(_welcome(request, login, prefect_port, mlflow_port))
-            while not stopped.wait(1.0):
-                _require_all_alive(running)
-        finally:
-            typer.echo("stopping ...")
-            # The serving process takes its leave of the server, and would long wait for one that is gone.
-            *servers, serving = (running.get(service.name) for service in services)
-            for processes in ([serving], servers):
-                stop(*(process for process in processes if process))
-    typer.echo("stopped; what was done stays done, and `pkd up` goes on from there.")
+    with mlflow_environment(servers.login) as environment:
+        prefect = prefect_service(servers)
+        mlflow = mlflow_service(servers, request.workspace, environment)
+        serving = serving_service(servers, request.parameters())
+        # The serving process signs off from Prefect's server, and would wait long for one that is gone: it stops first.
+        with _launched(logs, prefect, mlflow) as started, _launched(logs, serving) as last:
+            try:
+                _wait_for_end([*started, *last], logs, stopped, _welcome(request, servers))
+            finally:
+                typer.echo("stopping ...")
+    typer.echo("stopped; what was done stays done, and `pkd up` continues from there.")
 
 
-def _services(
-    request: Request,
-    login: Login | None,
-    to_mlflow: Mapping[str, str],
-    prefect_port: int,
-    mlflow_port: int,
-) -> list[Service]:
-    api = _api(prefect_port)
-    begun = datetime.now(UTC)
-    prefect = [
-        sys.executable,
-        "-m",
-        "prefect",
-        "server",
-        "start",
-        "--host",
-        _HOST,
-        "--port",
-        str(prefect_port),
-    ]
-    mlflow = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        _HOST,
-        "--port",
-        str(mlflow_port),
-        "--workers",
-        "1",
-    ]
-    mlflow += ["--backend-store-uri", tracking_uri(request.workspace)]
-    mlflow += ["--artifacts-destination", artifact_root(request.workspace)]
-    serving = [sys.executable, "-m", "flows.service.serve", json.dumps(request.parameters())]
-    at_server = {"PREFECT_API_URL": api}
-    if login:
-        mlflow += ["--app-name", "basic-auth"]
-    to_server = at_server | for_prefect_client(login)
-    return [
-        Service(
-            "Prefect server",
-            prefect,
-            lambda: answers(f"{api}/health"),
-            at_server | for_prefect_server(login),
-        ),
-        Service("MLflow UI", mlflow, lambda: answers(f"http://{_HOST}:{mlflow_port}/health"), to_mlflow),
-        Service("serving process", serving, lambda: _is_registered(api, login, begun), to_server),
-    ]
+def prefect_service(servers: Servers) -> Service:
+    """Return Prefect's server."""
+    api = servers.prefect_api
+    options = ["--host", _HOST, "--port", str(servers.prefect_port)]
+    return Service(
+        "Prefect server",
+        [sys.executable, "-m", "prefect", "server", "start", *options],
+        lambda: answers(f"{api}/health"),
+        {"PREFECT_API_URL": api} | prefect_server_environment(servers.login),
+    )
 
 
-def _is_registered(api: str, login: Login | None, since: datetime) -> bool:
-    """Tell whether the deployment was registered after a moment; an older registration has nobody behind it."""
-    headers = dict(basic_authorization(login.pair)) if login else {}
-    asked = urllib.request.Request(f"{api}/deployments/name/pkd/{DEPLOYMENT}", headers=headers)
+def mlflow_service(servers: Servers, workspace: Path, environment: Mapping[str, str]) -> Service:
+    """Return MLflow's UI over a workspace's store.
+
+    Args:
+        servers: Its port and login.
+        workspace: Folder whose store is shown.
+        environment: From `mlflow_environment` with the same login.
+    """
+    options = ["--host", _HOST, "--port", str(servers.mlflow_port), "--workers", "1"]
+    options += ["--backend-store-uri", tracking_uri(workspace)]
+    options += ["--artifacts-destination", artifact_root(workspace)]
+    if servers.login:
+        options += ["--app-name", "basic-auth"]
+    return Service(
+        "MLflow UI",
+        [sys.executable, "-m", "mlflow", "server", *options],
+        lambda: answers(f"{servers.mlflow}/health"),
+        environment,
+    )
+
+
+def serving_service(servers: Servers, parameters: Mapping[str, Any]) -> Service:
+    """Return the process that registers the deployment, with default parameters for the flow, and runs it."""
+    api, started = servers.prefect_api, datetime.now(UTC)
+    return Service(
+        "serving process",
+        [sys.executable, "-m", "flows.service.serve", json.dumps(parameters)],
+        lambda: _is_registered(servers, started),
+        {"PREFECT_API_URL": api} | prefect_client_environment(servers.login),
+    )
+
+
+@contextmanager
+def _launched(logs: Path, *services: Service) -> Iterator[Running]:
+    """Launch services, and stop them at the end of the body."""
+    running: Running = []
     try:
-        with urllib.request.urlopen(asked, timeout=2) as response:
+        for service in services:
+            running.append((service, launch(service, logs)))
+        yield running
+    finally:
+        stop(*(process for _, process in running))
+
+
+def _wait_for_end(running: Running, logs: Path, stopped: threading.Event, welcome: str) -> None:
+    """Wait until every service answers, print the welcome, and wait for the end.
+
+    Raises:
+        PkdError: A service does not start, or ends.
+    """
+    for service, process in running:
+        wait_until_ready(service, process, logs, stopped)
+        if not stopped.is_set():
+            typer.echo(f"the {service.name} is up")
+    if not stopped.is_set():
+        typer.echo(welcome)
+    while not stopped.wait(1.0):
+        for service, process in running:
+            if process.poll() is not None:
+                raise PkdError(
+                    f"the {service.name} ended with status {process.returncode}; its log is in artifacts/logs."
+                )
+
+
+def _is_registered(servers: Servers, since: datetime) -> bool:
+    """Return whether the deployment was registered after a moment; an older registration has no process to run it."""
+    headers = dict(basic_authorization(servers.login.pair if servers.login else None))
+    request = urllib.request.Request(
+        f"{servers.prefect_api}/deployments/name/pkd/{DEPLOYMENT}", headers=headers
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=2) as response:
             deployment: Mapping[str, Any] = json.load(response)
     except OSError:
         return False
     return datetime.fromisoformat(deployment["updated"]) >= since
 
 
-def _require_all_alive(running: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    for name, process in running.items():
-        if process.poll() is not None:
-            raise PkdError(
-                f"the {name} ended with status {process.returncode}; its log is in artifacts/logs."
-            )
+def _stopped_by_signals() -> threading.Event:
+    """Return an event that Ctrl-C and SIGTERM set from now on."""
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
 
 
-def _on_signals(call: Callable[[], None]) -> None:
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        call()
-
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
-
-
-def _api(port: int) -> str:
-    return f"http://{_HOST}:{port}/api"
-
-
-def _welcome(request: Request, login: Login | None, prefect_port: int, mlflow_port: int) -> str:
-    api = _api(prefect_port)
-    if login:
-        access = (
-            f"Both ask for {VARIABLE}: MLflow for name and password, Prefect's page for name:password in one."
-        )
-        # The shell puts the login in, so that it shows neither here nor in the shell's history.
+def _welcome(request: Request, servers: Servers) -> str:
+    api = servers.prefect_api
+    if servers.login:
+        access = f"Both require {VARIABLE}: MLflow name and password, Prefect's page name:password in one."
+        # The shell inserts the login, so that it appears neither here nor in the shell's history.
         export = f'\n    export PREFECT_API_AUTH_STRING="${VARIABLE}"'
     else:
         access = f"Anyone on this machine can use both; {VARIABLE}=name:password, set beforehand, gives them a login."
         export = ""
     return f"""
 Prefect   {api.removesuffix("/api")}
-MLflow    http://{_HOST}:{mlflow_port}/{experiment_page(request.workspace)}
+MLflow    {servers.mlflow}/{experiment_page(request.workspace)}
 {access}
 
 In another terminal:

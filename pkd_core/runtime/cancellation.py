@@ -60,7 +60,7 @@ def wait_until_idle() -> None:
 
 
 class CancellableObserver:
-    """Forwards everything to another observer, and checks after each report of progress whether to stop."""
+    """Forwards everything to another observer, and checks before each report of progress whether to stop."""
 
     def __init__(self, name: str, observer: Observer) -> None:
         self._name = name
@@ -76,8 +76,9 @@ class CancellableObserver:
         Raises:
             StoppedError: A stop was requested.
         """
-        self._observer.progress(done, total, unit)
+        # What stops a run may have ended the server that shows progress, too.
         check_stop_requested(self._name)
+        self._observer.progress(done, total, unit)
 
     def flush(self) -> None:
         """Forward the flush."""

@@ -1,42 +1,73 @@
-"""A thread that dies while it starts ends the process in a sentence, for CPython would wait for it for ever."""
+"""A run that Prefect's server or the system fails ends in one sentence, and any other error is raised."""
 
-import subprocess
-import sys
+from pathlib import Path
 
+import httpx
 import pytest
 
-# Its first step takes no memory that is not there, but fails in the same place and in the same way.
-_STILLBORN = """
-import sys, threading
-from flows import crashes
+from flows import crashes, stopping
+from flows.crashes import ending_at_crashes
+from flows.environment import start_own_server
+from pkd_core.errors import PkdError
 
-crashes._SECONDS_TO_START = 0.3
-is_stillborn = sys.argv[1] == "stillborn"
 
-class Stillborn(threading.Thread):
-    def _bootstrap_inner(self):
-        raise MemoryError
+@pytest.fixture(autouse=True)
+def end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let the end of the process raise SystemExit."""
 
-with crashes.ending_at_stillborn_threads():
-    if is_stillborn:
-        Stillborn(daemon=True).start()
-    else:
-        slow = threading.Thread(target=threading.Event().wait, args=[1.5])
-        slow.start()
-        slow.join()
-print("done")
-"""
+    def end_process(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(crashes, "end_process", end_process)
+    monkeypatch.setattr(stopping, "_process", stopping._Process())
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+
+
+def ended(error: Exception) -> object:
+    with pytest.raises(SystemExit) as end, ending_at_crashes():
+        raise error
+    return end.value.code
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "out", "err"),
-    [("stillborn", 2, "", "pkd: this run needs more memory"), ("slow", 0, "done\n", "")],
+    ("error", "sentence"),
+    [
+        (
+            httpx.ConnectError("refused"),
+            "pkd: Prefect's server failed the run (ConnectError): check that the disk of ",
+        ),
+        (MemoryError(), "pkd: this run needs more memory than its process gets: "),
+        (OSError(24, "Too many open files"), "pkd: this run needs more file handles than its process gets: "),
+    ],
 )
-def test_a_process_does_not_wait_for_a_thread_that_died_at_its_start(
-    kind: str, status: int, out: str, err: str
+def test_a_crash_ends_the_process_in_one_sentence(
+    error: Exception, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ended = subprocess.run(
-        [sys.executable, "-c", _STILLBORN, kind], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (ended.returncode, ended.stdout) == (status, out)
-    assert err in ended.stderr
+    assert ended(error) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith(sentence)
+    assert printed.endswith(".\n")
+    assert printed.count("\n") == 1
+
+
+def test_an_error_in_the_code_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError), ending_at_crashes():
+        raise ZeroDivisionError
+
+
+def test_a_server_that_the_signal_ended_too_is_no_crash(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stopping, "_process", stopping._Process(received=15))
+    assert ended(httpx.ConnectError("refused")) == 143
+    assert capsys.readouterr().err.startswith("pkd: stopped; ")
+
+
+def test_a_server_that_does_not_start_is_a_users_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Server:
+        def start(self) -> None:
+            raise RuntimeError("Timed out")
+
+    monkeypatch.setattr("prefect.server.api.server.SubprocessASGIServer", Server)
+    with pytest.raises(PkdError, match=r"^Prefect's server failed the run \(RuntimeError\): .* messages\.$"):
+        start_own_server()

@@ -1,4 +1,4 @@
-"""PKD_LOGIN is read or refused without showing it, and goes to nobody but a server on this machine that asks for it."""
+"""Both servers require PKD_LOGIN; it is never shown, and sent only to a server on this machine that requires it."""
 
 import asyncio
 import os
@@ -7,17 +7,20 @@ import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from command import run_pkd
 from prefect.server.api.server import create_app
-from prefect.settings import PREFECT_SERVER_API_AUTH_STRING, temporary_settings
+from prefect.settings import PREFECT_SERVER_API_AUTH_STRING, Settings, temporary_settings
 
 from flows import environment
 from flows.environment import answers, prefect_server, prepare_environment
-from flows.service.login import Login, for_mlflow, read_login
+from flows.service.login import Login, mlflow_environment, read_login
+from flows.service.up import Servers, mlflow_service, prefect_service, serving_service
 from pkd_core.errors import ConfigError, PkdError
 
 LOGIN = "me:two words, 100 %: $HOME"
@@ -26,12 +29,12 @@ README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding=
 
 
 class Server(HTTPServer):
-    """Answers as a Prefect server does that asks for LOGIN, or for none, and remembers what logins it was sent."""
+    """Answers as a Prefect server that requires LOGIN, or none, and records the logins that it receives."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.api = f"http://127.0.0.1:{self.server_port}/api"
-        self.asks = True
+        self.requires_login = True
         self.received: list[str] = []
 
 
@@ -42,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
         login = self.headers.get("Authorization")
         if login:
             self.server.received.append(login)
-        is_open = self.path == "/api/health" or not self.server.asks
+        is_open = self.path == "/api/health" or not self.server.requires_login
         right = f"Basic {b64encode(LOGIN.encode()).decode()}"
         self.send_response(200 if is_open or login == right else 401)
         self.end_headers()
@@ -62,7 +65,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in VARIABLES:
-        # Set first, so that what a test's code sets is taken back as well.
+        # Set first, so that monkeypatch also undoes what the tested code sets.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
@@ -90,7 +93,7 @@ def test_a_password_may_have_colons_and_is_not_shown_with_its_login(monkeypatch:
         "me:trailing-space ",
     ],
 )
-def test_a_login_that_a_server_would_not_take_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_that_a_server_would_refuse_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PKD_LOGIN", value)
     with pytest.raises(ConfigError, match=r"^PKD_LOGIN needs "):
         read_login()
@@ -102,24 +105,24 @@ def test_the_command_line_refuses_a_bad_login_in_one_sentence_without_showing_it
 ) -> None:
     monkeypatch.setenv("PKD_LOGIN", "my-name:my-secret")
     assert run_pkd(*command) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith("pkd: PKD_LOGIN needs a password of 12 characters")
-    assert said.err.count("\n") == 1
-    assert "my-secret" not in said.out + said.err
+    printed = capsys.readouterr()
+    assert printed.err.startswith("pkd: PKD_LOGIN needs a password of 12 characters")
+    assert printed.err.count("\n") == 1
+    assert "my-secret" not in printed.out + printed.err
     assert not (workspace / "artifacts").exists()
 
 
-def test_mlflows_users_stand_in_a_folder_for_this_user_alone_and_go_with_the_server() -> None:
-    with for_mlflow(Login("me", "two words, 100 %")) as given:
+def test_mlflows_users_are_in_a_folder_for_this_user_alone_and_are_deleted_with_the_server() -> None:
+    with mlflow_environment(Login("me", "two words, 100 %")) as given:
         config = Path(given["MLFLOW_AUTH_CONFIG_PATH"])
         assert config.parent.stat().st_mode & 0o777 == 0o700
         assert "two words" not in config.read_text(encoding="utf-8")
     assert not config.parent.exists()
-    with for_mlflow(None) as given:
+    with mlflow_environment(None) as given:
         assert given == {}
 
 
-def test_a_run_logs_in_to_a_server_that_asks_for_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_logs_in_to_a_server_that_requires_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PKD_LOGIN", LOGIN)
     monkeypatch.setattr(environment, "SERVER_URL", server.api)
     with prefect_server() as url:
@@ -127,10 +130,10 @@ def test_a_run_logs_in_to_a_server_that_asks_for_it(server: Server, monkeypatch:
         assert os.environ["PREFECT_API_AUTH_STRING"] == LOGIN
 
 
-def test_a_server_that_asks_for_no_login_is_not_told_it(
+def test_a_server_that_requires_no_login_does_not_receive_it(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.asks = False
+    server.requires_login = False
     monkeypatch.setenv("PKD_LOGIN", LOGIN)
     monkeypatch.setattr(environment, "SERVER_URL", server.api)
     with prefect_server() as url:
@@ -146,7 +149,7 @@ def test_a_server_that_asks_for_no_login_is_not_told_it(
         ({}, "none", "PREFECT_API_URL"),
     ],
 )
-def test_a_run_that_names_a_server_or_a_login_does_not_go_without_them(
+def test_a_run_with_a_server_or_a_login_set_does_not_continue_without_them(
     variables: dict[str, str], got: str, unset: str, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():
@@ -162,18 +165,18 @@ def test_a_run_that_names_a_server_or_a_login_does_not_go_without_them(
         pass
 
 
-def test_a_run_that_names_neither_goes_without_a_server_that_may_be_somebody_elses(
+def test_a_run_with_neither_set_continues_without_a_server_that_may_be_another_users(
     server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(environment, "SERVER_URL", server.api)
     with prefect_server() as url:
         assert url is None
-    assert "asks for a login, and PKD_LOGIN is not set: going without it" in capsys.readouterr().out
+    assert "requires a login, and PKD_LOGIN is not set: continuing without it" in capsys.readouterr().out
 
 
-def test_no_other_machine_is_told_the_login(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_other_machine_receives_the_login(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PKD_LOGIN", LOGIN)
-    # Any address of the loopback network but 127.0.0.1 stands for another machine's.
+    # An address of the loopback network that is not recognised as one, in place of another machine's.
     monkeypatch.setenv("PREFECT_API_URL", server.api.replace("127.0.0.1", "127.1"))
     with prefect_server() as url:
         assert url is not None
@@ -189,7 +192,7 @@ def test_no_other_machine_is_told_the_login(server: Server, monkeypatch: pytest.
         ("*", "*"),
     ],
 )
-def test_our_own_servers_are_not_asked_through_a_proxy(
+def test_requests_to_our_own_servers_bypass_a_proxy(
     set_by_user: str, expected: str, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing listens there
@@ -201,26 +204,77 @@ def test_our_own_servers_are_not_asked_through_a_proxy(
     assert answers(f"{server.api}/health")
 
 
-def test_prefect_asks_for_the_login_everywhere_but_where_we_look_whether_it_lives() -> None:
-    async def statuses() -> list[int]:
-        with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: LOGIN}):
-            app = create_app(ephemeral=True, ignore_cache=True)
-            async with httpx.AsyncClient(
-                transport=httpx.ASGITransport(app), base_url="http://pkd.test/api"
-            ) as client:
-                name, password = LOGIN.split(":", 1)
-                answered = [
-                    await client.get("/health"),
-                    await client.get("/admin/version"),
-                    await client.get("/admin/version", auth=(name, "another-password")),
-                    await client.get("/admin/version", auth=(name, password)),
-                ]
-                return [response.status_code for response in answered]
+def statuses(app: Any, paths: list[str], logins: list[Login | None]) -> list[list[int]]:
+    """Return the status of each path of an ASGI app, by login."""
 
-    assert asyncio.run(statuses()) == [200, 401, 401, 200]
+    async def get() -> list[list[int]]:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            auths = [(login.name, login.password) if login else None for login in logins]
+            return [[(await client.get(path, auth=auth)).status_code for path in paths] for auth in auths]
+
+    return asyncio.run(get())
 
 
-def test_the_readmes_way_to_set_the_login_takes_every_character_and_exports_it() -> None:
+NAME, PASSWORD = LOGIN.split(":", 1)
+OURS = Login(NAME, PASSWORD)
+LOGINS = [None, Login(NAME, "another-password"), OURS]
+
+
+def test_the_prefect_server_of_up_requires_the_login_everywhere_except_at_its_health_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = prefect_service(Servers(4200, 5000, OURS))
+    for name, value in service.environment.items():
+        monkeypatch.setenv(name, value)
+    login = Settings().server.api.auth_string
+    assert login is not None
+    with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: login}):
+        app = create_app(ephemeral=True, ignore_cache=True)
+        answered = statuses(app, ["/api/health", "/api/admin/version"], LOGINS)
+    assert answered == [[200, 401], [200, 401], [200, 200]]
+    assert service.command[-4:] == ["--host", "127.0.0.1", "--port", "4200"]
+
+
+@pytest.mark.filterwarnings("ignore:starlette.middleware.wsgi")
+def test_the_mlflow_server_of_up_requires_the_login_everywhere_except_at_its_health_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mlflow_environment(OURS) as given:
+        service = mlflow_service(Servers(4200, 5000, OURS), tmp_path, given)
+        for name, value in service.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("_MLFLOW_SGI_NAME", "uvicorn")  # as `mlflow server` sets it
+        name = service.command[service.command.index("--app-name") + 1]
+        # MLflow's distributions list the same app.
+        entry_point, *_ = entry_points(group="mlflow.app", name=name)
+        app = entry_point.load()()
+        answered = statuses(app, ["/health", "/", f"/api/2.0/mlflow/users/get?username={NAME}"], LOGINS)
+    assert answered == [[200, 401, 401], [200, 401, 401], [200, 200, 200]]
+    assert "127.0.0.1" in service.command
+    assert "5000" in service.command
+
+
+def test_the_deployment_logs_in_and_without_a_login_no_server_requires_one(tmp_path: Path) -> None:
+    api = {"PREFECT_API_URL": "http://127.0.0.1:4200/api"}
+    servers = Servers(4200, 5000, OURS)
+    assert serving_service(servers, {}).environment == api | {"PREFECT_API_AUTH_STRING": LOGIN}
+    without = Servers(4200, 5000, None)
+    assert serving_service(without, {}).environment == prefect_service(without).environment == api
+    assert "--app-name" not in mlflow_service(without, tmp_path, {}).command
+
+
+def test_the_server_that_a_run_starts_requires_the_login_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PKD_LOGIN", LOGIN)
+    monkeypatch.setattr(environment, "SERVER_URL", "http://127.0.0.1:9/api")  # nothing listens there
+    with prefect_server() as url:
+        assert url is None
+        # Prefect starts it with this process's environment.
+        assert os.environ["PREFECT_SERVER_API_AUTH_STRING"] == LOGIN
+        assert os.environ["PREFECT_API_AUTH_STRING"] == LOGIN
+
+
+def test_the_readmes_command_to_set_the_login_accepts_every_character_and_exports_it() -> None:
     (line,) = {line for line in README.splitlines() if line.startswith("read -rs PKD_LOGIN")}
     login = 'me:a\\b "c" $HOME %'
     shell = subprocess.run(

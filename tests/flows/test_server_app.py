@@ -1,4 +1,4 @@
-"""The pinned fastapi lets Prefect's server start; newer ones install beside it and break it."""
+"""Prefect's server starts with the pinned fastapi; newer versions install without a conflict and break it."""
 
 import asyncio
 

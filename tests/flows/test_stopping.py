@@ -1,5 +1,6 @@
-"""A signal ends `pkd run` with all it started; after that, or after a crash, the same command goes on from there."""
+"""A signal ends `pkd run` and all that it started; after that, or after a kill, the same command continues."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 from mlflow.entities import Run
 from tiny import quick_arguments, write_tiny_task
 
+from flows.stopping import ending_at_signals, received_signal, redeliver, stopping_at_signals
+from pkd_core.runtime.cancellation import StoppedError, check_stop_requested
 from tasks.mlflow_store import Store, ensure_store
 
 Start = Callable[[int], subprocess.Popen[str]]
@@ -27,7 +30,7 @@ def start(tmp_path: Path, tiny_model: Path) -> Iterator[Start]:
     def do(num_epochs: int) -> subprocess.Popen[str]:
         words = ["--methods", "finetune", *quick_arguments(student__num_epochs=num_epochs)]
         environment = {key: value for key, value in os.environ.items() if key != "PREFECT_HOME"}
-        with (tmp_path / "run.txt").open("w", encoding="utf-8") as said:
+        with (tmp_path / "run.txt").open("w", encoding="utf-8") as output:
             process = subprocess.Popen(
                 [
                     str(Path(sys.executable).with_name("pkd")),
@@ -39,7 +42,7 @@ def start(tmp_path: Path, tiny_model: Path) -> Iterator[Start]:
                 ],
                 cwd=tmp_path,
                 env=environment,
-                stdout=said,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
@@ -55,7 +58,7 @@ def start(tmp_path: Path, tiny_model: Path) -> Iterator[Start]:
 
 
 def wait_for_training(process: subprocess.Popen[str], root: Path, at: str = "*.holder") -> None:
-    """Wait until the student's training has written a file: the note of its holder, or its first checkpoint."""
+    """Wait until the student's training has written a file: who holds its lock, or its first checkpoint."""
     deadline = time.monotonic() + 180
     while not list(root.glob(f"artifacts/Tiny/.work/finetune-{at}")):
         assert process.poll() is None, (root / "run.txt").read_text(encoding="utf-8")
@@ -72,12 +75,120 @@ def processes_of_group(group: int) -> list[str]:
     return [row[2] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
 
 
+STOPPABLE = """
+import logging, sys, time
+from types import SimpleNamespace
+from flows import stopping
+from flows.stopping import ending_at_signals, received_signal, report_stopped, stopping_at_signals
+from pkd_core.runtime.cancellation import StoppedError, check_stop_requested
+
+class Server:
+    def stop(self):
+        print("server stopped", flush=True)
+
+def wait_at(moment):
+    print(moment, flush=True)
+    time.sleep(60)
+
+# Stands for the server that Prefect starts for this process.
+sys.modules["prefect.server.api.server"] = SimpleNamespace(SubprocessASGIServer=Server)
+stopping._SECONDS_TO_RECORD = 0.2
+kind = sys.argv[1]
+with ending_at_signals():
+    if kind == "before the flow":
+        wait_at("ready")
+    with stopping_at_signals():
+        try:
+            print("ready", flush=True)
+            while kind == "steps" or kind == "no server":
+                time.sleep(0.01)
+                check_stop_requested("Tiny/teacher")
+            while kind == "a long step":
+                time.sleep(60)
+        except StoppedError:
+            print("checkpoint", flush=True)
+            logging.error("each stage that did not begin")
+    if kind == "no server":
+        wait_at("recording")
+sys.exit(report_stopped(received_signal()))
+"""
+STOPPING = "pkd: stopping at the next step; again to end at once."
+STOPPED = "pkd: stopped; what is done stays done, and the same command continues from there."
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("kind", "num_signals", "printed"),
+    [
+        ("steps", 1, ["ready", "", STOPPING, "checkpoint", STOPPED]),
+        ("no server", 1, ["ready", "", STOPPING, "checkpoint", "recording", STOPPED, "server stopped"]),
+        ("a long step", 2, ["ready", "", STOPPING, STOPPED, "server stopped"]),
+        ("before the flow", 1, ["ready", STOPPED, "server stopped"]),
+    ],
+)
+def test_the_first_signal_stops_at_the_next_step_and_the_second_at_once(
+    kind: str, num_signals: int, printed: list[str], number: int
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPABLE, kind],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout
+        lines = [process.stdout.readline()]
+        for _ in range(num_signals):
+            process.send_signal(number)
+            if kind != "before the flow":
+                lines += [process.stdout.readline(), process.stdout.readline()]
+        rest, _ = process.communicate(timeout=30)
+    assert ("".join(lines) + rest).splitlines() == printed
+    assert process.returncode == 128 + number
+
+
+def test_a_deployments_flow_stops_and_leaves_the_signal_to_prefect(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    by_prefect: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: by_prefect.append(number))
+    try:
+        with stopping_at_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            with pytest.raises(StoppedError):
+                check_stop_requested("Tiny/teacher")
+            logging.getLogger("prefect").error("a line for the deployment's log")
+        check_stop_requested("Tiny/teacher")
+        assert by_prefect == []
+        assert received_signal() == signal.SIGTERM
+        redeliver(signal.SIGTERM)
+        assert by_prefect == [signal.SIGTERM]
+        with stopping_at_signals():
+            assert received_signal() is None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err == f"\n{STOPPING}\n"
+    assert "a line for the deployment's log" in caplog.text
+
+
+def test_a_signal_that_stopped_a_command_is_not_delivered_again() -> None:
+    received: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
+    try:
+        with ending_at_signals():
+            redeliver(signal.SIGTERM)
+        redeliver(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "send", [os.killpg, os.kill], ids=["to the terminal's group", "to the process alone"]
 )
-def test_a_signal_in_a_training_ends_it_at_its_next_step_and_the_same_command_goes_on(
+def test_a_signal_ends_a_training_at_its_next_step_and_the_same_command_continues_it(
     send: Callable[[int, int], None], number: int, start: Start, tmp_path: Path
 ) -> None:
     process = start(300)
@@ -85,11 +196,13 @@ def test_a_signal_in_a_training_ends_it_at_its_next_step_and_the_same_command_go
     send(process.pid, number)
     assert process.wait(timeout=30) == 128 + number
     assert processes_of_group(process.pid) == []
-    said = (tmp_path / "run.txt").read_text(encoding="utf-8")
-    assert "pkd: stopping at the next step" in said
-    assert "pkd: stopped; what is done stays done, and the same command goes on from there.\n" in said
-    assert "Traceback" not in said
-    assert "Warning" not in said
+    output = (tmp_path / "run.txt").read_text(encoding="utf-8")
+    assert output.partition("\npkd: stopping")[2].splitlines() == [
+        STOPPING.removeprefix("pkd: stopping"),
+        STOPPED,
+    ]
+    assert "Traceback" not in output
+    assert "Warning" not in output
     store = ensure_store(tmp_path)
     assert student_runs(store)[0].info.status == "FAILED"
 
@@ -116,7 +229,7 @@ def test_a_second_signal_ends_at_once(start: Start, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=20) == 128 + signal.SIGINT
     assert processes_of_group(process.pid) == []
-    assert_the_next_run_goes_on(start, tmp_path)
+    assert_the_next_run_continues(start, tmp_path)
 
 
 @pytest.mark.slow
@@ -125,10 +238,10 @@ def test_a_killed_run_keeps_nothing_locked(start: Start, tmp_path: Path) -> None
     wait_for_training(process, tmp_path)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert_the_next_run_goes_on(start, tmp_path)
+    assert_the_next_run_continues(start, tmp_path)
 
 
-def assert_the_next_run_goes_on(start: Start, root: Path) -> None:
+def assert_the_next_run_continues(start: Start, root: Path) -> None:
     assert start(1).wait(timeout=180) == 0
     store = ensure_store(root)
     runs = store.client.search_runs([store.experiment_id])

@@ -1,4 +1,4 @@
-"""`pkd up` as README tells it: start it, run the deployment, mend a failure, retry only what failed, stop it."""
+"""`pkd up` as in README: start it, run the deployment, fix a failure, retry only what failed, stop it."""
 
 import json
 import os
@@ -59,8 +59,8 @@ def first(up: Up) -> tuple[subprocess.CompletedProcess[str], str]:
     """The deployment's first run as its command ended, and its id."""
 
     def is_up() -> bool:
-        assert up.process.poll() is None, up.said
-        return "prefect deployment run pkd/full-glue --watch" in up.said
+        assert up.process.poll() is None, up.output
+        return "prefect deployment run pkd/full-glue --watch" in up.output
 
     wait_for(is_up, 180, "`pkd up`'s welcome")
     command = up.prefect("deployment", "run", "pkd/full-glue", "--watch")
@@ -94,14 +94,14 @@ def repeated(up: Up, retried: str) -> tuple[subprocess.CompletedProcess[str], st
 def test_the_welcome_names_the_addresses_and_the_next_commands(
     up: Up, first: tuple[subprocess.CompletedProcess[str], str]
 ) -> None:
-    assert f"export PREFECT_API_URL={up.api}\n" in up.said
-    assert re.search(rf"^Prefect +http://127\.0\.0\.1:{up.prefect_port}$", up.said, re.MULTILINE)
-    (page,) = re.findall(rf"^MLflow +(http://127\.0\.0\.1:{up.mlflow_port}/\S+)$", up.said, re.MULTILINE)
+    assert f"export PREFECT_API_URL={up.api}\n" in up.output
+    assert re.search(rf"^Prefect +http://127\.0\.0\.1:{up.prefect_port}$", up.output, re.MULTILINE)
+    (page,) = re.findall(rf"^MLflow +(http://127\.0\.0\.1:{up.mlflow_port}/\S+)$", up.output, re.MULTILINE)
     with urllib.request.urlopen(page, timeout=30) as response:
         assert response.status == 200
 
 
-def test_a_run_ends_failed_after_doing_all_that_the_failure_does_not_concern(
+def test_a_run_ends_failed_after_doing_all_that_does_not_depend_on_the_failure(
     up: Up, first: tuple[subprocess.CompletedProcess[str], str]
 ) -> None:
     command, flow_run = first
@@ -113,7 +113,7 @@ def test_a_run_ends_failed_after_doing_all_that_the_failure_does_not_concern(
     assert "sideways" in report.read_text(encoding="utf-8")
 
 
-def test_retrying_the_run_computes_exactly_what_failed_and_what_waited_for_it(
+def test_retrying_the_run_computes_exactly_what_failed_and_what_depends_on_it(
     up: Up, first: tuple[subprocess.CompletedProcess[str], str], retried: str
 ) -> None:
     run = up.latest_flow_run()
@@ -175,11 +175,11 @@ def test_ctrl_c_in_the_middle_of_a_run_ends_every_process_and_frees_the_ports(
 
     begun = time.monotonic()
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(timeout=60) == 0, up.said
+    assert up.process.wait(timeout=60) == 0, up.output
     assert time.monotonic() - begun < 30
     assert up.processes() == {}
-    assert "stopped" in up.said.splitlines()[-1]
-    assert "Traceback" not in up.said
+    assert "stopped" in up.output.splitlines()[-1]
+    assert "Traceback" not in up.output
     for port in (up.prefect_port, up.mlflow_port):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -190,11 +190,11 @@ def test_ctrl_c_while_starting_does_not_wait_for_the_services(tmp_path: Path, ti
     write_tiny_task(tmp_path / "data_raw", "TinyA")
     up = start(tmp_path, ["TinyA", "--model", str(tiny_model)])
     try:
-        wait_for(lambda: "starting" in up.said, 60, "the first line")
+        wait_for(lambda: "starting" in up.output, 60, "the first line")
         wait_for(lambda: len(up.processes()) >= 4, 60, "the services")
         up.process.send_signal(signal.SIGINT)
-        assert up.process.wait(timeout=60) == 0, up.said
-        assert "prefect deployment run" not in up.said
+        assert up.process.wait(timeout=60) == 0, up.output
+        assert "prefect deployment run" not in up.output
         assert up.processes() == {}
     finally:
         for pid in up.processes():
@@ -207,11 +207,11 @@ def test_a_service_that_dies_ends_the_others_and_is_named(tmp_path: Path, tiny_m
     write_tiny_task(tmp_path / "data_raw", "TinyA")
     up = start(tmp_path, ["TinyA", "--model", str(tiny_model)])
     try:
-        wait_for(lambda: "Ctrl-C stops all three" in up.said, 180, "`pkd up`'s welcome")
+        wait_for(lambda: "Ctrl-C stops all three" in up.output, 180, "`pkd up`'s welcome")
         (mlflow,) = (pid for pid, command in up.processes().items() if " -m mlflow server " in command)
         os.kill(mlflow, signal.SIGKILL)
         assert up.process.wait(timeout=60) == 2
-        assert re.search(r"^pkd: the MLflow UI ended with status -9; its log is .+$", up.said, re.MULTILINE)
+        assert re.search(r"^pkd: the MLflow UI ended with status -9; its log is .+$", up.output, re.MULTILINE)
         assert up.processes() == {}
     finally:
         for pid in up.processes():

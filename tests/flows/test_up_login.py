@@ -1,4 +1,4 @@
-"""`pkd up` with PKD_LOGIN: both servers ask for it, ours have it, and nothing shows it."""
+"""`pkd up` with PKD_LOGIN: both servers require it, our own requests send it, and nothing shows it."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def status(url: str, login: str | None = None) -> int:
 
 
 def addresses(up: Up) -> tuple[str, ...]:
-    """What must not be had without the login."""
+    """What must not be served without the login."""
     mlflow = f"http://127.0.0.1:{up.mlflow_port}"
     return (
         f"{up.api}/admin/version",
@@ -49,8 +49,8 @@ def started(root: Path, words: list[str], login: str) -> Iterator[Up]:
     try:
 
         def is_up() -> bool:
-            assert up.process.poll() is None, up.said
-            return "Ctrl-C stops all three" in up.said
+            assert up.process.poll() is None, up.output
+            return "Ctrl-C stops all three" in up.output
 
         wait_for(is_up, 180, "`pkd up`'s welcome")
         yield up
@@ -90,14 +90,14 @@ def run_beside(up: Up, words: list[str], variables: dict[str, str]) -> subproces
 
 
 def folder_of_users(up: Up) -> Path:
-    """Where MLflow keeps its users, as its process was told."""
+    """The folder of MLflow's users, from the environment of its process."""
     (mlflow,) = (pid for pid, command in up.processes().items() if " -m mlflow server " in command)
     variables = Path(f"/proc/{mlflow}/environ").read_bytes().split(b"\0")
     (config,) = (one for one in variables if one.startswith(b"MLFLOW_AUTH_CONFIG_PATH="))
     return Path(config.partition(b"=")[2].decode()).parent
 
 
-def test_both_servers_let_in_nobody_but_who_has_the_login(up: Up) -> None:
+def test_both_servers_refuse_every_request_without_the_login(up: Up) -> None:
     for address in addresses(up):
         assert [status(address), status(address, WRONG), status(address, LOGIN)] == [401, 401, 200], address
 
@@ -125,7 +125,7 @@ def test_a_run_in_another_terminal_shows_on_the_server_with_the_login_and_stops_
     assert up.latest_flow_run()["id"] != before
 
 
-def test_the_password_stands_in_no_file_no_argument_and_nothing_that_was_said(up: Up) -> None:
+def test_the_password_is_in_no_file_no_argument_and_no_output(up: Up) -> None:
     forms = (PASSWORD.encode(), b64encode(LOGIN.encode()), repr(PASSWORD)[1:-1].encode())
     users = folder_of_users(up)
     files = [path for folder in (up.root, users) for path in folder.rglob("*") if path.is_file()]
@@ -135,21 +135,21 @@ def test_the_password_stands_in_no_file_no_argument_and_nothing_that_was_said(up
     commands = up.processes()
     assert len(commands) >= 4
     assert [command for command in commands.values() if PASSWORD in command] == []
-    assert '    export PREFECT_API_AUTH_STRING="$PKD_LOGIN"\n' in up.said
+    assert '    export PREFECT_API_AUTH_STRING="$PKD_LOGIN"\n' in up.output
     assert stat.S_IMODE(users.stat().st_mode) == 0o700
 
 
 def test_another_password_takes_effect_with_the_next_start(up: Up, words: list[str]) -> None:
     users = folder_of_users(up)
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(timeout=60) == 0, up.said
+    assert up.process.wait(timeout=60) == 0, up.output
     assert not users.exists()
     with started(up.root, words, WRONG) as again:
         for address in addresses(again):
             assert [status(address, LOGIN), status(address, WRONG)] == [401, 200], address
 
 
-def test_a_server_that_a_run_starts_for_itself_asks_for_the_login_too(tmp_path: Path) -> None:
+def test_a_server_that_a_run_starts_requires_the_login_too(tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     code = (
         "from pathlib import Path\n"

@@ -26,7 +26,7 @@ def up(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[U
     root = tmp_path_factory.mktemp("together")
     write_tiny_task(root / "data_raw")
     started = start(root, ["Tiny", "--methods", "kd", "--model", str(tiny_model), *QUICK])
-    wait_for(lambda: "Ctrl-C stops all three" in started.said, 180, "`pkd up`'s welcome")
+    wait_for(lambda: "Ctrl-C stops all three" in started.output, 180, "`pkd up`'s welcome")
     yield started
     for pid in started.processes():
         with suppress(ProcessLookupError):
@@ -35,14 +35,14 @@ def up(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[U
 
 
 def run_here(up: Up, model: Path, name: str) -> "subprocess.Popen[bytes]":
-    """Start the same as a command, with a server of its own as long as it does not ask for the deployment's."""
+    """Start the same run as a command: on the deployment's server for a.txt, else on one that it starts."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    with (up.root / name).open("wb") as said:
+    with (up.root / name).open("wb") as output:
         return subprocess.Popen(
             [str(BIN / "pkd"), "run", "Tiny", "--methods", "kd", "--model", str(model), *QUICK],
             cwd=up.root,
             env=environment | ({"PREFECT_API_URL": up.api} if name == "a.txt" else {}),
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
         )
 
@@ -65,7 +65,7 @@ def test_two_commands_and_a_deployments_run_share_the_work(up: Up, tiny_model: P
             "report",
         ]
     )
-    assert not list(up.root.glob("*/*/.aside")), "a stage was made twice"
+    assert not list(up.root.glob("*/*/.aside")), "a stage was built twice"
     store = ensure_store(up.root)
     runs = store.client.search_runs([store.experiment_id])
     assert sorted((run.info.run_name, run.info.status) for run in runs) == [
@@ -79,7 +79,7 @@ def test_two_commands_and_a_deployments_run_share_the_work(up: Up, tiny_model: P
     )
 
 
-def test_a_cancelled_run_stops_at_its_next_step_and_the_next_one_goes_on(up: Up) -> None:
+def test_a_cancelled_run_stops_at_its_next_step_and_the_next_one_continues(up: Up) -> None:
     settings = {"student.num_epochs": 700, "teacher.num_epochs": 20, "tokens.max_length": 16}
     words = ("deployment", "run", "pkd/full-glue", "--param", f"settings={json.dumps(settings)}")
     assert up.prefect(*words).returncode == 0

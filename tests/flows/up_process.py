@@ -1,4 +1,4 @@
-"""A running `pkd up`, and the questions that tests have to what it runs."""
+"""A running `pkd up`, and what tests read from the processes that it runs."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from typing import Any
 from uuid import uuid4
 
 BIN = Path(sys.executable).parent
-# Every process that `pkd up` starts inherits this variable, however far from it, and is found by it in /proc.
+# Every process that `pkd up` starts inherits this variable, also through others, and is found by it in /proc.
 MARK = "PKD_TEST_UP"
 
 
@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 def wait_for(what: Callable[[], Any], seconds: float, name: str) -> Any:
-    """Return what the call returns once that is true."""
+    """Return the call's result once that is true."""
     deadline = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < deadline, f"{name} did not come within {seconds:.0f} s"
@@ -38,7 +38,7 @@ def wait_for(what: Callable[[], Any], seconds: float, name: str) -> Any:
 
 @dataclass(frozen=True)
 class Up:
-    """A running `pkd up`, and the questions that tests have to what it runs."""
+    """A running `pkd up`, and what tests read from the processes that it runs."""
 
     process: subprocess.Popen[str]
     root: Path
@@ -48,15 +48,15 @@ class Up:
     login: str | None = None
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return (self.root / "up.txt").read_text(encoding="utf-8")
 
     @property
     def api(self) -> str:
         return f"http://127.0.0.1:{self.prefect_port}/api"
 
-    def ask(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Ask Prefect's server."""
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Return what Prefect's server answers."""
         headers = {"Content-Type": "application/json"} | authorization(self.login)
         request = urllib.request.Request(f"{self.api}/{path}", json.dumps(body).encode(), headers)
         with urllib.request.urlopen(request, timeout=30) as response:
@@ -73,7 +73,7 @@ class Up:
         )
 
     def latest_flow_run(self) -> dict[str, Any]:
-        runs = self.ask("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})
+        runs = self.post("flow_runs/filter", {"sort": "START_TIME_DESC", "limit": 1})
         run: dict[str, Any] = runs[0]
         return run
 
@@ -81,9 +81,9 @@ class Up:
         """Return the name of each task's state, once all have ended; of a stage's several tasks, the last one's."""
 
         def ended() -> dict[str, str] | None:
-            runs = self.ask("task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run]}}, "limit": 200})
-            over = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-            if all(run["state_type"] in over or run["state_name"] == "NotReady" for run in runs):
+            runs = self.post("task_runs/filter", {"flow_runs": {"id": {"any_": [flow_run]}}, "limit": 200})
+            ended_types = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+            if all(run["state_type"] in ended_types or run["state_name"] == "NotReady" for run in runs):
                 runs.sort(key=lambda run: run["created"])
                 return {run["name"]: run["state_name"] for run in runs}
             return None
@@ -118,13 +118,13 @@ def start(root: Path, words: list[str], login: str | None = None) -> Up:
     if login:
         # What is killed leaves its temporary folder behind: not in the system's.
         environment |= {"PKD_LOGIN": login, "TMPDIR": str(root)}
-    with (root / "up.txt").open("w", encoding="utf-8") as said:
+    with (root / "up.txt").open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             [str(BIN / "pkd"), "up", *words, *ports],
             cwd=root,
             env=environment | {MARK: mark},
             stdin=subprocess.DEVNULL,
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
         )

@@ -52,3 +52,13 @@ def test_waiting_until_idle_waits_for_every_stage() -> None:
         assert not idle.wait(0.1)
         raise ValueError("broke")
     assert idle.wait(10)
+
+
+def test_a_requested_stop_does_not_wait_for_what_shows_progress() -> None:
+    class Gone(LogObserver):
+        def progress(self, done: int, total: int, unit: str) -> None:
+            raise AssertionError("its server is gone")
+
+    request_stop()
+    with pytest.raises(StoppedError):
+        CancellableObserver("RTE/teacher", Gone("RTE/teacher")).progress(1, 10, "steps")

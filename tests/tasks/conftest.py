@@ -1,4 +1,4 @@
-"""One MLflow store for all tests of this folder: making one takes seconds."""
+"""One MLflow store for all tests of this folder: creating one takes seconds."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""MLflow runs as the tests begin and read them."""
+"""MLflow runs as the tests create and read them."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,7 +1,9 @@
-"""So many runs compute on a device at once as are to share it, and nobody keeps it who waits for something else."""
+"""A device computes for as many runs as it has slots, and a slot is released while its run waits for something else."""
 
 import functools
 import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -22,33 +24,35 @@ from pkd_core.store.stage_store import StageStatus, StageStore
 from tasks.device import device_name, device_slot
 
 CPU = torch.device("cpu")
+# Imports torch once, then starts a process for each line of its input.
 COMPUTES = """
-import sys, time
+import logging, os, signal, sys, time
 from pathlib import Path
 import torch
 from tasks.device import device_slot
-root, share, number = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-with device_slot(root, torch.device("cpu"), share, "test"):
-    (root / f"computes-{number}").touch()
-    time.sleep(120)
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for line in sys.stdin:
+    if os.fork() == 0:
+        with device_slot(Path(sys.argv[1]), torch.device("cpu"), 2, line.strip()):
+            print(f"{line.strip()}: computes in process {os.getpid()}", flush=True)
+            time.sleep(120)
 """
-Start = Callable[[int, int], "subprocess.Popen[bytes]"]
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a process that, once it is its turn, keeps its place until it is killed."""
-    processes = []
-
-    def start_one(share: int, number: int) -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen([sys.executable, "-c", COMPUTES, str(tmp_path), str(share), str(number)])
-        processes.append(process)
-        return process
-
-    yield start_one
-    for process in processes:
-        process.kill()
-        process.wait()
+def computing(tmp_path: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Starts a run for each name written to it, which computes in one of the device's two slots until it is killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMPUTES, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    yield process
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> bool:
@@ -58,23 +62,30 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> bool:
     return is_so()
 
 
-@pytest.mark.parametrize("share", [1, 2])
-def test_so_many_processes_compute_at_once_as_share_the_device_and_a_killed_one_makes_room(
-    tmp_path: Path, start: Start, share: int
+def test_as_many_runs_compute_as_the_device_has_slots_and_a_killed_one_frees_its_slot(
+    computing: "subprocess.Popen[str]",
 ) -> None:
-    def at_work() -> set[int]:
-        return {int(path.name.removeprefix("computes-")) for path in tmp_path.glob("computes-*")}
+    assert computing.stdin
+    assert computing.stdout
+    lines = []
+    for name in ("first", "second", "third"):
+        computing.stdin.write(f"{name}\n")
+        computing.stdin.flush()
+        lines.append(computing.stdout.readline().split())
+    assert [line[:2] for line in lines] == [
+        ["first:", "computes"],
+        ["second:", "computes"],
+        ["third:", "waits"],
+    ]
+    pids = [line[-1] for line in lines[:2]]
+    assert [word for word in lines[2] if word in pids] == pids
 
-    processes = {number: start(share, number) for number in range(share + 1)}
-    assert wait_until(lambda: len(at_work()) == share)
-    time.sleep(0.5)
-    first = at_work()
-    assert len(first) == share
-    processes[min(first)].kill()
-    assert wait_until(lambda: len(at_work()) == share + 1)
+    os.kill(int(pids[1]), signal.SIGKILL)
+
+    assert computing.stdout.readline().startswith("third: computes")
 
 
-def test_threads_of_one_process_take_turns_however_many_runs_share_the_device(tmp_path: Path) -> None:
+def test_one_thread_of_a_process_computes_at_a_time_however_many_slots_the_device_has(tmp_path: Path) -> None:
     inside, most = [0], [0]
 
     def compute() -> None:
@@ -92,7 +103,7 @@ def test_threads_of_one_process_take_turns_however_many_runs_share_the_device(tm
     assert most == [1]
 
 
-def test_the_device_is_free_for_others_while_another_process_makes_the_stage(
+def test_the_slot_is_released_while_waiting_for_another_process_to_build_the_stage(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -102,8 +113,8 @@ def test_the_device_is_free_for_others_while_another_process_makes_the_stage(
     plan = make_plan(run, tmp_path)
     stage = plan.stages[0].stage
     store, context = StageStore(tmp_path), plan.context(RunOptions(device="cpu"))
-    turn = functools.partial(device_slot, tmp_path, CPU, 1, stage.key)
-    builder = threading.Thread(target=build, args=[stage, {}, context, log_progress, turn], daemon=True)
+    slot = functools.partial(device_slot, tmp_path, CPU, 1, stage.key)
+    builder = threading.Thread(target=build, args=[stage, {}, context, log_progress, slot], daemon=True)
     with store.locked(stage.address):
         builder.start()
         assert wait_until(lambda: "Tiny tokens: waits for process" in caplog.text)
@@ -113,7 +124,7 @@ def test_the_device_is_free_for_others_while_another_process_makes_the_stage(
     assert store.inspect(stage.address).status is StageStatus.DONE
 
 
-def test_a_devices_name_is_a_plain_file_name_that_tells_machines_apart(
+def test_a_devices_name_is_a_plain_file_name_that_distinguishes_machines(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "a/b c.example")

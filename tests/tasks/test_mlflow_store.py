@@ -1,4 +1,4 @@
-"""The store opens once for many, quietly, where it should, and says what is wrong when it cannot."""
+"""The store opens in the workspace, quietly, for several processes at once, and an error names what is wrong."""
 
 import os
 import shutil
@@ -17,35 +17,55 @@ from sqlalchemy import event
 from pkd_core.errors import StoreError
 from tasks.mlflow_store import EXPERIMENT, Store, artifact_root, ensure_store, experiment_page, tracking_uri
 
+OPENS = """
+import sys
+from pathlib import Path
+from tasks.mlflow_store import ensure_store
+sys.stdin.readline()
+store = ensure_store(Path(sys.argv[1]))
+run = store.client.create_run(store.experiment_id)
+store.client.set_terminated(run.info.run_id)
+sys.stdout.write(store.experiment_id)
+"""
 
-def test_four_processes_meet_an_empty_store_and_all_get_the_same_experiment(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from tasks.mlflow_store import ensure_store\n"
-        "sys.stdin.readline()\n"
-        "store = ensure_store(Path(sys.argv[1]))\n"
-        "run = store.client.create_run(store.experiment_id)\n"
-        "store.client.set_terminated(run.info.run_id)\n"
-        "sys.stdout.write(store.experiment_id)\n"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path)]
-    processes = [
+
+def test_processes_that_open_a_store_at_once_get_the_same_experiment_though_one_was_killed_creating_it(
+    tmp_path: Path,
+) -> None:
+    database, partial = tmp_path / "artifacts" / "mlflow.db", tmp_path / "artifacts" / "mlflow.db.part"
+    killed, *others = [
         subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", OPENS, str(tmp_path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        for _ in range(4)
+        for _ in range(3)
     ]
+    assert killed.stdin
+    killed.stdin.write("go\n")
+    killed.stdin.flush()
+    while not (partial.is_file() and partial.stat().st_size):
+        assert killed.poll() is None
+        time.sleep(0.001)
+    killed.kill()
+    killed.communicate()
+    assert partial.is_file(), "it was killed in the middle"
+    assert not database.exists()
 
-    for process in processes:
+    for process in others:
         assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
-    answers = [process.communicate(timeout=120) for process in processes]
+    answers = [process.communicate(timeout=120) for process in others]
 
-    assert [process.returncode for process in processes] == [0] * 4
-    assert len({answer for answer, _ in answers}) == 1
-    assert [errors for _, errors in answers] == [""] * 4, "MLflow's noise reaches the terminal"
-    opened = ensure_store(tmp_path)
-    assert len(opened.client.search_runs([opened.experiment_id])) == 4
+    assert [process.returncode for process in others] == [0, 0]
+    assert [errors for _, errors in answers] == ["", ""], "MLflow's messages reach the terminal"
+    store = ensure_store(tmp_path)
+    assert [answer for answer, _ in answers] == [store.experiment_id] * 2
+    assert len(store.client.search_runs([store.experiment_id])) == 2
+    assert sorted(path.name for path in database.parent.iterdir()) == ["mlflow.db", "mlflow.lock"]
 
 
 def test_the_store_is_in_the_workspace_by_absolute_addresses(
@@ -81,7 +101,7 @@ def test_the_users_own_address_wins_and_a_deleted_experiment_comes_back(
     assert not (tmp_path / "artifacts" / "mlflow.db").exists()
 
 
-def test_workspaces_that_open_one_server_at_the_same_moment_share_its_experiment(
+def test_workspaces_that_open_one_server_at_once_share_its_experiment(
     workspace: Path, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copyfile(workspace / "artifacts" / "mlflow.db", tmp_path / "shared.db")
@@ -113,34 +133,7 @@ def test_a_file_that_is_no_database_is_named_at_once(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 10
 
 
-MAKER = """
-import sys
-from pathlib import Path
-from tasks.mlflow_store import ensure_store
-ensure_store(Path(sys.argv[1]))
-"""
-
-
-def test_a_process_killed_while_it_makes_the_database_leaves_nothing_that_the_next_one_stumbles_over(
-    tmp_path: Path,
-) -> None:
-    database, begun = tmp_path / "artifacts" / "mlflow.db", tmp_path / "artifacts" / "mlflow.db.part"
-    process = subprocess.Popen([sys.executable, "-c", MAKER, str(tmp_path)])
-    deadline = time.monotonic() + 60
-    while not (begun.is_file() and begun.stat().st_size) and time.monotonic() < deadline:
-        time.sleep(0.001)
-    process.kill()
-    process.wait()
-    assert begun.is_file(), "it was killed in the middle"
-    assert not database.exists()
-
-    store = ensure_store(tmp_path)
-
-    assert store.client.create_run(store.experiment_id).info.status == "RUNNING"
-    assert sorted(path.name for path in database.parent.iterdir()) == ["mlflow.db", "mlflow.lock"]
-
-
-def test_a_moved_workspace_is_refused_before_files_land_at_its_old_place(
+def test_a_moved_workspace_is_refused_before_files_are_written_to_its_old_path(
     workspace: Path, store: Store, tmp_path: Path
 ) -> None:
     (tmp_path / "artifacts").mkdir()
@@ -151,6 +144,6 @@ def test_a_moved_workspace_is_refused_before_files_land_at_its_old_place(
 
 
 @pytest.mark.parametrize("name", ["100%25", "what?", "a#b"])
-def test_a_path_that_no_sqlite_address_can_hold_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_path_that_sqlite_cannot_address_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(StoreError, match="rename the folder"):
         tracking_uri(tmp_path / name)

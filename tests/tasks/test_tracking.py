@@ -1,7 +1,8 @@
-"""Runs as MLflow's client sees them: what was logged, how they ended, and what a kill or an absent store leaves."""
+"""Runs as MLflow's client returns them: what was logged, how they ended, and what a kill or a store failure leaves."""
 
 import json
 import math
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from tasks.mlflow_store import Store
 from tasks.tracking import find_run, log_report, log_values, tracked_run
 
 
-def test_a_run_keeps_all_that_was_told_and_ends_finished(workspace: Path, store: Store) -> None:
+def test_a_run_contains_all_that_was_logged_and_ends_finished(workspace: Path, store: Store) -> None:
     params = {"student.learning_rate": 5e-5, "distill.normalize": True, "tokens.max_length": 128}
     with tracked_run(workspace, **settings("f-all", params=params, datasets={"RTE/tokens": "a" * 32})) as run:
         for step in range(1, 46):
@@ -28,7 +29,8 @@ def test_a_run_keeps_all_that_was_told_and_ends_finished(workspace: Path, store:
     found = store.client.get_run(run.run_id)
     assert found.info.status == "FINISHED"
     assert found.info.run_name == "rte/pkd-skip-3l"
-    assert found.data.tags["method"] == "pkd-skip"
+    tags = {key: value for key, value in found.data.tags.items() if not key.startswith("mlflow.")}
+    assert tags == settings("f-all")["tags"] | {"workspace": f"{socket.gethostname()}:{workspace}"}
     assert found.data.params == {
         "student.learning_rate": "5e-05",
         "distill.normalize": "True",
@@ -74,7 +76,7 @@ def test_slow_steps_are_sent_when_seconds_have_passed(
         ("f-long", ValueError("x" * 20000), "ValueError: " + "x" * 4988),
     ],
 )
-def test_an_error_fails_the_run_and_is_told_with_the_metrics_until_then(
+def test_an_error_fails_the_run_and_is_logged_with_the_metrics_until_then(
     workspace: Path, store: Store, fingerprint: str, error: BaseException, sentence: str
 ) -> None:
     with pytest.raises(type(error)), tracked_run(workspace, **settings(fingerprint)) as run:
@@ -88,23 +90,23 @@ def test_an_error_fails_the_run_and_is_told_with_the_metrics_until_then(
     assert find_run(workspace, fingerprint) is None
 
 
-def test_therun_of_a_killed_process_is_failed_by_the_next_of_its_fingerprint(
+def test_the_run_of_a_killed_process_is_failed_by_the_next_run_of_its_fingerprint(
     workspace: Path, store: Store
 ) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from tasks.tracking import tracked_run\n"
-        "tags = {'fingerprint': sys.argv[2]}\n"
-        "with tracked_run(Path(sys.argv[1]), name='killed', tags=tags, params={}, datasets={}):\n"
+        "def run(name):\n"
+        "    tags = {'fingerprint': name}\n"
+        "    return tracked_run(Path(sys.argv[1]), name='killed', tags=tags, params={}, datasets={})\n"
+        "with run('f-killed'), run('f-other'):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    for fingerprint in ("f-killed", "f-other"):
-        killed = subprocess.run([sys.executable, "-c", code, str(workspace), fingerprint], check=False)
-        assert killed.returncode == -9
+    killed = subprocess.run([sys.executable, "-c", code, str(workspace)], check=False)
+    assert killed.returncode == -9
     elsewhere = store.client.create_run(
         store.experiment_id, tags={"fingerprint": "f-killed", "workspace": "another-host:/data"}
     )
-    left = run_of(store, "f-other")
-    assert left.info.status == "RUNNING"
+    assert run_of(store, "f-other").info.status == "RUNNING"
 
     with tracked_run(workspace, **settings("f-killed")) as run:
         pass
@@ -117,7 +119,7 @@ def test_therun_of_a_killed_process_is_failed_by_the_next_of_its_fingerprint(
     assert run_of(store, "f-other").info.status == "RUNNING"
 
 
-def test_values_longer_than_mlflow_takes_are_cut(workspace: Path, store: Store) -> None:
+def test_values_longer_than_mlflow_accepts_are_cut(workspace: Path, store: Store) -> None:
     params = {f"key.{number}": "v" for number in range(150)} | {"presets": "x" * 100_000}
     wide = settings("f-cut", params=params)
     wide["tags"]["layers"] = "y" * 100_000
@@ -176,7 +178,7 @@ def test_inputs_that_another_run_logs_at_the_same_moment_are_logged_all_the_same
         assert {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs} == datasets
 
 
-def test_a_training_outlives_a_store_that_is_away_for_a_while(
+def test_a_training_continues_while_the_store_is_unavailable(
     workspace: Path, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     with tracked_run(workspace, **settings("f-away")) as run:
@@ -189,7 +191,7 @@ def test_a_training_outlives_a_store_that_is_away_for_a_while(
     assert [step for step, _ in history(store, run.run_id, "train/total")] == list(range(1, 32))
 
 
-def test_metrics_that_never_arrive_fail_the_run_and_are_told(workspace: Path, store: Store) -> None:
+def test_metrics_that_never_arrive_fail_the_run(workspace: Path, store: Store) -> None:
     with (
         metrics_unavailable(workspace),
         pytest.raises(StoreError, match="check the store and run again"),
@@ -200,7 +202,7 @@ def test_metrics_that_never_arrive_fail_the_run_and_are_told(workspace: Path, st
     assert store.client.get_run(run.run_id).info.status == "FAILED"
 
 
-def test_the_error_of_a_training_is_not_hidden_by_an_absent_store(workspace: Path, store: Store) -> None:
+def test_the_error_of_a_training_is_raised_though_the_store_fails_too(workspace: Path, store: Store) -> None:
     with (
         metrics_unavailable(workspace),
         pytest.raises(DataError, match="a bad line"),
@@ -210,25 +212,35 @@ def test_the_error_of_a_training_is_not_hidden_by_an_absent_store(workspace: Pat
         raise DataError("a bad line")
 
 
-def test_progress_is_passed_on(workspace: Path, store: Store) -> None:
+def test_progress_is_forwarded(workspace: Path, store: Store) -> None:
     class Listener:
-        heard: tuple[int, int, str] | None = None
+        received: tuple[int, int, str] | None = None
 
         def metrics(self, step: int, values: Any) -> None:
             raise AssertionError("metrics go to MLflow alone")
 
         def progress(self, done: int, total: int, unit: str) -> None:
-            self.heard = (done, total, unit)
+            self.received = (done, total, unit)
 
     listener = Listener()
     with tracked_run(workspace, **settings("f-progress"), progress_to=listener) as run:
         run.metrics(1, {"train/total": 1.0})
         run.progress(64, 2490, "examples")
 
-    assert listener.heard == (64, 2490, "examples")
+    assert listener.received == (64, 2490, "examples")
 
 
-def test_a_value_settled_later_is_what_tables_show_and_is_written_once(workspace: Path, store: Store) -> None:
+def test_the_newest_finished_run_of_a_stage_is_found(workspace: Path, store: Store) -> None:
+    run_ids = []
+    for _ in range(2):
+        with tracked_run(workspace, **settings("f-twice")) as run:
+            run_ids.append(run.run_id)
+    with pytest.raises(ValueError), tracked_run(workspace, **settings("f-twice")):
+        raise ValueError
+    assert find_run(workspace, "f-twice") == run_ids[1] != run_ids[0]
+
+
+def test_a_final_value_is_what_tables_show_and_is_logged_once(workspace: Path, store: Store) -> None:
     with tracked_run(workspace, **settings("f-best")) as run:
         for step, score in ((78, 0.61), (156, 0.67), (234, 0.64)):
             run.metrics(step, {"score": score})

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tiny import write_tiny_model, write_tiny_task
 
 _STATE = """
 import json, os, random, sys
@@ -26,6 +27,22 @@ def state():
         dict(os.environ),
     ]
 """
+_LIBRARY = (
+    _STATE
+    + """
+from pkd_core.config.overrides import build_run_config
+from pkd_core.config.settings import RunOptions
+from pkd_core.pipeline.local import run_plan
+from pkd_core.pipeline.plan import make_plan
+
+before = state()
+root = Path(sys.argv[1])
+settings = {"teacher.num_epochs": 1, "student.num_epochs": 1, "evaluation.speed_repeats": 1}
+run = build_run_config(tasks=["Tiny"], methods=["pkd-skip"], model=str(root / "model"), settings=settings)
+run_plan(make_plan(run, root), RunOptions(max_concurrent_runs=2))
+print(before == state())
+"""
+)
 _OWNER = (
     _STATE
     + """
@@ -89,6 +106,12 @@ def _run(program: str, *arguments: object, **environment: str) -> str:
         env={**os.environ, **environment},
     )
     return ended.stdout.splitlines()[-1]
+
+
+def test_a_plan_run_as_a_library_changes_nothing_of_the_process(tmp_path: Path) -> None:
+    write_tiny_task(tmp_path / "data_raw")
+    write_tiny_model(tmp_path / "model")
+    assert _run(_LIBRARY, tmp_path) == "True"
 
 
 def test_the_owner_sets_arithmetic_threads_and_silence() -> None:

@@ -1,6 +1,7 @@
 """The losses against worked examples, and against their formulas in float64 numpy."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -97,11 +98,14 @@ def test_distillation_gradient_is_the_difference_of_the_softened_classes() -> No
     assert teacher.grad is None
 
 
-def test_patience_sends_no_gradient_to_the_teacher() -> None:
-    student, teacher = pair(2, 2, 4, seed=2)
+@pytest.mark.parametrize(
+    "loss", [lambda *states: patience_loss(*states, True, "batch_mean"), squared_error_loss]
+)
+def test_the_teacher_gets_no_gradient(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+    student, teacher = pair(2, 1, seed=2) if loss is squared_error_loss else pair(2, 2, 4, seed=2)
     student.requires_grad_()
     teacher.requires_grad_()
-    patience_loss(student, teacher, True, "batch_mean").backward()
+    loss(student, teacher).backward()
     assert student.grad is not None
     assert teacher.grad is None
 

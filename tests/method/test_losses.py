@@ -1,6 +1,7 @@
 """The losses against worked examples, and against their formulas in float64 numpy."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -97,11 +98,14 @@ def test_distillation_gradient_is_the_difference_of_the_softened_classes() -> No
     assert teacher.grad is None
 
 
-def test_patience_sends_no_gradient_to_the_teacher() -> None:
-    student, teacher = pair(2, 2, 4, seed=2)
+@pytest.mark.parametrize(
+    "loss", [lambda *states: patience_loss(*states, True, "batch_mean"), squared_error_loss]
+)
+def test_the_teacher_gets_no_gradient(loss: Callable[[Tensor, Tensor], Tensor]) -> None:
+    student, teacher = pair(2, 1, seed=2) if loss is squared_error_loss else pair(2, 2, 4, seed=2)
     student.requires_grad_()
     teacher.requires_grad_()
-    patience_loss(student, teacher, True, "batch_mean").backward()
+    loss(student, teacher).backward()
     assert student.grad is not None
     assert teacher.grad is None
 
@@ -152,11 +156,15 @@ def test_alpha_weighs_the_soft_loss_and_beta_the_patience(alpha: float, beta: fl
     assert parts.total.item() == pytest.approx((1 - alpha) * 2 + alpha * 3 + beta * 5, rel=1e-5)
 
 
+def test_computed_parts_are_returned_unweighted_by_name() -> None:
+    parts = combine(torch.tensor(2.0), torch.tensor(3.0), torch.tensor(5.0), alpha=0.5, beta=10.0)
+    values = {name: value.item() for name, value in parts.named().items()}
+    assert values == {"total": 52.5, "cross_entropy": 2.0, "distillation": 3.0, "patience": 5.0}
+
+
 def test_without_a_teacher_the_total_is_the_cross_entropy() -> None:
     parts = combine(torch.tensor(2.0))
-    assert parts.total.item() == 2.0
-    assert parts.distillation is None
-    assert parts.patience is None
+    assert parts.named() == {"total": torch.tensor(2.0), "cross_entropy": torch.tensor(2.0)}
 
 
 def test_wrong_arguments_are_an_error() -> None:
@@ -170,3 +178,5 @@ def test_wrong_arguments_are_an_error() -> None:
         patience_loss(torch.zeros(2, 1, 4), torch.zeros(2, 1, 4), False, "mean")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not computed"):
         combine(torch.tensor(1.0), alpha=0.5)
+    with pytest.raises(ValueError, match="not computed"):
+        combine(torch.tensor(1.0), torch.tensor(1.0), alpha=0.5, beta=1.0)

@@ -1,6 +1,7 @@
 """What a GPU refuses or waits for, found without one: operations on two devices, and values copied to the CPU."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from tiny_bert import make_table, tiny_classifier, tiny_config
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
 from transformers import BertForSequenceClassification
 
 from pkd_core.model.forward import forward
@@ -68,3 +70,18 @@ def test_a_backward_pass_copies_nothing_to_the_cpu() -> None:
     loss = total_loss(META, pack(make_table(40), np.arange(32), META))
     loss.backward()
     assert loss.device == META
+
+
+@pytest.mark.parametrize("masks", [MasksOnDevice(META), None])
+def test_a_gpus_fused_attention_drops_at_the_models_rate(
+    masks: MasksOnDevice | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates, fused = [], functional.scaled_dot_product_attention
+
+    def spy(*args: Any, dropout_p: float, **kwargs: Any) -> Tensor:
+        rates.append(dropout_p)
+        return fused(*args, dropout_p=dropout_p, **kwargs)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", spy)
+    forward(empty_classifier(META), pack(make_table(4), np.arange(4), META), masks=masks)
+    assert rates == [0.0 if masks is None else 0.1] * 4

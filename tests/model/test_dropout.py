@@ -64,6 +64,12 @@ def test_no_masks_or_a_rate_of_0_change_nothing() -> None:
     assert torch.equal(drop_and_add(values, values, 0.0, HostMasks(1)), 2 * values)
 
 
+def test_a_model_with_rates_of_0_draws_no_masks() -> None:
+    model, batch, masks = tiny_classifier(dropout=0.0), pack(make_table(4), np.arange(4)), ScriptedMasks()
+    assert torch.equal(forward(model, batch, masks=masks).logits_BC, forward(model, batch).logits_BC)
+    assert masks.calls == []
+
+
 @pytest.mark.parametrize("per_example", [False, True])
 def test_attention_with_dropout_and_its_gradients_equal_the_formula(per_example: bool) -> None:
     table, heads = make_table(11), 2

@@ -85,12 +85,14 @@ def test_teacher_and_student_of_one_seed_start_from_the_same_head(pretrained: Pa
 
 def test_a_student_takes_the_body_of_a_finetuned_teacher_but_not_its_head(tmp_path: Path) -> None:
     teacher = tiny_classifier()
+    torch.nn.init.ones_(teacher.classifier.bias)
     teacher.save_pretrained(tmp_path)
     student = build_classifier(tmp_path, TASK, 1, [2, 4])
     assert same_weights(student.bert.encoder.layer[1], teacher.bert.encoder.layer[3])
     assert same_weights(student.bert.pooler, teacher.bert.pooler)
     assert student.classifier.weight.shape == teacher.classifier.weight.shape
     assert not torch.equal(student.classifier.weight, teacher.classifier.weight)
+    assert student.classifier.bias.count_nonzero() == 0
     assert build_classifier(tmp_path, SCORE_TASK, 1, [2, 4]).classifier.weight.shape == (1, 32)
 
 

@@ -86,6 +86,22 @@ def test_a_batch_moves_to_the_device_except_for_its_example_ids(device: str) -> 
     assert batch.example_ids_B.tolist() == [101, 100]
 
 
+@pytest.mark.parametrize(
+    ("lengths", "groups"),
+    [
+        ([17] * 8 + [16], [(8, 32), (1, 16)]),
+        ([18] * 8 + [17], [(9, 32)]),
+        ([17] * 7 + [16], [(8, 32)]),
+        ([1], [(1, 16)]),
+    ],
+)
+def test_groups_of_eight_are_joined_if_their_longest_examples_round_up_alike(
+    lengths: list[int], groups: list[tuple[int, int]]
+) -> None:
+    layout = pack(table_of(lengths), np.arange(len(lengths))).layout
+    assert [(group.num_examples, group.length) for group in layout.groups] == groups
+
+
 def test_on_a_gpu_all_examples_are_one_group() -> None:
     lengths = [40] * 9 + [3] * 20
     on_cpu, on_device = (

@@ -12,6 +12,7 @@ from faults.shortage_kinds import SHORTAGES
 from faults.shortages import inject_shortages
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_results_of_an_undisturbed_one(tmp_path: Path) -> None:
     outcome = kill_at_random(tmp_path, 1, seed=3, arguments=["--methods", "pkd-skip"])
     assert (outcome.injected, outcome.lost) == (1, 0), outcome.details

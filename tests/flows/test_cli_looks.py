@@ -138,5 +138,5 @@ def test_a_run_that_fails_names_the_root_cause_and_still_reports_the_rest(
     assert run_pkd("run", "Broken", *words) == 2
     out, err = capfd.readouterr()
     last = err.splitlines()[-1]
-    assert re.match(r"pkd: 1 of 2 tasks failed: Broken teacher: .*move away the file that stands", last)
+    assert re.match(r"pkd: 1 of 2 tasks failed: Broken teacher: .*move away the file that is", last)
     assert "finetune" in out

@@ -25,7 +25,7 @@ from pkd_core.errors import ConfigError, PkdError
 
 LOGIN = "me:two words, 100 %: $HOME"
 VARIABLES = ("PKD_LOGIN", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_URL")
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+SERVICE_PAGE = (Path(__file__).resolve().parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
 
 
 class Server(HTTPServer):
@@ -274,8 +274,8 @@ def test_the_server_that_a_run_starts_requires_the_login_too(monkeypatch: pytest
         assert os.environ["PREFECT_API_AUTH_STRING"] == LOGIN
 
 
-def test_the_readmes_command_to_set_the_login_accepts_every_character_and_exports_it() -> None:
-    (line,) = {line for line in README.splitlines() if line.startswith("read -rs PKD_LOGIN")}
+def test_the_documented_command_to_set_the_login_accepts_every_character_and_exports_it() -> None:
+    (line,) = {line for line in SERVICE_PAGE.splitlines() if line.startswith("read -rs PKD_LOGIN")}
     login = 'me:a\\b "c" $HOME %'
     shell = subprocess.run(
         ["bash", "-c", f"{line}\npython3 -c \"import os; print(os.environ['PKD_LOGIN'])\""],

@@ -28,7 +28,7 @@ _LONG_PAIRS = [("a dog " * 9, "a cat"), ("far", "home runs a cat . " * 4), ("dog
 
 
 def _checkpoint(folder: Path, task: Task) -> Path:
-    torch.manual_seed(14)
+    torch.manual_seed(3)
     labels = dict(enumerate(task.labels or ("score",)))
     config = tiny_config(
         num_layers=2,

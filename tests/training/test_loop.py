@@ -12,9 +12,7 @@ from trainings import CPU, SETTINGS, objective, run
 
 from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import TokenTable
-from pkd_core.errors import ModelError, StoreError, TrainingError
 from pkd_core.evaluation.predict import predict
-from pkd_core.training.checkpoints import Checkpoints
 from pkd_core.training.loop import Training, train
 
 
@@ -214,138 +212,6 @@ def test_dev_scores_are_of_the_dev_table() -> None:
     assert observer.series("dev/accuracy")[30] == scores["dev"]
 
 
-def test_a_loss_that_is_not_finite_is_an_error_with_step_learning_rate_and_examples() -> None:
-    table, observer = make_table(100, score=True, first_id=500), Recorder()
-    assert table.labels_R is not None
-    table.labels_R[77] = np.nan
-    saved: list[object] = []
-    with pytest.raises(TrainingError, match=r"cross_entropy nan.*learning rate.*\b577\b") as caught:
-        run(
-            tiny_classifier(2, num_outputs=1),
-            table,
-            SETTINGS.model_copy(update={"batch_size": 4}),
-            observer=observer,
-            save_best=saved.append,
-            score=True,
-        )
-    step = int(str(caught.value).split()[1].rstrip(":"))
-    assert list(observer.series("train/total")) == list(range(1, step))
-    assert not saved
-
-
-def test_a_training_that_diverges_later_names_the_last_good_checkpoint(tmp_path: Path) -> None:
-    table = make_table(64, score=True)
-    assert table.labels_R is not None
-    settings = SETTINGS.model_copy(update={"batch_size": 8})
-
-    class CorruptLabels(Recorder):
-        """Corrupts all labels after the first epoch's checkpoint."""
-
-        def flush(self) -> None:
-            super().flush()
-            table.labels_R[:] = np.nan
-
-    with pytest.raises(TrainingError) as caught:
-        run(
-            tiny_classifier(2, num_outputs=1),
-            table,
-            settings,
-            dev=make_table(16, score=True),
-            observer=CorruptLabels(),
-            checkpoints=Checkpoints(tmp_path, 1e9),
-            score=True,
-        )
-    assert str(caught.value).endswith(f"the last good checkpoint, of step 8, is {tmp_path}/checkpoint")
-    assert Checkpoints(tmp_path, 1e9).load() is not None
-
-
-def test_a_diverging_training_stops_before_it_saves() -> None:
-    saved: list[object] = []
-    model = tiny_classifier(2)
-    with torch.no_grad():
-        model.classifier.weight.fill_(3e38)
-    with pytest.raises(TrainingError, match=r"step 1: expected finite losses.* there is no checkpoint yet"):
-        run(model, make_table(32), save_best=saved.append)
-    assert not saved
-
-
-def test_bfloat16_training_learns_with_float32_weights_and_is_reported() -> None:
-    settings = SETTINGS.model_copy(update={"precision": "bfloat16", "num_epochs": 15})
-    model = tiny_classifier(2)
-    table = make_table(64)
-    result = run(model, table, settings, dev=table)
-    assert result.precision == "bfloat16"
-    assert result.best_score > 0.9
-    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
-
-
-def test_states_that_do_not_fit_the_student_are_an_error(tmp_path: Path) -> None:
-    table = make_table(8)
-    goal = objective(tmp_path, table)
-    with pytest.raises(ModelError, match="outputs"):
-        run(tiny_classifier(2, num_outputs=3), table, objective=goal)
-    for layer_map in (((2, 5),), ((3, 4),), ((0, 1),)):
-        other = objective(tmp_path, table, layer_map=layer_map)
-        with pytest.raises(ModelError, match="matched layers"):
-            run(tiny_classifier(2), table, objective=other)
-    wide = copy.deepcopy(tiny_classifier(2))
-    wide.config.hidden_size = 48
-    with pytest.raises(ModelError, match="hidden size"):
-        run(wide, table, objective=goal)
-
-
-def test_states_of_other_examples_are_an_error(tmp_path: Path) -> None:
-    goal = objective(tmp_path, make_table(8))
-    with pytest.raises(StoreError, match="found none"):
-        run(tiny_classifier(2), make_table(8, first_id=100), objective=goal)
-
-
-def losses_with_fixed_weights(
-    table: TokenTable, settings: TrainingConfig, dropout: float, seed: int
-) -> list[float]:
-    """Return the loss of each step of a training that does not move the weights."""
-    observer = Recorder()
-    frozen = settings.model_copy(update={"learning_rate": 1e-20, "weight_decay": 0.0})
-    run(tiny_classifier(2, dropout=dropout), table, frozen, seed=seed, observer=observer)
-    return list(observer.series("train/total").values())
-
-
-def test_dropout_masks_differ_by_step_and_by_seed() -> None:
-    # Each step is the complete table: without dropout all losses are the same.
-    table, settings = make_table(16), SETTINGS.model_copy(update={"num_epochs": 4})
-    _, logits = predict(tiny_classifier(2), table, CPU)
-    assert table.labels_R is not None
-    expected = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(table.labels_R))
-    fixed = losses_with_fixed_weights(table, settings, dropout=0.0, seed=1)
-    np.testing.assert_allclose(fixed, float(expected), rtol=1e-4)
-    first, other = (losses_with_fixed_weights(table, settings, dropout=0.1, seed=seed) for seed in (1, 2))
-    distances = np.diff(np.sort([float(expected), *first, *other]))
-    assert distances.min() > 1e-5, "two steps have the same masks, or one has none"
-
-
-def test_dropout_masks_differ_between_micro_batches() -> None:
-    # Two copies of one example: with the same masks, the loss of both would be that of one alone.
-    one = make_table(1)
-    two = TokenTable(
-        np.arange(2),
-        np.array([0, one.offsets[1], 2 * one.offsets[1]]),
-        np.tile(one.input_ids, 2),
-        np.tile(one.second_starts_R, 2),
-        np.tile(one.labels_R, 2),
-    )
-    settings = SETTINGS.model_copy(update={"accumulation_steps": 2})
-    alone, both = (losses_with_fixed_weights(table, settings, dropout=0.1, seed=1) for table in (one, two))
-    assert np.abs(np.array(alone) - both).min() > 1e-5
-
-
-def test_bfloat16_changes_the_losses_by_its_rounding() -> None:
-    table, losses = make_table(16), {}
-    for precision in ("float32", "bfloat16"):
-        settings = SETTINGS.model_copy(update={"precision": precision})
-        losses[precision] = losses_with_fixed_weights(table, settings, dropout=0.0, seed=1)[0]
-    assert 1e-6 < abs(losses["bfloat16"] - losses["float32"]) < 0.02
-
-
 @pytest.mark.parametrize("name", ["cpu", "cuda"])
 def test_training_leaves_torchs_random_state_as_it_was(name: str) -> None:
     if name == "cuda" and not torch.cuda.is_available():
@@ -360,22 +226,3 @@ def test_training_leaves_torchs_random_state_as_it_was(name: str) -> None:
     assert torch.equal(torch.get_rng_state(), states[0])
     if states[1] is not None:
         assert torch.equal(torch.cuda.get_rng_state(device), states[1])
-
-
-def test_an_error_names_the_step_at_which_the_metrics_are_not_finite_and_earlier_steps_are_recorded() -> None:
-    buffer_size = 20
-    table, observer = make_table(4 * (buffer_size + 5), score=True), Recorder()
-    assert table.labels_R is not None
-    order = np.concatenate([rows.numpy() for rows in epoch_batches(len(table), 4, seed=1)])
-    table.labels_R[order[4 * (buffer_size + 2)]] = np.inf
-    settings = SETTINGS.model_copy(update={"batch_size": 4, "num_epochs": 1})
-    with pytest.raises(TrainingError, match=rf"^step {buffer_size + 3}: .* gradient norm (nan|inf)"):
-        run(tiny_classifier(2, num_outputs=1), table, settings, observer=observer, score=True)
-    assert list(observer.series("train/total")) == list(range(1, buffer_size + 3))
-
-
-def epoch_batches(num_rows: int, batch_size: int, seed: int) -> tuple[torch.Tensor, ...]:
-    """Return the rows of each step of the first epoch."""
-    mixed = int(np.random.SeedSequence((seed, 1)).generate_state(1)[0])
-    order = torch.randperm(num_rows, generator=torch.Generator().manual_seed(mixed))
-    return order.split(batch_size)

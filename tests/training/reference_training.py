@@ -1,0 +1,172 @@
+"""A complete training written out with transformers' model, torch's AdamW and the paper's formulas.
+
+It uses nothing of pkd: it pads its batches, runs transformers' own forward pass, clips with torch, and computes order,
+schedule and losses by their formulas. Shape suffixes: B batch, C classes, M matched layers, D hidden size.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from tiny_bert import padded, tiny_classifier
+from torch import Tensor
+from transformers import BertForSequenceClassification
+
+from pkd_core.config.settings import TrainingConfig
+from pkd_core.data.token_table import TokenTable
+from pkd_core.method.layer_map import LayerMap
+
+SEED = 7
+SETTINGS = TrainingConfig(
+    learning_rate=2e-3,
+    num_epochs=3,
+    batch_size=8,
+    warmup_fraction=0.25,
+    weight_decay=0.1,
+    precision="float32",
+)
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """The values of an `Objective` apart from the teacher's states."""
+
+    alpha: float
+    temperature: float
+    distillation_reduction: str
+    beta: float = 0.0
+    normalize: bool = True
+    patience_reduction: str = "element_mean"
+    layer_map: LayerMap = ()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One training: of a random student of three layers, with a random teacher of four or without."""
+
+    num_outputs: int = 2
+    distillation: Distillation | None = None
+    settings: TrainingConfig = SETTINGS
+
+    @property
+    def is_regression(self) -> bool:
+        return self.num_outputs == 1
+
+
+@dataclass
+class Trace:
+    """What can be compared of a training: lists hold one entry a step, or one an epoch."""
+
+    losses: list[dict[str, float]] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+    gradient_norms: list[float] = field(default_factory=list)
+    dev_logits: list[Tensor] = field(default_factory=list)
+    weights: list[dict[str, Tensor]] = field(default_factory=list)
+
+
+def reference_training(
+    variant: Variant, train_table: TokenTable, dev_table: TokenTable, teacher: BertForSequenceClassification
+) -> Trace:
+    """Train as the paper and README describe it, with transformers and torch alone."""
+    trace, settings = Trace(), variant.settings
+    model = tiny_classifier(3, seed=3, dropout=0.0, num_outputs=variant.num_outputs).train()
+    spared = ("bias", "LayerNorm.weight")
+    decayed = [weight for name, weight in model.named_parameters() if not name.endswith(spared)]
+    others = [weight for name, weight in model.named_parameters() if name.endswith(spared)]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=settings.learning_rate,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        fused=False,
+    )
+    steps_per_epoch = -(-len(train_table) // settings.batch_size)
+    num_steps = settings.num_epochs * steps_per_epoch
+    num_warmup_steps = round(settings.warmup_fraction * num_steps)
+    for epoch in range(1, settings.num_epochs + 1):
+        order = epoch_order(len(train_table), epoch)
+        for start in range(0, len(order), settings.batch_size):
+            rows = order[start : start + settings.batch_size]
+            done = len(trace.losses)
+            rising = done / num_warmup_steps if num_warmup_steps else 1.0
+            falling = (num_steps - done) / (num_steps - num_warmup_steps)
+            rate = settings.learning_rate * min(rising, falling)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            losses = reference_losses(variant, model, teacher, train_table, rows)
+            optimizer.zero_grad()
+            losses["total"].backward()
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
+            optimizer.step()
+            trace.losses.append({name: float(value.detach()) for name, value in losses.items()})
+            trace.learning_rates.append(rate)
+            trace.gradient_norms.append(float(norm))
+        with torch.no_grad():
+            trace.dev_logits.append(model(**padded(dev_table, range(len(dev_table)))).logits)
+        trace.weights.append(copied_weights(model))
+    return trace
+
+
+def epoch_order(num_rows: int, epoch: int) -> list[int]:
+    """Return the order of an epoch's examples: a permutation seeded by the training's seed and the epoch's number."""
+    mixed = int(np.random.SeedSequence((SEED, epoch)).generate_state(1)[0])
+    order: list[int] = torch.randperm(num_rows, generator=torch.Generator().manual_seed(mixed)).tolist()
+    return order
+
+
+def reference_losses(
+    variant: Variant,
+    model: BertForSequenceClassification,
+    teacher: BertForSequenceClassification,
+    table: TokenTable,
+    rows: list[int],
+) -> dict[str, Tensor]:
+    """Return the formulas' losses of a batch, with both models run by transformers."""
+    student_out = model(**padded(table, rows), output_hidden_states=True)
+    assert table.labels_R is not None
+    labels_B, student_BC = torch.from_numpy(table.labels_R[rows]), student_out.logits
+    if variant.is_regression:
+        hard = ((student_BC[:, 0] - labels_B) ** 2).mean()
+    else:
+        hard = -student_BC.log_softmax(-1)[torch.arange(len(rows)), labels_B].mean()
+    goal = variant.distillation
+    if goal is None:
+        return {"total": hard, "cross_entropy": hard}
+    with torch.no_grad():
+        teacher_out = teacher(**padded(table, rows), output_hidden_states=True)
+    teacher_BC = teacher_out.logits
+    if variant.is_regression:
+        soft = ((student_BC - teacher_BC) ** 2).mean()
+    else:
+        p_BC = (teacher_BC / goal.temperature).softmax(-1)
+        log_q_BC = (student_BC / goal.temperature).log_softmax(-1)
+        divergence = (p_BC * (p_BC.log() - log_q_BC)).sum() * goal.temperature**2
+        soft = divergence / (
+            student_BC.numel() if goal.distillation_reduction == "element_mean" else len(rows)
+        )
+    losses = {
+        "total": (1 - goal.alpha) * hard + goal.alpha * soft,
+        "cross_entropy": hard,
+        "distillation": soft,
+    }
+    if goal.beta:
+        patience = reference_patience(goal, student_out.hidden_states, teacher_out.hidden_states)
+        losses |= {"total": losses["total"] + goal.beta * patience, "patience": patience}
+    return losses
+
+
+def reference_patience(
+    goal: Distillation, student_hidden: tuple[Tensor, ...], teacher_hidden: tuple[Tensor, ...]
+) -> Tensor:
+    """Return the squared distance of the matched layers' [CLS] states; `hidden[0]` is the embeddings."""
+    student_BMD = torch.stack([student_hidden[student][:, 0] for student, _ in goal.layer_map], 1)
+    teacher_BMD = torch.stack([teacher_hidden[teacher][:, 0] for _, teacher in goal.layer_map], 1)
+    if goal.normalize:
+        student_BMD = student_BMD / student_BMD.norm(dim=-1, keepdim=True)
+        teacher_BMD = teacher_BMD / teacher_BMD.norm(dim=-1, keepdim=True)
+    squared = ((student_BMD - teacher_BMD) ** 2).sum()
+    return squared / (student_BMD.numel() if goal.patience_reduction == "element_mean" else len(student_BMD))
+
+
+def copied_weights(model: BertForSequenceClassification) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in model.named_parameters()}

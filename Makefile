@@ -16,7 +16,7 @@ help: ## List these targets
 
 setup: $(STAMP) ## Create .venv with the versions of requirements.lock (minutes, once)
 
-demo: $(STAMP) ## Run the whole pipeline on made-up data in ./demo
+demo: $(STAMP) ## Run the complete pipeline on generated data in ./demo
 	$(BIN)/pkd demo
 
 test: $(STAMP) ## Run the tests that take seconds each
@@ -25,14 +25,14 @@ test: $(STAMP) ## Run the tests that take seconds each
 test-all: $(STAMP) ## Run all tests, the slow ones too
 	$(BIN)/python -m pytest -m ''
 
-faults: $(STAMP) ## Kill, damage and starve real runs by the dozen, and count what is lost (an hour)
+faults: $(STAMP) ## Kill real runs, damage their files, limit their resources, and count what is lost (an hour)
 	PYTHONPATH=tests $(BIN)/python -m faults
 
 mutants: $(MUTANTS_STAMP) ## Put small faults into pkd_core, and list those that no test notices: PACKAGE=store EVERY=5
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m mutation $(if $(PACKAGE),--package $(PACKAGE)) \
 	  $(if $(EVERY),--every $(EVERY)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SECONDS),--seconds $(SECONDS))
 
-golden: $(STAMP) ## Record what each kind of stage makes now, after a code version was raised
+golden: $(STAMP) ## Record the results of each kind of stage, after a code version was raised
 	PYTHONPATH=tests $(BIN)/python tests/pipeline/golden.py
 
 check: $(STAMP) ## Run linter, formatter (as a check), type checker and tests
@@ -48,7 +48,7 @@ bench-gpu: $(STAMP) ## The same for BERT-base on a GPU, and the time of all GLUE
 	$(BIN)/python -m benchmarks.gpu
 
 # Without --strict, pip-audit calls it no vulnerability when the database knows none of the packages.
-audit: $(AUDIT)/.installed ## Look the locked versions up in PyPI's advisories (needs the network)
+audit: $(AUDIT)/.installed ## Look up the locked versions in PyPI's advisories (needs the network)
 	@rm -f $(AUDIT)/found
 	@$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
 	  -r requirements.lock -o $(AUDIT)/found 2> $(AUDIT)/log || { \

@@ -19,8 +19,8 @@ PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted((ROOT / "
 # What needs a network, make or servers is tested elsewhere.
 RUN_ELSEWHERE = {
     "make setup": ".ci/run",
-    "pip install '.[pipeline]'": "pyproject.toml",
-    "pip install .": "pyproject.toml",
+    "pip install '.[pipeline]'": "tests/test_packaging.py",
+    "pip install .": "tests/test_packaging.py",
     "make demo": "tests/flows/test_demo.py",
     "make test": ".ci/run",
     "pkd fetch RTE": "tests/data/test_download.py",

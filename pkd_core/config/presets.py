@@ -86,19 +86,19 @@ def preset_for(task: str, method: str, num_layers: int, num_teacher_layers: int 
     table = min(_TABLES[method], key=lambda table: _distance(table, num_layers, num_teacher_layers))
     rows = _published_rows()
     row_task = task if (table.name, task) in rows else _STAND_INS.get(task, _OTHER_STAND_IN)
-    lacks = []
+    missing = []
     if row_task != task:
-        lacks.append(task)
+        missing.append(task)
     if table.method not in (None, method):
-        lacks.append(method)
+        missing.append(method)
     if table.num_layers != num_layers:
-        lacks.append(f"{num_layers} layers")
+        missing.append(f"{num_layers} layers")
     if table.num_teacher_layers not in (None, num_teacher_layers):
-        lacks.append(f"a {num_teacher_layers}-layer teacher")
+        missing.append(f"a {num_teacher_layers}-layer teacher")
     source = f"{table.name} {_STATISTIC} {row_task}{table.note}"
-    if lacks:
-        source += f" (there is none for {', '.join(lacks)})"
-    return Preset(_settings(method, rows[table.name, row_task]), source, exact=not lacks)
+    if missing:
+        source += f" (there is none for {', '.join(missing)})"
+    return Preset(_settings(method, rows[table.name, row_task]), source, exact=not missing)
 
 
 def published_score(task: str, method: str, num_layers: int, num_teacher_layers: int) -> float | None:

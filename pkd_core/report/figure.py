@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from pkd_core.report.cells import metric_name, points
 from pkd_core.report.results import METHODS, Group, by_task
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
+# Okabe and Ito's palette, which colour-blind readers can distinguish.
 _COLORS = {
     "teacher": "#222222",
     "finetune": "#D55E00",

@@ -78,7 +78,7 @@ def run(root: Path, tasks: tuple[str, ...] = ("TinyA", "TinyB"), **settings: flo
 
 
 def task_states(flow_run: UUID | None, num_tasks: int) -> dict[str, State[Any]]:
-    """Return the last state of a flow run's tasks by their names, once Prefect has heard of all of them."""
+    """Return the last state of a flow run's tasks by their names, once Prefect has recorded all of them."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         with get_client(sync_client=True) as client:

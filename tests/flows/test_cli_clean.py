@@ -94,7 +94,7 @@ def test_clean_yes_deletes_the_garbage_and_the_rest_stays_done(
 def test_clean_last_keeps_the_newest_runs_only(
     workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    # Notes are told apart by the second.
+    # Run records have a resolution of one second.
     newest = make_plan(config(tiny_model, student__learning_rate=1e-3), workspace)
     for path in (workspace / "artifacts" / "runs").glob("*.json"):
         if newest.stages[-1].stage.fingerprint not in path.read_text(encoding="utf-8"):
@@ -109,9 +109,9 @@ def test_clean_last_keeps_the_newest_runs_only(
 def test_replaced_copies_and_abandoned_work_are_listed_too(
     workspace: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    aside = workspace / "artifacts" / "Tiny" / ".aside" / "teacher-0123456789abcdef-20260101T000000.0Z"
+    backup = workspace / "artifacts" / "Tiny" / ".aside" / "teacher-0123456789abcdef-20260101T000000.0Z"
     work = workspace / "artifacts" / "Tiny" / ".work" / "teacher-0123456789abcdef"
-    for folder in (aside, work):
+    for folder in (backup, work):
         folder.mkdir(parents=True)
         (folder / "part").write_bytes(b"x" * 2_000_000)
     assert run_pkd("clean", "--yes") == 0
@@ -119,7 +119,7 @@ def test_replaced_copies_and_abandoned_work_are_listed_too(
     assert "2.0 MB" in out
     assert GarbageKind.BACKUP.value in out
     assert GarbageKind.UNFINISHED.value in out
-    assert not aside.exists()
+    assert not backup.exists()
     assert not work.exists()
 
 
@@ -140,7 +140,7 @@ with record_run(root, {"run": "under way"}, [Path("artifacts/Tiny/student-012345
 
 @pytest.fixture
 def holder(workspace: Path) -> Iterator["subprocess.Popen[str]"]:
-    """A process that runs something here: it has a note, and writes a stage."""
+    """A process that runs something here: it has a run record, and writes a stage."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(workspace)], stdout=subprocess.PIPE, text=True
     )
@@ -157,8 +157,8 @@ def test_the_work_of_a_running_process_is_kept_until_it_ends(
     work = workspace / "artifacts" / "Tiny" / ".work" / "teacher-0123456789abcdef"
     student = workspace / "artifacts" / "Tiny" / "student-0123456789abcdef"
     student.mkdir()
-    note = workspace / "artifacts" / "runs"
-    for path in note.glob("*.json"):
+    records_folder = workspace / "artifacts" / "runs"
+    for path in records_folder.glob("*.json"):
         if "under way" in path.read_text(encoding="utf-8"):
             # Not among the newest: it is spared because it runs.
             path.write_text(
@@ -173,7 +173,7 @@ def test_the_work_of_a_running_process_is_kept_until_it_ends(
     assert run_pkd("clean", "--last", "1", "--yes") == 0
     assert not work.exists()
     assert not student.exists()
-    assert not list(note.glob("*.running"))
+    assert not list(records_folder.glob("*.running"))
 
 
 def test_a_stage_that_is_written_after_it_was_listed_is_kept(
@@ -197,13 +197,13 @@ def test_a_stage_that_is_written_after_it_was_listed_is_kept(
 def test_nothing_is_deleted_without_readable_run_records(
     workspace: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    notes = list((workspace / "artifacts" / "runs").glob("*.json"))
-    notes[0].write_text("{", encoding="utf-8")
+    records = list((workspace / "artifacts" / "runs").glob("*.json"))
+    records[0].write_text("{", encoding="utf-8")
     before = published(workspace)
     assert run_pkd("clean", "--yes") == 2
     assert "expected a run record" in capfd.readouterr().err
-    for note in notes:
-        note.unlink()
+    for record in records:
+        record.unlink()
     assert run_pkd("clean", "--yes") == 2
     assert "has no record of any run" in capfd.readouterr().err
     assert run_pkd("clean", "--workspace", "absent") == 2

@@ -24,8 +24,8 @@ def test_the_demo_trains_by_all_methods_and_a_second_one_trains_nothing(tmp_path
     assert "13 missing" in out
     report = latest_report(tmp_path / "demo")
     assert report is not None
-    told = json.loads((report / "report.json").read_text(encoding="utf-8"))
-    teacher, *students = told["groups"]
+    report_json = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    teacher, *students = report_json["groups"]
     assert teacher["score"] > 0.9
     assert all(0.6 < student["score"] <= 1.0 for student in students)
     assert "13 done" in demo(tmp_path)

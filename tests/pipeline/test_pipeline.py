@@ -121,15 +121,15 @@ def test_outputs_open_with_transformers_datasets_and_pyarrow(finished: Workspace
 
 
 def test_the_report_compares_teacher_and_students(finished: Workspace) -> None:
-    told = json.loads((finished.folder("reports/report") / "report.json").read_text(encoding="utf-8"))
-    assert [group["method"] for group in told["groups"]] == [
+    report_json = json.loads((finished.folder("reports/report") / "report.json").read_text(encoding="utf-8"))
+    assert [group["method"] for group in report_json["groups"]] == [
         "teacher",
         "finetune",
         "kd",
         "pkd-skip",
         "pkd-last",
     ]
-    teacher, *students = told["groups"]
+    teacher, *students = report_json["groups"]
     assert teacher["speed_ratio"] is None
     assert all(
         student["speed_ratio"] > 0 and student["parameters"] < teacher["parameters"] for student in students

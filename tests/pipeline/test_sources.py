@@ -32,7 +32,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def model(bert: Path, tmp_path: Path) -> Path:
-    """A copy of a tiny BERT, to be spoilt."""
+    """A copy of a tiny BERT, to be corrupted."""
     shutil.copytree(bert, tmp_path / "model")
     return tmp_path / "model"
 
@@ -146,7 +146,7 @@ class Desk(BaseHTTPRequestHandler):
         self._answer(with_body=True)
 
     def log_message(self, *_: Any) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
     def _answer(self, with_body: bool) -> None:
         path = self.path.partition("?")[0]
@@ -196,10 +196,10 @@ from pkd_core.errors import ModelError
 from pkd_core.pipeline.sources import find_model
 for name in map(str.strip, sys.stdin):
     try:
-        told = dataclasses.asdict(find_model(name))
+        outcome = dataclasses.asdict(find_model(name))
     except ModelError as error:
-        told = str(error)
-    print(json.dumps(told, default=str), flush=True)
+        outcome = str(error)
+    print(json.dumps(outcome, default=str), flush=True)
 """
 
 

@@ -110,7 +110,9 @@ with ending_at_signals():
             logging.error("each stage that did not begin")
     if kind == "no server":
         wait_at("recording")
-sys.exit(report_stopped(received_signal()))
+status = report_stopped(received_signal())
+time.sleep(2 * stopping._SECONDS_TO_RECORD)
+sys.exit(status)
 """
 STOPPING = "pkd: stopping at the next step; again to end at once."
 STOPPED = "pkd: stopped; what is done stays done, and the same command continues from there."

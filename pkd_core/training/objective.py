@@ -25,29 +25,29 @@ from pkd_core.teacher_states.reader import TeacherStates, TeacherTargets
 from pkd_core.teacher_states.source import TeacherSource, open_teacher_source
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Objective:
-    """How a student learns from a teacher: L = (1 - alpha) L_CE + alpha L_DS + beta L_PT.
+    """How a student learns from a teacher: L = (1 - alpha) L_CE + alpha L_DS + beta L_PT; by default without L_PT.
 
     Attributes:
         alpha: Weight of the soft loss L_DS.
         temperature: T of L_DS; unused for a regression task.
+        distillation_reduction: How L_DS is averaged.
+        teacher_states: The teacher's stored logits and [CLS] states of every training example.
         beta: Weight of the patience loss L_PT; with 0, no [CLS] states are read.
         normalize: Whether L_PT scales [CLS] states to unit length first.
-        distillation_reduction: How L_DS is averaged.
         patience_reduction: How L_PT is averaged.
         layer_map: Matched layers, as 1-based (student, teacher) pairs; may be empty where beta is 0.
-        teacher_states: The teacher's stored logits and [CLS] states of every training example.
     """
 
     alpha: float
     temperature: float
-    beta: float
-    normalize: bool
     distillation_reduction: Reduction
-    patience_reduction: Reduction
-    layer_map: LayerMap
     teacher_states: TeacherStates
+    beta: float = 0.0
+    normalize: bool = True
+    patience_reduction: Reduction = "element_mean"
+    layer_map: LayerMap = ()
 
     @property
     def matched_layers(self) -> LayerMap:

@@ -55,7 +55,12 @@ def total_loss(device: torch.device, batch: PackedBatch) -> Tensor:
         torch.empty(num_examples, 1, config.hidden_size, dtype=torch.float16, device=device),
     )
     objective = Objective(
-        0.5, 5.0, 100.0, True, "element_mean", "element_mean", ((1, 2),), teacher_states=None
+        alpha=0.5,
+        temperature=5.0,
+        distillation_reduction="element_mean",
+        teacher_states=None,
+        beta=100.0,
+        layer_map=((1, 2),),
     )
     outputs = forward(empty_classifier(device), batch, torch.bfloat16, MasksOnDevice(device))
     return batch_losses(outputs, batch.labels_B, teacher, objective, is_regression=False).total

@@ -36,9 +36,5 @@ def _objective(job: Job, spec: StudentSpec) -> Objective | None:
                 alpha=distill.alpha,
                 temperature=distill.temperature,
                 distillation_reduction=distill.distillation_reduction,
-                beta=0.0,
-                normalize=False,
-                patience_reduction="element_mean",
-                layer_map=(),
                 teacher_states=TeacherStates.open(job.inputs["states"]),
             )

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from prefect import Flow, flow
@@ -12,6 +13,7 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
 from prefect.utilities.asyncutils import run_coro_as_sync
 
+from flows.dead_threads import ending_at_dead_threads
 from flows.environment import show_progress
 from flows.pages import show_plan, show_report
 from flows.prepare import prepare
@@ -53,7 +55,8 @@ def build_flow(make_plan: Callable[[Request], Plan] = prepare) -> Flow[..., Stat
             # Prefect's own thread for such calls opens files when it starts, and hangs if it may open no more.
             run_coro_as_sync(asyncio.sleep(0))
             show_plan(plan)
-            with resource_errors("this run"), plan.recorded(), stopping_at_signals():
+            watching = ending_at_dead_threads() if deployment.id else nullcontext()
+            with resource_errors("this run"), plan.recorded(), stopping_at_signals(), watching:
                 state = _run_stages(plan, plan.context(request.options))
         except PkdError as error:
             return Failed(message=str(error))

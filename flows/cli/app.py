@@ -161,6 +161,7 @@ def _set_up_process(options: RunOptions) -> None:
 def _run(request: Request, next_steps: str = "") -> None:
     """Check everything that can be checked, then run the flow in this process and show its report."""
     from flows.crashes import ending_at_crashes
+    from flows.dead_threads import ending_at_dead_threads
     from flows.environment import prefect_server, start_own_server
     from flows.prepare import check_data, prepare
 
@@ -168,7 +169,7 @@ def _run(request: Request, next_steps: str = "") -> None:
     check_data(planned)
     display.show_counts(planned)
     before = latest_report(request.workspace)
-    with prefect_server() as server, ending_at_signals(), ending_at_crashes():
+    with prefect_server() as server, ending_at_signals(), ending_at_crashes(), ending_at_dead_threads():
         from flows.pkd import build_flow
 
         display.show_server(server)

@@ -1,57 +1,23 @@
 """`pkd up`: Prefect's server, MLflow's UI and the serving process, until Ctrl-C."""
 
-import json
 import signal
 import subprocess
-import sys
 import threading
-import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import typer
 
-from flows.environment import answers
 from flows.request import Request
-from flows.service.login import (
-    VARIABLE,
-    Login,
-    basic_authorization,
-    mlflow_environment,
-    prefect_client_environment,
-    prefect_server_environment,
-    read_login,
-)
+from flows.service.login import VARIABLE, mlflow_environment, read_login
 from flows.service.processes import Service, launch, require_free_port, stop, wait_until_ready
 from flows.service.serve import DEPLOYMENT
+from flows.service.services import Servers, mlflow_service, prefect_service, serving_service
 from pkd_core.errors import PkdError
-from tasks.mlflow_store import artifact_root, ensure_store, experiment_page, tracking_uri
+from tasks.mlflow_store import ensure_store, experiment_page
 
-_HOST = "127.0.0.1"
 Running = list[tuple[Service, "subprocess.Popen[bytes]"]]
-
-
-@dataclass(frozen=True)
-class Servers:
-    """The addresses of both servers, and the login that they require."""
-
-    prefect_port: int
-    mlflow_port: int
-    login: Login | None
-
-    @property
-    def prefect_api(self) -> str:
-        """The address of Prefect's API."""
-        return f"http://{_HOST}:{self.prefect_port}/api"
-
-    @property
-    def mlflow(self) -> str:
-        """The address of MLflow's UI."""
-        return f"http://{_HOST}:{self.mlflow_port}"
 
 
 def serve_until_stopped(request: Request, prefect_port: int, mlflow_port: int) -> None:
@@ -80,50 +46,6 @@ def serve_until_stopped(request: Request, prefect_port: int, mlflow_port: int) -
             finally:
                 typer.echo("stopping ...")
     typer.echo("stopped; what was done stays done, and `pkd up` continues from there.")
-
-
-def prefect_service(servers: Servers) -> Service:
-    """Return Prefect's server."""
-    api = servers.prefect_api
-    options = ["--host", _HOST, "--port", str(servers.prefect_port)]
-    return Service(
-        "Prefect server",
-        [sys.executable, "-m", "prefect", "server", "start", *options],
-        lambda: answers(f"{api}/health"),
-        {"PREFECT_API_URL": api} | prefect_server_environment(servers.login),
-    )
-
-
-def mlflow_service(servers: Servers, workspace: Path, environment: Mapping[str, str]) -> Service:
-    """Return MLflow's UI over a workspace's store.
-
-    Args:
-        servers: Its port and login.
-        workspace: Folder whose store is shown.
-        environment: From `mlflow_environment` with the same login.
-    """
-    options = ["--host", _HOST, "--port", str(servers.mlflow_port), "--workers", "1"]
-    options += ["--backend-store-uri", tracking_uri(workspace)]
-    options += ["--artifacts-destination", artifact_root(workspace)]
-    if servers.login:
-        options += ["--app-name", "basic-auth"]
-    return Service(
-        "MLflow UI",
-        [sys.executable, "-m", "mlflow", "server", *options],
-        lambda: answers(f"{servers.mlflow}/health"),
-        environment,
-    )
-
-
-def serving_service(servers: Servers, parameters: Mapping[str, Any]) -> Service:
-    """Return the process that registers the deployment, with default parameters for the flow, and runs it."""
-    api, started = servers.prefect_api, datetime.now(UTC)
-    return Service(
-        "serving process",
-        [sys.executable, "-m", "flows.service.serve", json.dumps(parameters)],
-        lambda: _is_registered(servers, started),
-        {"PREFECT_API_URL": api} | prefect_client_environment(servers.login),
-    )
 
 
 @contextmanager
@@ -156,20 +78,6 @@ def _wait_for_end(running: Running, logs: Path, stopped: threading.Event, welcom
                 raise PkdError(
                     f"the {service.name} ended with status {process.returncode}; its log is in artifacts/logs."
                 )
-
-
-def _is_registered(servers: Servers, since: datetime) -> bool:
-    """Return whether the deployment was registered after a moment; an older registration has no process to run it."""
-    headers = dict(basic_authorization(servers.login.pair if servers.login else None))
-    request = urllib.request.Request(
-        f"{servers.prefect_api}/deployments/name/pkd/{DEPLOYMENT}", headers=headers
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=2) as response:
-            deployment: Mapping[str, Any] = json.load(response)
-    except OSError:
-        return False
-    return datetime.fromisoformat(deployment["updated"]) >= since
 
 
 def _stopped_by_signals() -> threading.Event:

@@ -23,7 +23,7 @@ from pkd_core.pipeline.stages.student import train_student
 from pkd_core.pipeline.stages.teacher import train_teacher
 from pkd_core.pipeline.stages.teacher_states import extract_states
 from pkd_core.pipeline.stages.tokens import tokenize
-from pkd_core.runtime.cancellation import CancellableObserver, check_stop_requested, stage_running
+from pkd_core.runtime.cancellation import CancellableObserver, check_stop_requested
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
@@ -67,7 +67,7 @@ def build(
             if published := _published(store, stage, digests, deep):
                 return published
             check_stop_requested(stage.key)
-            with stage_running(), track(stage, inputs, checkpoint_folder(work).is_dir()) as observer:
+            with track(stage, inputs, checkpoint_folder(work).is_dir()) as observer:
                 job = Job(stage, work, folders, context, CancellableObserver(stage.key, observer))
                 return store.publish(
                     stage.address,

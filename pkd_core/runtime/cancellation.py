@@ -1,16 +1,12 @@
 """A request to stop: set once for the whole process, checked by whatever computes at its next step."""
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from pkd_core.errors import PkdError
 from pkd_core.runtime.observer import Observer
 
 _stop_requested = threading.Event()
-_change = threading.Condition()
-# One entry for each stage that is being computed.
-_running: list[None] = []
 
 
 class StoppedError(PkdError):
@@ -38,25 +34,6 @@ def check_stop_requested(name: str) -> None:
     """
     if _stop_requested.is_set():
         raise StoppedError(f"{name} was stopped; the same command goes on from there.")
-
-
-@contextmanager
-def stage_running() -> Iterator[None]:
-    """Mark a stage as running while the body runs."""
-    with _change:
-        _running.append(None)
-    try:
-        yield
-    finally:
-        with _change:
-            _running.pop()
-            _change.notify_all()
-
-
-def wait_until_idle() -> None:
-    """Wait until no stage of this process is running."""
-    with _change:
-        _change.wait_for(lambda: not _running)
 
 
 class CancellableObserver:

@@ -20,7 +20,7 @@ from prefect.settings import PREFECT_SERVER_API_AUTH_STRING, Settings, temporary
 from flows import environment
 from flows.environment import answers, prefect_server, prepare_environment
 from flows.service.login import Login, mlflow_environment, read_login
-from flows.service.up import Servers, mlflow_service, prefect_service, serving_service
+from flows.service.services import Servers, mlflow_service, prefect_service, serving_service
 from pkd_core.errors import ConfigError, PkdError
 
 LOGIN = "me:two words, 100 %: $HOME"

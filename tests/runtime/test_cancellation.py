@@ -1,6 +1,5 @@
 """A requested stop ends stages at their next step, and none begins until the request is cleared."""
 
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -11,8 +10,6 @@ from pkd_core.runtime.cancellation import (
     check_stop_requested,
     clear_stop_request,
     request_stop,
-    stage_running,
-    wait_until_idle,
 )
 from pkd_core.runtime.observer import LogObserver
 
@@ -40,18 +37,6 @@ def test_nothing_begins_while_a_stop_is_requested() -> None:
     request_stop()
     with pytest.raises(StoppedError):
         check_stop_requested("RTE/tokens")
-
-
-def test_waiting_until_idle_waits_for_every_stage() -> None:
-    wait_until_idle()
-    idle = threading.Event()
-    waiting = threading.Thread(target=lambda: (wait_until_idle(), idle.set()))
-    with pytest.raises(ValueError, match="broke"), stage_running():
-        with stage_running():
-            waiting.start()
-        assert not idle.wait(0.1)
-        raise ValueError("broke")
-    assert idle.wait(10)
 
 
 def test_a_requested_stop_does_not_wait_for_what_shows_progress() -> None:

@@ -88,3 +88,6 @@ def test_length_sorted_batches_hold_every_row_once_within_the_budget(
         lengths = table.lengths[batch]
         assert len(batch) == 1 or len(batch) * lengths.max() <= max_tokens
         assert lengths[0] == lengths.max()
+    # A batch is full: the next row would exceed the budget.
+    for batch in batches[:-1]:
+        assert (len(batch) + 1) * table.lengths[batch].max() > max_tokens

@@ -159,15 +159,16 @@ class StopAfter:
     """An observer that interrupts the call at the n-th shard."""
 
     def __init__(self, num_shards: int) -> None:
-        self.num_left = num_shards
+        self.num_shards = num_shards
+        self.done: list[int] = []
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         raise AssertionError
 
     def progress(self, done: int, total: int, unit: str) -> None:
-        assert 0 < done <= total == 2 * len(PAIRS)
-        self.num_left -= 1
-        if not self.num_left:
+        assert total == 2 * len(PAIRS)
+        self.done.append(done)
+        if len(self.done) == self.num_shards:
             raise KeyboardInterrupt
 
 
@@ -178,8 +179,10 @@ def test_an_interrupted_call_resumes_to_the_same_bytes(
     work = tmp_path / "resumed"
     work.mkdir()
     write_rte_files(tmp_path, PAIRS)
+    observer = StopAfter(num_shards)
     with pytest.raises(KeyboardInterrupt):
-        write_tokens(work, tmp_path, RTE, tokenizer_folder, 16, StopAfter(num_shards), shard_rows=4)
+        write_tokens(work, tmp_path, RTE, tokenizer_folder, 16, observer, shard_rows=4)
+    assert observer.done == [4, 8, 10, 14, 18, 20][:num_shards]
     # The shard that was being written is not published.
     kept = {path.name: path.stat().st_mtime_ns for path in work.glob("*.parquet")}
     assert len(kept) == num_shards - 1

@@ -82,6 +82,7 @@ def test_each_plot_shows_means_deviations_seeds_teacher_and_baseline() -> None:
     (bar_ends,) = bar.get_segments()
     assert bar_ends[:, 1] == pytest.approx([64 - 8**0.5, 64 + 8**0.5])
     assert points_of(figure, 1) == {(1.0, 70.0), (2.0, 60.0), (2.1, 64.0), (3.5, 58.0)}
+    assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
     words = {text.get_text() for text in texts_of(figure)}
     assert {
         "Dev scores (mean ± standard deviation; dots are single seeds)",

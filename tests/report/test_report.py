@@ -206,7 +206,8 @@ def test_a_report_without_any_model_names_the_failures(tmp_path: Path) -> None:
 
 
 def test_the_terminal_table_has_a_line_for_each_group_and_no_colours() -> None:
-    rows = [TEACHER, student("finetune", 0.60), student("kd", 0.64), student("kd", 0.66, seed=2)]
+    teacher = replace(TEACHER, scores={"dev/accuracy": 0.70, "dev/f1": 0.80})
+    rows = [teacher, student("finetune", 0.60), student("kd", 0.64), student("kd", 0.66, seed=2)]
     text = results_table(rows, {"QQP/teacher": "out of\nmemory [bold]"})
     assert [" ".join(line.split()) for line in text.splitlines() if "─" not in line and line] == [
         "task model score vs teacher gap closed parameters MB smaller faster",

@@ -55,8 +55,8 @@ def build_flow(make_plan: Callable[[Request], Plan] = prepare) -> Flow[..., Stat
             # Prefect's own thread for such calls opens files when it starts, and hangs if it may open no more.
             run_coro_as_sync(asyncio.sleep(0))
             show_plan(plan)
-            watching = ending_at_dead_threads() if deployment.id else nullcontext()
-            with resource_errors("this run"), plan.recorded(), stopping_at_signals(), watching:
+            ending = ending_at_dead_threads() if deployment.id else nullcontext()
+            with resource_errors("this run"), plan.recorded(), stopping_at_signals(), ending:
                 state = _run_stages(plan, plan.context(request.options))
         except PkdError as error:
             return Failed(message=str(error))
@@ -66,7 +66,15 @@ def build_flow(make_plan: Callable[[Request], Plan] = prepare) -> Flow[..., Stat
         return state
 
     pkd.__signature__ = _signature()  # type: ignore[attr-defined]
+    pkd.__doc__ = f"{pkd.__doc__}\n\n{_arguments_section()}"
     return flow(name="pkd", flow_run_name=_run_name, validate_parameters=False)(pkd)
+
+
+def _arguments_section() -> str:
+    """Return the docstring's section from which Prefect's page describes each parameter."""
+    fields = RunConfig.model_fields | RunOptions.model_fields
+    lines = [f"    {name}: {field.description}" for name, field in fields.items()]
+    return "\n".join(["Args:", *lines, "    workspace: Folder that holds data_raw, data_feat and artifacts."])
 
 
 def _signature() -> inspect.Signature:

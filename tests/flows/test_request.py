@@ -137,3 +137,12 @@ def test_flow_and_deployment_take_every_field_with_its_default() -> None:
     expected = RunConfig(tasks=tuple(GLUE_TASKS)).model_dump() | RunOptions().model_dump()
     assert defaults == expected | {"workspace": "."}
     assert pkd.parameters.properties.keys() == defaults.keys()
+
+
+def test_prefects_page_describes_every_parameter_as_help_does() -> None:
+    described = {name: values["description"] for name, values in pkd.parameters.properties.items()}
+    fields = RunConfig.model_fields | RunOptions.model_fields
+    assert {name: described[name] for name in fields} == {
+        name: field.description for name, field in fields.items()
+    }
+    assert "data_raw" in described["workspace"]

@@ -210,7 +210,7 @@ def test_a_signal_ends_a_training_at_its_next_step_and_the_same_command_continue
 
     again = start(300)
     assert again.wait(timeout=300) == 0
-    assert "going on from step" in (tmp_path / "run.txt").read_text(encoding="utf-8")
+    assert "resuming from step" in (tmp_path / "run.txt").read_text(encoding="utf-8")
     (run,) = student_runs(store)
     assert run.info.status == "FINISHED"
     steps = [metric.step for metric in store.client.get_metric_history(run.info.run_id, "train/total")]

@@ -99,7 +99,7 @@ def test_a_cancelled_run_stops_at_its_next_step_and_the_next_one_continues(up: U
     again = up.prefect(*words, "--watch")
     assert again.returncode == 0, again.stdout
     log = (up.root / "artifacts/logs/serving-process.log").read_text(encoding="utf-8")
-    assert f"going on from step {step} of" in log
+    assert f"resuming from step {step} of" in log
     (run,) = (
         run
         for run in ensure_store(up.root).client.search_runs([ensure_store(up.root).experiment_id])

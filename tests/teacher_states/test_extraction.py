@@ -9,7 +9,9 @@ import pytest
 import torch
 from tiny_bert import Recorder, make_table, padded, tiny_classifier
 
+from pkd_core.data.token_table import Rows, TokenTable
 from pkd_core.errors import StoreError
+from pkd_core.model.packing import PackedBatch, pack
 from pkd_core.teacher_states.extraction import extract
 from pkd_core.teacher_states.format import StatesShape, forecast_bytes, shard_path
 from pkd_core.teacher_states.reader import TeacherStates
@@ -91,3 +93,33 @@ def test_too_little_disk_space_is_an_error_before_anything_is_computed(
         extract(tiny_classifier(), make_table(2000), tmp_path, "float32", Recorder(), device=CPU)
     assert "will take 0.00 GB" in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resumed_extraction_needs_disk_space_for_its_missing_rows_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, table = tiny_classifier(), make_table(2500)
+    extract(teacher, table, tmp_path, "float16", Recorder(), device=CPU, shard_rows=1024)
+    shard_path(tmp_path, 2).unlink()
+    usage, needed = shutil.disk_usage(tmp_path), forecast_bytes(StatesShape(4, 32, 2, "float16"), 2500 - 2048)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
+    with pytest.raises(StoreError, match="teacher states"):
+        extract(teacher, table, tmp_path, "float16", Recorder(), device=CPU, shard_rows=1024)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=needed))
+    extract(teacher, table, tmp_path, "float16", Recorder(), device=CPU, shard_rows=1024)
+
+
+def test_batches_of_an_extraction_have_at_most_the_given_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, sizes = make_table(200), []
+
+    def observed_pack(packed: TokenTable, rows: Rows, device: torch.device) -> PackedBatch:
+        sizes.append((len(rows), int(packed.lengths[rows].max())))
+        return pack(packed, rows, device)
+
+    monkeypatch.setattr("pkd_core.teacher_states.extraction.pack", observed_pack)
+    extract(tiny_classifier(2), table, tmp_path, "float16", Recorder(), device=CPU, max_tokens=100)
+    assert sum(num_rows for num_rows, _ in sizes) == 200
+    assert all(num_rows * length <= 100 for num_rows, length in sizes)
+    assert len(sizes) < 60

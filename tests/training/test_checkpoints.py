@@ -4,6 +4,7 @@ import errno
 import itertools
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pkd_core.errors import StoreError
 from pkd_core.training.checkpoints import (
     Checkpoint,
     Checkpoints,
@@ -145,3 +147,54 @@ def test_packed_tensors_restore_the_model_and_the_optimizer() -> None:
     assert states.keys() == expected.keys() == {0, 1}
     for number, name in itertools.product(expected, ("step", "exp_avg", "exp_avg_sq")):
         assert torch.equal(states[number][name], expected[number][name])
+
+
+def test_tensors_that_are_not_contiguous_are_saved(checkpoints: Checkpoints) -> None:
+    transposed = torch.arange(6.0).view(2, 3).T
+    checkpoints.save(Checkpoint({"weight": transposed}, {}))
+    loaded = checkpoints.load()
+    assert loaded is not None
+    assert torch.equal(loaded.tensors["weight"], transposed)
+
+
+def test_a_full_disk_is_an_error_that_leaves_the_previous_checkpoint(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    checkpoints.save(checkpoint_of(1))
+    monkeypatch.setattr("pkd_core.training.checkpoints.save_file", fail)
+    with pytest.raises(StoreError, match="write a training checkpoint"):
+        checkpoints.save(checkpoint_of(2))
+    loaded = checkpoints.load()
+    assert loaded is not None
+    assert loaded.state["step"] == 1
+
+
+@pytest.mark.parametrize("num_renames", [0, 1, 2])
+def test_a_kill_at_any_rename_leaves_a_complete_checkpoint_flushed_to_the_disk(
+    checkpoints: Checkpoints, tmp_path: Path, num_renames: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[list[str]] = []
+    renamed: list[Path] = []
+
+    def observed_rename(source: Path, target: Path) -> None:
+        if len(renamed) == num_renames:
+            raise KeyboardInterrupt
+        assert flushed, "the new checkpoint is flushed before the first rename"
+        renamed.append(source)
+        source.rename(target)
+
+    def observed_fsync(folder: Path) -> None:
+        flushed.append(sorted(path.name for path in folder.iterdir()))
+
+    checkpoints.save(checkpoint_of(1))
+    monkeypatch.setattr("pkd_core.training.checkpoints.fsync_tree", observed_fsync)
+    monkeypatch.setattr("pkd_core.training.checkpoints.durable_rename", observed_rename)
+    with suppress(KeyboardInterrupt):
+        checkpoints.save(checkpoint_of(2))
+    assert flushed == [["best", "state.json", "tensors.safetensors"]]
+    loaded = Checkpoints(tmp_path, 1e9, companions=("best", "absent")).load()
+    assert loaded is not None
+    assert loaded.state["step"] == (2 if num_renames == 2 else 1)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_bert import Recorder, make_table, tiny_classifier
+from tiny_bert import Recorder, make_table, tiny_classifier, tiny_config
 from trainings import CPU, SETTINGS, objective, run
+from transformers import BertForSequenceClassification
 
 from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import TokenTable
@@ -104,6 +105,19 @@ def test_plain_finetuning_records_no_teacher_losses() -> None:
     observer = Recorder()
     run(tiny_classifier(2), make_table(8), observer=observer)
     assert set(observer.metrics_seen[0][1]) == {"train/total", "train/cross_entropy", "train/learning_rate"}
+
+
+def test_without_patience_no_states_are_compared_and_hidden_sizes_may_differ(tmp_path: Path) -> None:
+    table, observer = make_table(8), Recorder()
+    model = BertForSequenceClassification(tiny_config(num_layers=2, hidden_size=48))
+    goal = objective(tmp_path, table, beta=0.0)
+    run(model, table, objective=goal, observer=observer)
+    assert set(observer.metrics_seen[0][1]) == {
+        "train/total",
+        "train/cross_entropy",
+        "train/distillation",
+        "train/learning_rate",
+    }
 
 
 def test_the_last_smaller_batch_is_trained_on() -> None:

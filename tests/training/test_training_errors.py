@@ -58,14 +58,17 @@ def test_a_training_that_diverges_later_names_the_last_good_checkpoint(tmp_path:
     assert Checkpoints(tmp_path, 1e9).load() is not None
 
 
-def test_a_diverging_training_stops_before_it_saves() -> None:
+@pytest.mark.parametrize("has_checkpoints", [True, False])
+def test_a_diverging_training_stops_before_it_saves(tmp_path: Path, has_checkpoints: bool) -> None:
     saved: list[object] = []
+    checkpoints = Checkpoints(tmp_path, 1e9) if has_checkpoints else None
     model = tiny_classifier(2)
     with torch.no_grad():
         model.classifier.weight.fill_(3e38)
     with pytest.raises(TrainingError, match=r"step 1: expected finite losses.* there is no checkpoint yet"):
-        run(model, make_table(32), save_best=saved.append)
+        run(model, make_table(32), save_best=saved.append, checkpoints=checkpoints)
     assert not saved
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_states_that_do_not_fit_the_student_are_an_error(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""A writer of teacher states leaves complete shards only, whatever interrupts it."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from stored_rows import SHAPE, Rows, names, write_all
+
+from pkd_core.errors import StoreError
+from pkd_core.teacher_states.format import StatesShape, forecast_bytes, open_shard, shard_path
+from pkd_core.teacher_states.reader import TeacherStates
+from pkd_core.teacher_states.writer import StatesWriter
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_the_forecast_is_the_size_on_disk(tmp_path: Path, dtype: str) -> None:
+    shape = StatesShape(4, 64, 3, dtype)
+    write_all(tmp_path, Rows(3000, shape=shape), shape=shape)
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert forecast_bytes(shape, 3000) == pytest.approx(size, rel=0.02)
+
+
+def test_an_interrupted_writer_leaves_complete_shards_and_continues_after_them(tmp_path: Path) -> None:
+    rows = Rows(3500)
+    with pytest.raises(KeyboardInterrupt), StatesWriter(tmp_path, SHAPE, 3500, 1500) as writer:
+        rows.write(writer, stop=2000)
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["states-00000.arrow"]
+    kept = shard_path(tmp_path, 0).stat().st_mtime_ns
+    with StatesWriter(tmp_path, SHAPE, 3500, 1500) as writer:
+        assert writer.rows_done == 1500
+        rows.write(writer)
+    assert shard_path(tmp_path, 0).stat().st_mtime_ns == kept
+    assert names(tmp_path) == [shard_path(tmp_path, number).name for number in range(3)]
+    targets = TeacherStates.open(tmp_path).gather(torch.from_numpy(rows.example_ids), [2])
+    np.testing.assert_array_equal(targets.cls_states_BMD[:, 0].numpy(), rows.cls_states[:, 1])
+    assert StatesWriter(tmp_path, SHAPE, 3500, 1500).rows_done == 3500
+
+
+def test_damaged_or_different_shards_are_written_again(tmp_path: Path) -> None:
+    write_all(tmp_path, Rows(3500))
+    os.truncate(shard_path(tmp_path, 1), 10_000)
+    assert StatesWriter(tmp_path, SHAPE, 3500, 1500).rows_done == 1500
+    assert StatesWriter(tmp_path, StatesShape(3, 8, 2, "float32"), 3500, 1500).rows_done == 0
+    assert StatesWriter(tmp_path, SHAPE, 1400, 1500).rows_done == 0
+
+
+@pytest.mark.parametrize("value", [1e5, -1e5, np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("position", [0, 17, 47])
+def test_states_out_of_float16s_range_are_an_error_that_names_the_setting(
+    tmp_path: Path, value: float, position: int
+) -> None:
+    rows = Rows(2)
+    states = np.zeros((2, 3, 8), np.float32)
+    states.flat[position] = value
+    with StatesWriter(tmp_path, SHAPE, 2) as writer:
+        with pytest.raises(StoreError, match=r"states\.dtype=float32"):
+            writer.write(rows.example_ids, rows.logits, states)
+        rows.write(writer)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's always full device")
+def test_a_full_disk_is_an_error_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "states-00000.arrow.part").symlink_to("/dev/full")
+    with (
+        pytest.raises(StoreError, match="No space left"),
+        StatesWriter(tmp_path, StatesShape(3, 512, 2, "float32"), 1024) as writer,
+    ):
+        Rows(1024, shape=StatesShape(3, 512, 2, "float32")).write(writer)
+
+
+def test_a_new_shard_replaces_no_complete_one_until_it_is_full(tmp_path: Path) -> None:
+    rows = Rows(100)
+    with pytest.raises(KeyboardInterrupt), StatesWriter(tmp_path, SHAPE, 100, 60) as writer:
+        rows.write(writer, step=20, stop=40)
+        assert names(tmp_path) == ["states-00000.arrow.part"]
+        rows.write(writer, step=20, stop=60)
+        assert names(tmp_path) == ["states-00000.arrow"]
+        raise KeyboardInterrupt
+    assert len(open_shard(shard_path(tmp_path, 0))) == 60
+
+
+def test_logits_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
+    rows = Rows(2)
+    rows.logits[1, 1] = np.inf
+    with pytest.raises(StoreError, match="finite"), StatesWriter(tmp_path, SHAPE, 2) as writer:
+        rows.write(writer)
+
+
+def test_a_writer_that_ends_with_missing_rows_fails(tmp_path: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match="wrote 90 of 100 rows"),
+        StatesWriter(tmp_path, SHAPE, 100) as writer,
+    ):
+        Rows(90).write(writer)
+    assert not shard_path(tmp_path, 0).exists()

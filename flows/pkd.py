@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -26,11 +26,13 @@ from pkd_core.errors import PkdError, StoreError
 from pkd_core.pipeline.dag import report_stage
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.kinds import StageKind
-from pkd_core.pipeline.plan import Plan, PlannedStage
+from pkd_core.pipeline.plan import Plan
+from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.address import StageRecord
 from pkd_core.store.os_errors import resource_errors
 from pkd_core.store.stage_store import StageStatus
+from tasks.completeness import find_incomplete
 from tasks.run_stage import task_for
 
 Future = PrefectFuture[Any]
@@ -99,11 +101,12 @@ def _run_name() -> str:
 
 
 def _run_stages(plan: Plan, context: RunContext) -> State[Any]:
-    futures = _submit(plan, context)
+    incomplete = find_incomplete(plan)
+    futures = _submit(plan, context, incomplete)
     for future in futures.values():
         future.wait()
     failures = name_failures(futures)
-    report = None if received_signal() else _submit_report(plan, context, futures, failures)
+    report = None if received_signal() else _submit_report(plan, context, futures, failures, incomplete)
     if report is not None:
         report.wait()
         key = plan.stages[-1].stage.key
@@ -117,18 +120,24 @@ def _run_stages(plan: Plan, context: RunContext) -> State[Any]:
     return Failed(message=message) if failures else Completed(message=message)
 
 
-def _submit(plan: Plan, context: RunContext) -> dict[str, Future]:
-    """Submit every stage but the report, in the plan's order, and return its future by the stage's key."""
+def _submit(plan: Plan, context: RunContext, incomplete: Collection[str]) -> dict[str, Future]:
+    """Submit every stage but the report, in the plan's order, and return its future by the stage's key.
+
+    Args:
+        plan: The run.
+        context: Where and how it works.
+        incomplete: Keys of done stages that MLflow lacks a part of.
+    """
     futures: dict[str, Future] = {}
     for planned in plan.stages:
         if planned.stage.kind is not StageKind.REPORT:
-            futures[planned.stage.key] = _submit_one(planned, context, futures)
+            refresh = planned.status is not StageStatus.DONE or planned.stage.key in incomplete
+            futures[planned.stage.key] = _submit_one(planned.stage, context, futures, refresh)
     return futures
 
 
-def _submit_one(planned: PlannedStage, context: RunContext, futures: Mapping[str, Future]) -> Future:
-    stage = planned.stage
-    task = task_for(stage, context.workspace, refresh=planned.status is not StageStatus.DONE)
+def _submit_one(stage: Stage, context: RunContext, futures: Mapping[str, Future], refresh: bool) -> Future:
+    task = task_for(stage, context.workspace, refresh)
     inputs = {part: futures[key] for part, key in stage.inputs.items()}
     future: Future = task.submit(
         stage=stage, inputs=inputs, context=context, flow_run=str(flow_run.get_name())
@@ -137,7 +146,11 @@ def _submit_one(planned: PlannedStage, context: RunContext, futures: Mapping[str
 
 
 def _submit_report(
-    plan: Plan, context: RunContext, futures: Mapping[str, Future], failures: Mapping[str, str]
+    plan: Plan,
+    context: RunContext,
+    futures: Mapping[str, Future],
+    failures: Mapping[str, str],
+    incomplete: Collection[str],
 ) -> Future | None:
     """Submit the report over the evaluations that completed; None if there is none."""
     planned = plan.stages[-1]
@@ -147,8 +160,9 @@ def _submit_report(
         return None
     if failures:
         partial = report_stage(plan.run, completed, failures, plan.model.num_layers)
-        planned = PlannedStage(partial, StageStatus.MISSING, "some stages failed")
-    return _submit_one(planned, context, futures)
+        return _submit_one(partial, context, futures, refresh=True)
+    refresh = planned.status is not StageStatus.DONE or planned.stage.key in incomplete
+    return _submit_one(planned.stage, context, futures, refresh)
 
 
 pkd = build_flow()

@@ -21,6 +21,10 @@ class StoreError(PkdError):
     """A stage's files are absent or damaged, or cannot be written."""
 
 
+class DamagedError(StoreError):
+    """A published file with other bytes than were published."""
+
+
 class HeldError(StoreError):
     """A lock that another process or thread holds."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pkd_core.data.task import Task
-from tasks.mlflow_store import Store, ensure_store, store_errors
+from tasks.mlflow_store import Store, store_errors
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
@@ -22,7 +22,7 @@ _REQUIREMENTS = ("mlflow", "numpy", "pandas", "torch", "transformers")
 
 
 def log_model(
-    workspace: Path,
+    store: Store,
     run_id: str,
     folder: Path,
     *,
@@ -31,10 +31,10 @@ def log_model(
     max_length: int,
     examples: Sequence[tuple[str, ...]],
 ) -> str:
-    """Log a checkpoint to a run and register it under a name, unless the run has its model already.
+    """Log a checkpoint to a run and register it under a name; what an interrupted call has done already is kept.
 
     Args:
-        workspace: Folder whose store is used.
+        store: Where the run is.
         run_id: The training's run, open or ended; its tags become the model's.
         folder: Published checkpoint with its tokenizer, in Hugging Face's files.
         name: Registered name, such as "pkd-RTE-pkd-skip-3l"; each further model is a new version.
@@ -48,22 +48,46 @@ def log_model(
     Raises:
         StoreError: MLflow does not accept it.
     """
-    store = ensure_store(workspace)
     with store_errors(name):
         run = store.client.get_run(run_id)
-        if run.outputs and run.outputs.model_outputs:
-            return f"models:/{run.outputs.model_outputs[0].model_id}"
-        model = store.client.create_logged_model(
-            store.experiment_id, name=name, source_run_id=run_id, tags=_pkd_tags(run), model_type="classifier"
-        )
-        try:
-            _write(store, model, folder, task, max_length, examples)
-        except BaseException:
-            store.client.finalize_logged_model(model.model_id, "FAILED")
-            raise
-        store.client.finalize_logged_model(model.model_id, "READY")
+        model = _find_ready(store, run_id) or _create(store, run, folder, name, task, max_length, examples)
         _register(store, run, model)
     return f"models:/{model.model_id}"
+
+
+def _find_ready(store: Store, run_id: str) -> "LoggedModel | None":
+    """Return the run's complete model; delete what killed calls left of others."""
+    ready = None
+    for model in store.client.search_logged_models([store.experiment_id], f"source_run_id = '{run_id}'"):
+        if model.status.value == "READY":
+            ready = model
+        else:
+            store.client.delete_logged_model(model.model_id)
+    return ready
+
+
+def _create(
+    store: Store,
+    run: "Run",
+    folder: Path,
+    name: str,
+    task: Task,
+    max_length: int,
+    examples: Sequence[tuple[str, ...]],
+) -> "LoggedModel":
+    model = store.client.create_logged_model(
+        store.experiment_id,
+        name=name,
+        source_run_id=run.info.run_id,
+        tags=_pkd_tags(run),
+        model_type="classifier",
+    )
+    try:
+        _write(store, model, folder, task, max_length, examples)
+    except BaseException:
+        store.client.finalize_logged_model(model.model_id, "FAILED")
+        raise
+    return store.client.finalize_logged_model(model.model_id, "READY")
 
 
 def _text_columns(task: Task) -> list[str]:
@@ -122,7 +146,7 @@ def _write(
 
 
 def _register(store: Store, run: "Run", model: "LoggedModel") -> None:
-    """Make the model the newest version of its name, then attach it to the run: a run with a model is complete."""
+    """Make the model a version of its name, the newest one unless there is a later one, and attach it to the run."""
     from mlflow.entities import LoggedModelOutput
     from mlflow.exceptions import MlflowException
 
@@ -131,15 +155,23 @@ def _register(store: Store, run: "Run", model: "LoggedModel") -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    versions = store.client.search_model_versions(f"name = '{model.name}'")
+    own = [version for version in versions if version.run_id == run.info.run_id]
     # Not "models:/<id>": MLflow would look that id up in its global store, not in this one.
-    version = store.client.create_model_version(
-        model.name,
-        source=model.artifact_location,
-        run_id=run.info.run_id,
-        tags=_pkd_tags(run),
-        model_id=model.model_id,
+    version = (
+        own[0]
+        if own
+        else store.client.create_model_version(
+            model.name,
+            source=model.artifact_location,
+            run_id=run.info.run_id,
+            tags=_pkd_tags(run),
+            model_id=model.model_id,
+        )
     )
-    store.client.set_registered_model_alias(model.name, NEWEST, version.version)
-    versions = json.dumps([{"name": model.name, "version": str(version.version)}])
-    store.client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": versions})
-    store.client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
+    newest = max(int(one.version) for one in [*versions, version])
+    store.client.set_registered_model_alias(model.name, NEWEST, str(newest))
+    linked = json.dumps([{"name": model.name, "version": str(version.version)}])
+    store.client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": linked})
+    if not (run.outputs and run.outputs.model_outputs):
+        store.client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])

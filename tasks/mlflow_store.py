@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 EXPERIMENT = "pkd"
-# MLflow reads these when it is imported: no telemetry, no progress bars, no addresses on the terminal.
-_QUIET = {
+# MLflow reads these from the environment: few retries, no telemetry, no progress bars, no addresses on the terminal.
+_SETTINGS = {
     "GIT_PYTHON_REFRESH": "quiet",
+    # By default a request is repeated for four minutes. What is not sent now is sent later, or by the next run.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -142,7 +146,7 @@ def _check_database(path: Path) -> None:
 
 
 def _client(uri: str) -> "MlflowClient":
-    for name, value in _QUIET.items():
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
 

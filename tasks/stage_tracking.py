@@ -1,5 +1,6 @@
 """What MLflow records of a stage: a run for each training, its evaluation added to it, and a run for each report."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -9,22 +10,24 @@ from pkd_core.data.tsv import read_examples
 from pkd_core.evaluation.result import read_result
 from pkd_core.pipeline.facts import TokensFacts
 from pkd_core.pipeline.job import RunContext
-from pkd_core.pipeline.specs import (
-    EvaluationSpec,
-    ReportSpec,
-    StudentSpec,
-    TeacherSpec,
-    TrainingSpec,
-)
+from pkd_core.pipeline.specs import EvaluationSpec, ReportSpec, StudentSpec, TeacherSpec, TrainingSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.report.summary import read_summary
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.address import StageRecord
+from pkd_core.store.manifest import read_manifest
+from pkd_core.store.verification import verify_files
+from pkd_core.training.metric_history import read_metrics
+from tasks.completion import complete_run, complete_values
 from tasks.logged_model import log_model
+from tasks.mlflow_store import Store
 from tasks.progress import ProgressObserver
-from tasks.tracking import find_run, log_report, log_values, tracked_run
+from tasks.run_contents import RunContents
+from tasks.tracking import tracked_run
+from tasks.unfinished import attempt_file
 
 _NUM_EXAMPLES = 3
+_TABLE = "table.json"
 _TABLE_COLUMNS = (
     "task",
     "method",
@@ -49,17 +52,9 @@ def track_stage(
     if not isinstance(stage.spec, TeacherSpec | StudentSpec):
         yield progress
         return
-    digests = {part: record.digest for part, record in inputs.items()} | dict(stage.sources)
-    max_length = TokensFacts.of(inputs["tokens"]).max_length
-    with tracked_run(
-        context.workspace,
-        name=run_name(stage),
-        tags=_training_tags(stage, stage.spec, flow_run),
-        params=stage.spec.dotted_settings() | {"tokens.max_length": max_length},
-        datasets={f"{stage.task}/{part}": digest for part, digest in digests.items()},
-        progress_to=progress,
-        resumes=resumes,
-    ) as run:
+    contents = _training_contents(stage, stage.spec, inputs, flow_run)
+    path = attempt_file(context.workspace, stage.address)
+    with tracked_run(context.workspace, path, contents, progress, resumes) as run:
         yield run
 
 
@@ -71,14 +66,14 @@ def log_stage(
     Raises:
         PkdError: If MLflow does not accept it.
     """
-    folder = context.workspace / record.path
     match stage.spec:
         case TeacherSpec() | StudentSpec() as spec:
-            _log_model(stage, spec, inputs["tokens"], folder, context)
+            _log_training(stage, spec, inputs, record, context, flow_run)
         case EvaluationSpec():
-            _log_scores(inputs["model"], folder, context)
+            values = final_values(context.workspace / record.path)
+            complete_values(context.workspace, inputs["model"].fingerprint, inputs["model"].digest, values)
         case ReportSpec() as spec:
-            _log_report(stage, spec, folder, context, flow_run)
+            _log_report(stage, spec, record, context, flow_run)
         case _:
             pass
 
@@ -88,41 +83,8 @@ def run_name(stage: Stage) -> str:
     return f"{stage.task.lower()}/{stage.name}"
 
 
-def _training_tags(stage: Stage, spec: TrainingSpec, flow_run: str) -> dict[str, str]:
-    return {
-        "task": stage.task,
-        "method": spec.method,
-        "layers": str(spec.num_layers),
-        "seed": str(spec.seed),
-        "fingerprint": stage.fingerprint,
-        "flow_run": flow_run,
-    }
-
-
-def _log_model(
-    stage: Stage, spec: TrainingSpec, tokens: StageRecord, folder: Path, context: RunContext
-) -> None:
-    run_id = find_run(context.workspace, stage.fingerprint)
-    if run_id is None:
-        return
-    task = context.tasks[stage.task]
-    split = task.dev_splits[0]
-    examples = islice(read_examples(context.data_raw / split.file, task, split, []), _NUM_EXAMPLES)
-    log_model(
-        context.workspace,
-        run_id,
-        folder,
-        name=f"pkd-{stage.task}-{spec.method}-{spec.num_layers}l",
-        task=task,
-        max_length=TokensFacts.of(tokens).max_length,
-        examples=[example.texts for example in examples],
-    )
-
-
-def _log_scores(model: StageRecord, folder: Path, context: RunContext) -> None:
-    run_id = find_run(context.workspace, model.fingerprint)
-    if run_id is None:
-        return
+def final_values(folder: Path) -> dict[str, float]:
+    """Return what an evaluation adds to its model's run."""
     result = read_result(folder)
     values = {f"best/{name}": value for name, value in result.scores.items()}
     values |= {
@@ -133,15 +95,70 @@ def _log_scores(model: StageRecord, folder: Path, context: RunContext) -> None:
     }
     if result.speed_ratio is not None:
         values["speed_ratio"] = result.speed_ratio
-    log_values(context.workspace, run_id, values)
+    return values
 
 
-def _log_report(stage: Stage, spec: ReportSpec, folder: Path, context: RunContext, flow_run: str) -> None:
-    tasks = sorted({key.partition("/")[0] for key in spec.presets})
-    groups = read_summary(folder)
-    log_report(
+def _training_contents(
+    stage: Stage, spec: TrainingSpec, inputs: Mapping[str, StageRecord], flow_run: str
+) -> RunContents:
+    digests = {part: record.digest for part, record in inputs.items()} | dict(stage.sources)
+    return RunContents(
+        name=run_name(stage),
+        tags={
+            "task": stage.task,
+            "method": spec.method,
+            "layers": str(spec.num_layers),
+            "seed": str(spec.seed),
+            "fingerprint": stage.fingerprint,
+            "flow_run": flow_run,
+        },
+        params=spec.dotted_settings() | {"tokens.max_length": TokensFacts.of(inputs["tokens"]).max_length},
+        datasets={f"{stage.task}/{part}": digest for part, digest in digests.items()},
+    )
+
+
+def _log_training(
+    stage: Stage,
+    spec: TrainingSpec,
+    inputs: Mapping[str, StageRecord],
+    record: StageRecord,
+    context: RunContext,
+    flow_run: str,
+) -> None:
+    folder = context.workspace / record.path
+
+    def add_model(store: Store, run_id: str) -> None:
+        verify_files(folder, read_manifest(folder))
+        task = context.tasks[stage.task]
+        split = task.dev_splits[0]
+        examples = islice(read_examples(context.data_raw / split.file, task, split, []), _NUM_EXAMPLES)
+        log_model(
+            store,
+            run_id,
+            folder,
+            name=f"pkd-{stage.task}-{spec.method}-{spec.num_layers}l",
+            task=task,
+            max_length=TokensFacts.of(inputs["tokens"]).max_length,
+            examples=[example.texts for example in examples],
+        )
+
+    complete_run(
         context.workspace,
-        folder,
+        attempt_file(context.workspace, stage.address),
+        _training_contents(stage, spec, inputs, flow_run),
+        record.digest,
+        read_metrics(folder),
+        add_model,
+    )
+
+
+def _log_report(
+    stage: Stage, spec: ReportSpec, record: StageRecord, context: RunContext, flow_run: str
+) -> None:
+    tasks = sorted({key.partition("/")[0] for key in spec.presets})
+    folder = context.workspace / record.path
+    groups = read_summary(folder)
+    contents = RunContents(
         name=f"report/{'-'.join(tasks).lower()}",
         tags={
             "task": ",".join(tasks),
@@ -151,6 +168,25 @@ def _log_report(stage: Stage, spec: ReportSpec, folder: Path, context: RunContex
             "fingerprint": stage.fingerprint,
             "flow_run": flow_run,
         },
-        rows=[{column: getattr(group, column) for column in _TABLE_COLUMNS} for group in groups],
-        scores={f"report/{group.name}": group.score for group in groups},
+        params={},
+        datasets={},
+    )
+
+    def add_files(store: Store, run_id: str) -> None:
+        for path in sorted(folder.glob("report.*")):
+            store.client.log_artifact(run_id, str(path))
+        rows = [[getattr(group, column) for column in _TABLE_COLUMNS] for group in groups]
+        # As client.log_table does, which would append to the table of an interrupted call.
+        store.client.log_dict(run_id, {"columns": list(_TABLE_COLUMNS), "data": rows}, _TABLE)
+        store.client.set_tag(
+            run_id, "mlflow.loggedArtifacts", json.dumps([{"path": _TABLE, "type": "table"}])
+        )
+
+    complete_run(
+        context.workspace,
+        attempt_file(context.workspace, stage.address),
+        contents,
+        record.digest,
+        [(0, {f"report/{group.name}": group.score for group in groups})],
+        add_files,
     )

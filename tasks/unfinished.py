@@ -1,30 +1,62 @@
-"""MLflow runs of trainings that did not finish: marks them as failed, or reopens them."""
+"""MLflow runs that have not finished: which one belongs to a stage, and which ones are dead.
 
+A file beside the stage's work folder names the attempt, an id that the run carries as a tag. It is written before the
+run is created, and removed when the run is finished: whatever dies in between, the next run finds it, on any host.
+"""
+
+import json
+import re
+import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pkd_core.store.address import AREAS, Address
+from pkd_core.store.atomic import atomic_write_text
+from pkd_core.store.lock import is_locked
+from pkd_core.store.os_errors import file_errors
+from pkd_core.store.work_folder import lock_file
 from tasks.mlflow_store import Store, store_errors
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+ATTEMPT_TAG = "attempt"
+_SUFFIX = ".mlflow.json"
 _SENTENCE_LENGTH = 5000
+_DEAD = "The process died; the next run of this stage continues this one or replaces it."
 
 
-def unfinished_runs(store: Store, fingerprint: str, home: str) -> "list[Run]":
-    """Return a stage's runs in this workspace that have not finished, the newest first."""
+def attempt_file(workspace: Path, address: Address) -> Path:
+    """Return the file that names the attempt of a stage whose MLflow run is not finished."""
+    work = workspace / address.work_folder
+    return work.with_name(f"{work.name}{_SUFFIX}")
+
+
+def new_attempt(path: Path) -> str:
+    """Record a new attempt, before its run is created, and return its id.
+
+    Raises:
+        StoreError: If the disk refuses.
+    """
+    attempt = uuid.uuid4().hex
+    with file_errors("write", path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write_text(path, json.dumps({ATTEMPT_TAG: attempt}) + "\n")
+    return attempt
+
+
+def read_unfinished(store: Store, path: Path) -> "Run | None":
+    """Return the unfinished run of the attempt that a file names; None without such a file or run."""
+    try:
+        attempt = json.loads(path.read_text(encoding="utf-8"))[ATTEMPT_TAG]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not re.fullmatch("[0-9a-f]{32}", str(attempt)):
+        return None
     runs = store.client.search_runs(
-        [store.experiment_id],
-        f"tags.fingerprint = '{fingerprint}' and attributes.status != 'FINISHED'",
-        order_by=["attributes.start_time DESC"],
+        [store.experiment_id], f"tags.{ATTEMPT_TAG} = '{attempt}' and attributes.status != 'FINISHED'"
     )
-    return [run for run in runs if run.data.tags.get("workspace") == home]
-
-
-def fail_abandoned(store: Store, runs: "list[Run]") -> None:
-    """Mark those of the runs as failed that are still RUNNING although their process has died."""
-    for run in runs:
-        if run.info.status == "RUNNING":
-            mark_failed(store, run.info.run_id, "The process died; a later run replaced this one.")
+    return runs[0] if runs else None
 
 
 def reopen(store: Store, run: "Run") -> str:
@@ -36,12 +68,10 @@ def reopen(store: Store, run: "Run") -> str:
     return run_id
 
 
-def last_steps(store: Store, run: "Run | None") -> dict[str, int]:
-    """Return the last step of each metric that a run has."""
-    if run is None:
-        return {}
-    histories = {name: store.client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
-    return {name: max(metric.step for metric in history) for name, history in histories.items()}
+def fail_if_running(store: Store, run: "Run | None") -> None:
+    """Mark a run as failed if it is RUNNING although its process has died."""
+    if run is not None and run.info.status == "RUNNING":
+        mark_failed(store, run.info.run_id, _DEAD)
 
 
 def mark_failed(store: Store, run_id: str, sentence: str) -> None:
@@ -49,3 +79,18 @@ def mark_failed(store: Store, run_id: str, sentence: str) -> None:
     with store_errors(run_id):
         store.client.set_tag(run_id, "error", sentence[:_SENTENCE_LENGTH])
         store.client.set_terminated(run_id, "FAILED")
+
+
+def fail_dead_runs(store: Store, workspace: Path) -> None:
+    """Mark the workspace's runs as failed that are RUNNING although no process holds their stage's lock.
+
+    One that lives all the same, between two locks, becomes FINISHED when it ends.
+
+    Raises:
+        StoreError: MLflow or the disk refuses.
+    """
+    for area in AREAS:
+        for path in sorted((workspace / area).glob(f"*/.work/*{_SUFFIX}")):
+            if not is_locked(lock_file(path.with_name(path.name.removesuffix(_SUFFIX)))):
+                with store_errors("runs of processes that died"):
+                    fail_if_running(store, read_unfinished(store, path))

@@ -54,7 +54,7 @@ def write_tokens(
     """Write every split that has a file to `work/<split>-00000.parquet` and so on.
 
     Args:
-        work: Folder for the shards; complete shards of an interrupted call with the same arguments are kept.
+        work: Folder for the shards; those of an interrupted call are written again.
         data_raw: Folder of the tasks' TSV files.
         task: The task whose splits are read.
         tokenizer_folder: Folder of a pretrained model with a fast tokenizer.
@@ -133,10 +133,7 @@ def _count_lines(path: Path) -> int:
 def _write_shard(
     path: Path, examples: Sequence[Example], tokenizer: Tokenizer, schema: pa.Schema
 ) -> Iterator[int]:
-    """Write a shard atomically, unless it is already complete; yield the number of rows of each row group."""
-    if _is_complete(path, len(examples)):
-        yield len(examples)
-        return
+    """Write a shard atomically; yield the number of rows of each row group."""
     with (
         atomic_file(path) as file,
         pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer,
@@ -149,13 +146,6 @@ def _write_shard(
 
 def _slices(examples: Sequence[Example], size: int) -> Iterator[Sequence[Example]]:
     return (examples[start : start + size] for start in range(0, len(examples), size))
-
-
-def _is_complete(path: Path, num_rows: int) -> bool:
-    try:
-        return bool(pq.read_metadata(path).num_rows == num_rows)
-    except (OSError, pa.ArrowInvalid):
-        return False
 
 
 def _encode(examples: Sequence[Example], tokenizer: Tokenizer, schema: pa.Schema) -> pa.RecordBatch:

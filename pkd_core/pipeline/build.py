@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from pathlib import Path
 
-from pkd_core.errors import HeldError, StoreError
+from pkd_core.errors import HeldError
 from pkd_core.pipeline.facts import Facts
+from pkd_core.pipeline.inputs import VerifiedInputs, read_inputs
 from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.kinds import CODE_VERSIONS
 from pkd_core.pipeline.specs import (
@@ -26,9 +26,9 @@ from pkd_core.pipeline.stages.tokens import tokenize
 from pkd_core.runtime.cancellation import CancellableObserver, check_stop_requested
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.address import StageRecord
-from pkd_core.store.manifest import read_manifest
 from pkd_core.store.stage_store import StageStatus, StageStore
-from pkd_core.training.checkpoints import checkpoint_folder
+from pkd_core.store.work_folder import resume_folder
+from pkd_core.training.checkpoints import has_checkpoint
 
 # Opens an observer for a stage, given its inputs' records and whether it resumes from a checkpoint.
 TrackStage = Callable[[Stage, Mapping[str, StageRecord], bool], AbstractContextManager[Observer]]
@@ -54,9 +54,9 @@ def build(
         PkdError: An input's files are missing, the stage cannot be built, or a stop was requested.
     """
     store = StageStore(context.workspace)
-    folders = _input_folders(inputs, stage, context.workspace)
     # A record may be older than the folder that it names, which another run may have built again since.
-    digests = {part: read_manifest(folder).digest for part, folder in folders.items()} | dict(stage.sources)
+    published_inputs = read_inputs(stage, inputs, context.workspace)
+    digests = {part: one.manifest.digest for part, one in published_inputs.items()} | dict(stage.sources)
     deep = context.options.deep
     while True:
         if published := _published(store, stage, digests, deep):
@@ -67,14 +67,26 @@ def build(
             if published := _published(store, stage, digests, deep):
                 return published
             check_stop_requested(stage.key)
-            with track(stage, inputs, checkpoint_folder(work).is_dir()) as observer:
-                job = Job(stage, work, folders, context, CancellableObserver(stage.key, observer))
+            verified = VerifiedInputs(stage, published_inputs, context)
+            with track(stage, inputs, has_checkpoint(resume_folder(work))) as observer:
+                job = Job(
+                    stage=stage,
+                    work=work,
+                    resume=resume_folder(work),
+                    inputs={part: one.folder for part, one in published_inputs.items()},
+                    manifests={part: one.manifest for part, one in published_inputs.items()},
+                    context=context,
+                    observer=CancellableObserver(stage.key, observer),
+                    check_inputs=verified.check_unchanged,
+                )
+                facts = _compute(job)
+                verified.check_unchanged()
                 return store.publish(
                     stage.address,
                     code_version=CODE_VERSIONS[stage.kind],
                     config=stage.config,
                     inputs=digests,
-                    facts=_compute(job).model_dump(mode="json"),
+                    facts=facts.model_dump(mode="json"),
                 )
         with store.locked(stage.address):
             pass
@@ -94,16 +106,6 @@ def _compute(job: Job) -> Facts:
             return evaluate(job, spec)
         case ReportSpec() as spec:
             return write_run_report(job, spec)
-
-
-def _input_folders(inputs: Mapping[str, StageRecord], stage: Stage, workspace: Path) -> dict[str, Path]:
-    folders = {part: workspace / record.path for part, record in inputs.items()}
-    for record in inputs.values():
-        if not (workspace / record.path).is_dir():
-            raise StoreError(
-                f"{stage.key} needs {record.path}, which is gone since it was planned; run again to rebuild it."
-            )
-    return folders
 
 
 def _published(store: StageStore, stage: Stage, digests: Mapping[str, str], deep: bool) -> StageRecord | None:

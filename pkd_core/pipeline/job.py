@@ -1,6 +1,6 @@
 """What the function of a stage is given."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +13,7 @@ from pkd_core.pipeline.facts import Facts
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import find_device
 from pkd_core.runtime.observer import Observer
-from pkd_core.store.manifest import read_manifest
+from pkd_core.store.manifest import Manifest
 
 F = TypeVar("F", bound=Facts)
 
@@ -52,16 +52,22 @@ class Job:
     Attributes:
         stage: What is to be computed.
         work: Private folder to write into.
+        resume: Private folder for what only an interrupted stage needs to continue.
         inputs: Published folder of each input, by its part ("tokens", "teacher", "states", "model").
+        manifests: Manifest of each input, by the same parts.
         context: Where and how the run works.
         observer: Receives metrics and progress.
+        check_inputs: Raises StoreError if an input has changed: called before anything is kept that was computed.
     """
 
     stage: Stage
     work: Path
+    resume: Path
     inputs: Mapping[str, Path]
+    manifests: Mapping[str, Manifest]
     context: RunContext
     observer: Observer
+    check_inputs: Callable[[], None]
 
     @property
     def task(self) -> Task:
@@ -70,4 +76,4 @@ class Job:
 
     def input_facts(self, part: str, kind: type[F]) -> F:
         """Return what an input's manifest records of its output."""
-        return kind.model_validate(read_manifest(self.inputs[part]).facts)
+        return kind.model_validate(self.manifests[part].facts)

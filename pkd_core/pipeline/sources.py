@@ -1,5 +1,6 @@
 """The inputs that users bring: raw data files and a pretrained model, and the hashes that address them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pkd_core.model.file_checks import check_pretrained
 from pkd_core.store.fingerprint import sha256_file, sha256_folder
 
 TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
+_RAW = "raw/"
 _MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
 
 
@@ -45,15 +47,19 @@ def find_model(name: str) -> PretrainedModel:
     """
     folder = _local_folder(name) or _download(name)
     config = check_pretrained(name, folder)
-    weights = sorted(path.name for path in folder.glob("*.safetensors"))
     return PretrainedModel(
         name=name,
         folder=folder.resolve(),
-        weights=sha256_folder(folder, ["config.json", *weights]),
+        weights=sha256_folder(folder, weight_files(folder)),
         tokenizer=sha256_folder(folder, TOKENIZER_FILES),
         num_layers=config.num_hidden_layers,
         max_length=config.max_position_embeddings,
     )
+
+
+def weight_files(folder: Path) -> list[str]:
+    """Return the names of a model's configuration and weights, relative to its folder."""
+    return ["config.json", *sorted(path.name for path in folder.glob("*.safetensors"))]
 
 
 def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
@@ -70,6 +76,41 @@ def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
         elif split.required:
             remedy = f"run `pkd fetch {task.name}`, or put" if task.name in GLUE_TASKS else "put"
             raise DataError(f"{task.name} needs {path}, which does not exist; {remedy} the file there.")
+    return hashes
+
+
+def source_files(parts: Iterable[str], task: Task, data_raw: Path, model_folder: Path) -> list[Path]:
+    """Return every file outside the store that a stage may read, whether it exists or not.
+
+    Args:
+        parts: The stage's sources: "raw/<split>", "tokenizer", "pretrained".
+        task: The stage's task.
+        data_raw: Folder of the raw files.
+        model_folder: Folder of the pretrained model.
+    """
+    parts = set(parts)
+    paths = [model_folder / name for name in TOKENIZER_FILES] if "tokenizer" in parts else []
+    if "pretrained" in parts:
+        paths += [model_folder / name for name in weight_files(model_folder)]
+    if any(part.startswith(_RAW) for part in parts):
+        paths += [data_raw / split.file for split in task.splits]
+    return paths
+
+
+def hash_sources(parts: Iterable[str], task: Task, data_raw: Path, model_folder: Path) -> dict[str, str]:
+    """Return the hash of what a stage reads from outside the store as it is now, by part.
+
+    Raises:
+        DataError: A required split has no file.
+    """
+    parts = set(parts)
+    hashes: dict[str, str] = {}
+    if "tokenizer" in parts:
+        hashes["tokenizer"] = sha256_folder(model_folder, TOKENIZER_FILES)
+    if "pretrained" in parts:
+        hashes["pretrained"] = sha256_folder(model_folder, weight_files(model_folder))
+    if any(part.startswith(_RAW) for part in parts):
+        hashes |= {f"{_RAW}{split}": digest for split, digest in hash_raw_files(task, data_raw).items()}
     return hashes
 
 

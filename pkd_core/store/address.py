@@ -71,6 +71,12 @@ class StageRecord:
     path: str
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def address(self) -> Address:
+        """The stage's address."""
+        area = next(area for area in AREAS if area == self.path.split("/")[0])
+        return Address(area, self.task, self.stage, self.fingerprint)
+
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON object."""
         return asdict(self)

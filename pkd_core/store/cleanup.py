@@ -14,7 +14,7 @@ from pkd_core.store.atomic import durable_rename
 from pkd_core.store.lock import hold_any, is_locked
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.scan import published_addresses
-from pkd_core.store.work_folder import lock_file, tidy_work
+from pkd_core.store.work_folder import RESUME_SUFFIX, lock_file, resume_folder, tidy_work
 
 
 class GarbageKind(StrEnum):
@@ -58,9 +58,9 @@ def find_garbage(workspace: Path, kept: Collection[str]) -> Iterator[Garbage]:
         ):
             yield _garbage(workspace, address.folder, GarbageKind.UNREFERENCED)
     for area in AREAS:
-        for work in sorted((workspace / area).glob("*/.work/*")):
-            published = Path(area, work.parent.parent.name, work.name)
-            if work.is_dir() and published.as_posix() not in kept and not is_locked(lock_file(work)):
+        folders = [path for path in (workspace / area).glob("*/.work/*") if path.is_dir()]
+        for work in sorted({path.with_name(path.name.removesuffix(RESUME_SUFFIX)) for path in folders}):
+            if _is_abandoned(work, workspace, kept):
                 yield _garbage(workspace, work.relative_to(workspace), GarbageKind.UNFINISHED)
         for backup in sorted((workspace / area).glob("*/.aside/*")):
             yield _garbage(workspace, backup.relative_to(workspace), GarbageKind.BACKUP)
@@ -84,24 +84,41 @@ def remove(workspace: Path, garbage: Garbage) -> bool:
         work.parent.mkdir(parents=True, exist_ok=True)
     try:
         with hold_any([lock_file(work)], f"removing {garbage.folder}", wait=False):
-            backup = backup_folder / f"{folder.name}-removed-{time.time_ns()}"
-            with file_errors("remove", folder):
-                backup_folder.mkdir(exist_ok=True)
-                durable_rename(folder, backup)
-            _delete(backup)
+            for path in _present(folder, garbage.kind):
+                backup = backup_folder / f"{path.name}-removed-{time.time_ns()}"
+                with file_errors("remove", path):
+                    backup_folder.mkdir(exist_ok=True)
+                    durable_rename(path, backup)
+                _delete(backup)
             tidy_work(work)
     except HeldError:
         return False
     return True
 
 
+def _is_abandoned(work: Path, workspace: Path, kept: Collection[str]) -> bool:
+    """Return whether nobody works in a work folder and its resume folder, and no run would continue from them."""
+    published = work.parent.parent.relative_to(workspace) / work.name
+    # A process that was killed just after publishing leaves the resume folder.
+    is_finished = not work.exists() and (workspace / published).is_dir()
+    return (is_finished or published.as_posix() not in kept) and not is_locked(lock_file(work))
+
+
 def _garbage(workspace: Path, folder: Path, kind: GarbageKind) -> Garbage:
-    path = workspace / folder
-    with file_errors("read", path):
-        files = [Path(parent, name) for parent, _, names in os.walk(path) for name in names]
+    folders = _present(workspace / folder, kind)
+    with file_errors("read", workspace / folder):
+        files = [
+            Path(parent, name) for path in folders for parent, _, names in os.walk(path) for name in names
+        ]
         sizes = [file.lstat().st_size for file in files]
-        modified = max(file.lstat().st_mtime for file in [path, *files])
+        modified = max(file.lstat().st_mtime for file in [*folders, *files])
     return Garbage(folder, kind, sum(sizes), modified)
+
+
+def _present(folder: Path, kind: GarbageKind) -> list[Path]:
+    """Return a garbage folder and, of an unfinished stage, its resume folder, as far as they exist."""
+    folders = [folder, resume_folder(folder)] if kind is GarbageKind.UNFINISHED else [folder]
+    return [path for path in folders if os.path.lexists(path)]
 
 
 def _delete(path: Path) -> None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pkd_core.errors import StoreError
+from pkd_core.errors import DamagedError, StoreError
 from pkd_core.store.address import Address
-from pkd_core.store.fingerprint import hash_file
 from pkd_core.store.manifest import MANIFEST_NAME, Manifest, read_manifest
 from pkd_core.store.os_errors import file_errors
+from pkd_core.store.verification import verify_files
 
 
 class StageStatus(StrEnum):
@@ -82,7 +82,10 @@ def inspect_folder(
         return Inspection(StageStatus.DAMAGED, str(error).rstrip("."))
     damage = _wrong_address(manifest, address) or _wrong_files(manifest, sizes)
     if damage is None and deep:
-        damage = _wrong_bytes(manifest, folder)
+        try:
+            verify_files(folder, manifest)
+        except DamagedError as error:
+            damage = str(error)
     if damage is not None:
         return Inspection(StageStatus.DAMAGED, damage, manifest)
     change = _changed_input(manifest, inputs or {})
@@ -107,17 +110,6 @@ def _wrong_files(manifest: Manifest, sizes: Mapping[str, int]) -> str | None:
             return f"{entry.name} has {size} bytes where {entry.size} were published"
     foreign = sorted(sizes.keys() - {entry.name for entry in manifest.files})
     return f"{foreign[0]} does not belong there" if foreign else None
-
-
-def _wrong_bytes(manifest: Manifest, folder: Path) -> str | None:
-    for entry in manifest.files:
-        try:
-            xxh3 = hash_file(folder / entry.name)
-        except OSError as error:
-            return f"{entry.name} cannot be read ({error.strerror})"
-        if xxh3 != entry.xxh3:
-            return f"{entry.name} has other bytes than were published"
-    return None
 
 
 def _changed_input(manifest: Manifest, inputs: Mapping[str, str]) -> str | None:

@@ -12,6 +12,7 @@ from pkd_core.store.fingerprint import canonical_json
 
 MANIFEST_NAME = "manifest.json"
 FORMAT_VERSION = 1
+_CHECKSUM = "checksum"
 
 T = TypeVar("T")
 
@@ -75,16 +76,17 @@ class Manifest:
         return hashlib.sha256(canonical_json(entries)).hexdigest()[:32]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the manifest as a JSON object."""
-        return asdict(self) | {"files": [asdict(entry) for entry in self.files]}
+        """Return the manifest as a JSON object, with a checksum of everything else in it."""
+        value = asdict(self) | {"files": [asdict(entry) for entry in self.files]}
+        return value | {_CHECKSUM: _checksum(value)}
 
     @classmethod
     def from_json(cls, value: Any) -> "Manifest":
         """Check a JSON object, and return its manifest.
 
         Raises:
-            StoreError: If a key is absent or of another type, the format is not this version's, or a file name leads
-                out of the folder.
+            StoreError: If a key is absent or of another type, the format is not this version's, a file name leads out
+                of the folder, or the checksum differs. Manifests of earlier versions have no checksum.
         """
         if not isinstance(value, dict):
             raise StoreError("a manifest must be a JSON object.")
@@ -99,7 +101,7 @@ class Manifest:
         files = tuple(_file_entry(entry) for entry in _field(value, "files", list))
         if len({entry.name for entry in files}) < len(files):
             raise StoreError("a manifest must name each file once.")
-        return cls(
+        manifest = cls(
             task=_field(value, "task", str),
             stage=_field(value, "stage", str),
             fingerprint=_field(value, "fingerprint", str),
@@ -110,6 +112,9 @@ class Manifest:
             facts=_field(value, "facts", dict),
             created=_field(value, "created", str),
         )
+        if value.get(_CHECKSUM, _checksum(value)) != _checksum(value):
+            raise StoreError(f"{MANIFEST_NAME} has other content than was written.")
+        return manifest
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -136,6 +141,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     """
     text = json.dumps(manifest.to_json(), indent=2, sort_keys=True, allow_nan=False)
     (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def _checksum(value: Mapping[str, Any]) -> str:
+    content = {key: field for key, field in value.items() if key != _CHECKSUM}
+    return hashlib.sha256(canonical_json(content)).hexdigest()[:32]
 
 
 def _file_entry(value: Any) -> FileEntry:

@@ -36,6 +36,17 @@ def publish_folder(work: Path, final: Path, backup_folder: Path, manifest: Manif
     write_manifest(work, manifest)
     fsync_tree(work)
     if os.path.lexists(final):
-        backup_folder.mkdir(exist_ok=True)
-        durable_rename(final, backup_folder / f"{final.name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
+        move_to_backup(final, backup_folder)
     durable_rename(work, final)
+
+
+def move_to_backup(final: Path, backup_folder: Path) -> Path:
+    """Move what is at a published path to the backup folder, and return its new path: its name and the UTC time.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    backup_folder.mkdir(exist_ok=True)
+    backup = backup_folder / f"{final.name}-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+    durable_rename(final, backup)
+    return backup

@@ -1,20 +1,20 @@
 """The stage store: results of stages in folders whose names depend on what they were built from."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pkd_core.errors import StoreError
+from pkd_core.errors import HeldError, StoreError
 from pkd_core.store.address import Address, StageRecord
 from pkd_core.store.inspection import Inspection, StageStatus, inspect_folder
 from pkd_core.store.lock import hold_any
 from pkd_core.store.manifest import Manifest
 from pkd_core.store.os_errors import disk_errors, file_errors
-from pkd_core.store.publishing import hash_files, publish_folder
-from pkd_core.store.work_folder import lock_file, prepare_work, tidy_work
+from pkd_core.store.publishing import hash_files, move_to_backup, publish_folder
+from pkd_core.store.work_folder import discard_resume, lock_file, prepare_work, tidy_work
 
 __all__ = ["Address", "Inspection", "StageStatus", "StageStore"]
 
@@ -148,4 +148,20 @@ class StageStore:
             )
             final = self.workspace / address.folder
             publish_folder(work, final, self.workspace / address.backup_folder, manifest)
+            discard_resume(work)
         return self.record(address, manifest)
+
+    def set_aside(self, address: Address) -> Path | None:
+        """Move a damaged stage to its task's backup folder, so that the next run builds it again.
+
+        Returns:
+            Its path there; None if another process is building the stage.
+
+        Raises:
+            StoreError: If the disk refuses.
+        """
+        with suppress(HeldError), self.locked(address, wait=False):
+            final = self.workspace / address.folder
+            with file_errors("move", final):
+                return move_to_backup(final, self.workspace / address.backup_folder)
+        return None

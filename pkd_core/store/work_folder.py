@@ -1,4 +1,8 @@
-"""The private folder that a stage works in before it publishes, and the files beside it."""
+"""The private folders that a stage works in before it publishes.
+
+The work folder holds what will be published. The resume folder beside it holds what only an interrupted stage needs in
+order to continue: the inputs that it read, its checkpoint.
+"""
 
 import json
 import shutil
@@ -8,43 +12,59 @@ from pathlib import Path
 
 from pkd_core.store.atomic import atomic_write_text
 
+RESUME_SUFFIX = ".resume"
+_INPUTS = "inputs.json"
+
 
 def lock_file(work: Path) -> Path:
     """Return the lock file of a stage; its writer holds it."""
     return work.with_name(f"{work.name}.lock")
 
 
+def resume_folder(work: Path) -> Path:
+    """Return the folder of what an interrupted stage needs to continue; publishing removes it."""
+    return work.with_name(f"{work.name}{RESUME_SUFFIX}")
+
+
 def prepare_work(work: Path, inputs: Mapping[str, str]) -> None:
-    """Create the folder, or keep what an interrupted writer left in it if that one had the same inputs.
+    """Create both folders, or keep what an interrupted writer left in them if that one had the same inputs.
 
     Args:
-        work: The work folder. The file `<work>.inputs` beside it records the inputs of what it holds.
-        inputs: Digest of each input by its name.
+        work: The work folder.
+        inputs: Digest of each input by its name; recorded in the resume folder.
 
     Raises:
         OSError: If the disk refuses.
     """
-    inputs_file = _inputs_file(work)
+    resume = resume_folder(work)
+    inputs_file = resume / _INPUTS
     text = json.dumps(dict(inputs), sort_keys=True)
     if inputs_file.is_file() and inputs_file.read_bytes() == text.encode("utf-8"):
         work.mkdir(exist_ok=True)
         return
     # Removed first and written last, so that an interruption never leaves inputs that the contents do not have.
     inputs_file.unlink(missing_ok=True)
-    if work.is_dir():
-        shutil.rmtree(work)
-    work.mkdir(exist_ok=True)
+    for folder in (work, resume):
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        folder.mkdir(exist_ok=True)
     atomic_write_text(inputs_file, text)
 
 
 def tidy_work(work: Path) -> None:
-    """Remove the folder if it is empty, and the record of its inputs if the folder is gone."""
+    """Remove the work folder if it is empty, and then the resume folder if nothing can continue from it."""
+    resume = resume_folder(work)
     with suppress(OSError):
         work.rmdir()
-    if not work.exists():
-        with suppress(OSError):
-            _inputs_file(work).unlink()
+    with suppress(OSError):
+        if not work.exists() and [path.name for path in resume.iterdir()] == [_INPUTS]:
+            discard_resume(work)
 
 
-def _inputs_file(work: Path) -> Path:
-    return work.with_name(f"{work.name}.inputs")
+def discard_resume(work: Path) -> None:
+    """Remove the resume folder: the stage is published, or starts anew."""
+    resume = resume_folder(work)
+    with suppress(OSError):
+        # First, so that an interrupted removal leaves nothing that would be continued from.
+        (resume / _INPUTS).unlink()
+    shutil.rmtree(resume, ignore_errors=True)

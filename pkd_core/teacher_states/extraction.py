@@ -18,6 +18,7 @@ from pkd_core.model.forward import Outputs, forward
 from pkd_core.model.packing import pack
 from pkd_core.runtime.observer import Observer
 from pkd_core.runtime.prefetch import prefetch, write_behind
+from pkd_core.store.finished_files import FinishedFiles
 from pkd_core.store.os_errors import check_disk_space
 from pkd_core.teacher_states.format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes
 from pkd_core.teacher_states.writer import StatesWriter
@@ -35,6 +36,7 @@ def extract(
     device: torch.device,
     max_tokens: int = 8192,
     shard_rows: int = ROWS_PER_SHARD,
+    finished: FinishedFiles | None = None,
 ) -> dict[str, Any]:
     """Write a teacher's logits and [CLS] states of all layers, computed in float32 without dropout.
 
@@ -50,6 +52,7 @@ def extract(
         device: Where to compute.
         max_tokens: Maximum tokens of a batch.
         shard_rows: Examples per shard.
+        finished: Records the finished shards; without it, everything is extracted again.
 
     Returns:
         Facts: "rows", "num_layers", "hidden_size", "num_outputs", "dtype" and "bytes".
@@ -62,7 +65,7 @@ def extract(
     shape = StatesShape(config.num_hidden_layers, config.hidden_size, num_outputs, dtype)
     work.mkdir(parents=True, exist_ok=True)
     torch.nn.Module.to(model, device)
-    with StatesWriter(work, shape, len(table), shard_rows) as writer:
+    with StatesWriter(work, shape, len(table), shard_rows, finished) as writer:
         _check_disk_space(work, shape, len(table) - writer.rows_done)
 
         def write(window: tuple[Rows, Outputs]) -> None:

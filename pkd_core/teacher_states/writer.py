@@ -14,12 +14,12 @@ import torch
 
 from pkd_core.errors import StoreError
 from pkd_core.store.atomic import atomic_file
+from pkd_core.store.finished_files import FinishedFiles
 from pkd_core.store.os_errors import disk_errors
 from pkd_core.teacher_states.format import (
     ROWS_PER_RECORD_BATCH,
     ROWS_PER_SHARD,
     StatesShape,
-    open_shard,
     shard_path,
 )
 
@@ -36,22 +36,29 @@ class StatesWriter:
         shape: Contents of a row.
         num_rows: Rows of all shards together.
         shard_rows: Rows of every shard but the last.
+        finished: Records the finished shards; without it, everything is written again.
 
     Attributes:
         rows_done: Rows written so far, including those of kept shards.
     """
 
     def __init__(
-        self, folder: Path, shape: StatesShape, num_rows: int, shard_rows: int = ROWS_PER_SHARD
+        self,
+        folder: Path,
+        shape: StatesShape,
+        num_rows: int,
+        shard_rows: int = ROWS_PER_SHARD,
+        finished: FinishedFiles | None = None,
     ) -> None:
         self._folder = folder
+        self._finished = finished
         self._shape = shape
         self._num_rows = num_rows
         self._shard_rows = shard_rows
         self._open_shard = contextlib.ExitStack()
         self._writer: Any = None
         self.rows_done = 0
-        while self.rows_done < num_rows and self._is_finished(self._shard):
+        while finished and self.rows_done < num_rows and finished.is_finished(self._path.name):
             self.rows_done = self._shard_end
 
     def __enter__(self) -> "StatesWriter":
@@ -90,21 +97,16 @@ class StatesWriter:
             start = stop
 
     @property
+    def _path(self) -> Path:
+        return shard_path(self._folder, self._shard)
+
+    @property
     def _shard(self) -> int:
         return self.rows_done // self._shard_rows
 
     @property
     def _shard_end(self) -> int:
         return min((self._shard + 1) * self._shard_rows, self._num_rows)
-
-    def _is_finished(self, number: int) -> bool:
-        if not shard_path(self._folder, number).is_file():
-            return False
-        try:
-            shard = open_shard(shard_path(self._folder, number))
-        except StoreError:
-            return False
-        return shard.shape == self._shape and len(shard) == self._shard_end - self.rows_done
 
     def _record_batch(self, example_ids_B: Array, logits_BC: Array, cls_states_BND: Array) -> pa.RecordBatch:
         with np.errstate(over="ignore"):
@@ -124,9 +126,9 @@ class StatesWriter:
 
     def _append(self, batch: pa.RecordBatch) -> None:
         """Write a record batch that fits the open shard, and rename the shard to its final name once it is full."""
-        end = self._shard_end
+        path, end = self._path, self._shard_end
         if self._writer is None:
-            file = self._open_shard.enter_context(atomic_file(shard_path(self._folder, self._shard)))
+            file = self._open_shard.enter_context(atomic_file(path))
             self._writer = pa.ipc.new_file(file, batch.schema)
         self._writer.write_batch(batch)
         self.rows_done += len(batch)
@@ -134,6 +136,8 @@ class StatesWriter:
             self._writer.close()
             self._writer = None
             self._open_shard.close()
+            if self._finished:
+                self._finished.add(path.name)
 
 
 def _is_finite(values: Array) -> bool:

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pkd_core.store.atomic import durable_rename, fsync_tree, partial_path
+from pkd_core.store.fingerprint import canonical_json, hash_file
 from pkd_core.store.os_errors import disk_errors
 
 logger = logging.getLogger(__name__)
 
 _TENSORS = "tensors.safetensors"
 _STATE = "state.json"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -35,22 +36,32 @@ class Checkpoint:
 
 
 class Checkpoints:
-    """The newest checkpoint of a training, in a subfolder of the stage's work folder.
+    """The newest checkpoint of a training, in a subfolder of the stage's resume folder.
 
     Args:
+        resume: The stage's resume folder.
         work: The stage's work folder.
         seconds_between: Seconds from one checkpoint until the next is due.
         companions: Files of the work folder that belong to a checkpoint, such as the best epoch's weights; they are
             saved and restored with it.
+        check_inputs: Called before a checkpoint is written; raises if what it was computed from has changed.
     """
 
-    def __init__(self, work: Path, seconds_between: float, companions: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        resume: Path,
+        work: Path,
+        seconds_between: float,
+        companions: Sequence[str] = (),
+        check_inputs: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._resume = resume
         self._work = work
-        self._folder = checkpoint_folder(work)
+        self._folder, self._previous = _folders(resume)
         self._partial = partial_path(self._folder)
-        self._previous = self._folder.with_name(f"{self._folder.name}.before")
         self._seconds_between = seconds_between
         self._companions = companions
+        self._check_inputs = check_inputs
         self._last = time.monotonic()
 
     @property
@@ -67,9 +78,10 @@ class Checkpoints:
         """Write a checkpoint to a temporary folder, then replace the previous checkpoint with it.
 
         Raises:
-            StoreError: If the disk is full or cannot be written.
+            StoreError: If the disk is full or cannot be written, or an input has changed.
         """
-        with disk_errors("write a training checkpoint to", self._work):
+        self._check_inputs()
+        with disk_errors("write a training checkpoint to", self._resume):
             _remove(self._partial)
             self._partial.mkdir(parents=True)
             tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
@@ -77,18 +89,13 @@ class Checkpoints:
             for name in self._companions:
                 if (self._work / name).is_file():
                     _link(self._work / name, self._partial / name)
-            content = {
-                "format": _FORMAT,
-                "sha256": _digest(self._partial / _TENSORS),
-                "state": checkpoint.state,
-            }
-            (self._partial / _STATE).write_text(json.dumps(content), encoding="utf-8")
+            _write_state(self._partial, checkpoint.state)
             fsync_tree(self._partial)
             self._publish()
         self._last = time.monotonic()
 
     def load(self) -> Checkpoint | None:
-        """Return the newest valid checkpoint and restore its companions; None if there is none."""
+        """Return the newest undamaged checkpoint and restore its companions; None if there is none."""
         for folder in (self._folder, self._previous):
             checkpoint = _read(folder)
             if checkpoint is not None:
@@ -96,11 +103,6 @@ class Checkpoints:
                     _restore(folder / name, self._work / name)
                 return checkpoint
         return None
-
-    def discard(self) -> None:
-        """Remove every checkpoint: the training has ended."""
-        for folder in (self._folder, self._previous, self._partial):
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _publish(self) -> None:
         """Replace the checkpoint with the new one; at every moment one of the two can be loaded."""
@@ -111,9 +113,9 @@ class Checkpoints:
         shutil.rmtree(self._previous, ignore_errors=True)
 
 
-def checkpoint_folder(work: Path) -> Path:
-    """Return the folder of a stage's checkpoint, if there is one."""
-    return work / "checkpoint"
+def has_checkpoint(resume: Path) -> bool:
+    """Return whether a resume folder holds a checkpoint, damaged or not."""
+    return any(folder.is_dir() for folder in _folders(resume))
 
 
 def pack_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -140,15 +142,54 @@ def unpack_tensors(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: t
     optimizer.load_state_dict({"state": states, "param_groups": groups})
 
 
+def _folders(resume: Path) -> tuple[Path, Path]:
+    """Return the folders of the newest checkpoint, and of the one before it while that is replaced."""
+    return resume / "checkpoint", resume / "checkpoint.before"
+
+
+def _write_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint's state with the hash of every file, and of the state itself."""
+    content = {
+        "format": _FORMAT,
+        "files": {path.name: hash_file(path) for path in sorted(folder.iterdir())},
+        "state": state,
+    }
+    checksum = hashlib.sha256(canonical_json(content)).hexdigest()
+    (folder / _STATE).write_text(json.dumps(content | {"sha256": checksum}), encoding="utf-8")
+
+
+def _read_state(folder: Path) -> Any:
+    """Read a checkpoint's state.
+
+    Raises:
+        ValueError: A file, or the state itself, has other bytes than were written.
+    """
+    content = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+    checksum = content.pop("sha256")
+    if checksum != hashlib.sha256(canonical_json(content)).hexdigest() or content["format"] != _FORMAT:
+        raise ValueError(f"its {_STATE} is not what was written, or of another version of pkd")
+    found = {path.name: hash_file(path) for path in folder.iterdir() if path.name != _STATE}
+    for name in sorted(found.keys() | content["files"].keys()):
+        if found.get(name) != content["files"].get(name):
+            raise ValueError(f"its {name} is not what was written")
+    return content["state"]
+
+
 def _read(folder: Path) -> Checkpoint | None:
     if not folder.is_dir():
         return None
     try:
-        content = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-        if content["format"] != _FORMAT or content["sha256"] != _digest(folder / _TENSORS):
-            raise ValueError("its format or its tensors' SHA-256 differs from the recorded one")
-        return Checkpoint(load_file(folder / _TENSORS), content["state"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        state = _read_state(folder)
+        return Checkpoint(load_file(folder / _TENSORS), state)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        SafetensorError,
+    ) as error:
         logger.warning(
             "%s: this training checkpoint cannot be used (%s); continuing without it", folder, error
         )
@@ -172,8 +213,3 @@ def _link(source: Path, target: Path) -> None:
 def _remove(folder: Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

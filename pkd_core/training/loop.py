@@ -16,6 +16,7 @@ from pkd_core.runtime.cancellation import StoppedError
 from pkd_core.runtime.precision import DTYPES, Precision
 from pkd_core.training.batches import StepBatch
 from pkd_core.training.metric_buffer import StepMetrics
+from pkd_core.training.metric_history import Point
 from pkd_core.training.objective import Objective, batch_losses
 from pkd_core.training.optimizer import clipped_step, learning_rate_at, set_learning_rate
 from pkd_core.training.run import Training, TrainingRun, describe_last_checkpoint, save_checkpoint, start_run
@@ -31,6 +32,7 @@ class TrainingResult:
         best_epoch: The last epoch that was saved, from 1.
         best_score: Its dev score.
         history: A dictionary per epoch: "epoch", "step", "score", "dev/<metric>", and the mean "train/total".
+        points: Every value that the observer received, by step.
         num_steps: Number of optimizer steps.
         precision: Number format of the forward pass.
     """
@@ -38,6 +40,7 @@ class TrainingResult:
     best_epoch: int
     best_score: float
     history: list[dict[str, Any]]
+    points: list[Point]
     num_steps: int
     precision: Precision
 
@@ -46,8 +49,8 @@ def train(training: Training) -> TrainingResult:
     """Train a model, and pass it to `save_best` after each epoch that scores better on dev than all before.
 
     On one CPU with a fixed number of threads the weights are reproducible bit for bit, also across interruptions. The
-    observer receives "train/total", its parts and "train/learning_rate" of each step, and "dev/<metric>" and "score"
-    of each epoch.
+    observer receives "train/total", its parts and "train/learning_rate" of each step, and "dev/<metric>" of each
+    epoch.
 
     Raises:
         TrainingError: If a loss or a gradient is not finite; names the last good checkpoint.
@@ -69,7 +72,9 @@ def train(training: Training) -> TrainingResult:
     except TrainingError as error:
         raise TrainingError(f"{error}; {describe_last_checkpoint(run)}") from error
     run.vocabulary.restore()
-    return TrainingResult(state.best_epoch, state.best_score, state.history, state.step, run.precision)
+    return TrainingResult(
+        state.best_epoch, state.best_score, state.history, run.history.points, state.step, run.precision
+    )
 
 
 @contextmanager
@@ -128,9 +133,10 @@ def _end_epoch(run: TrainingRun) -> None:
     scores = _dev_scores(run)
     mean_loss = run.metric_buffer.end_epoch()
     score = scores[training.metrics[0]]
-    recorded = {"score": score} | {f"dev/{name}": value for name, value in scores.items()}
-    training.observer.metrics(state.step, recorded)
-    state.history.append({"epoch": state.epoch, "step": state.step, "train/total": mean_loss} | recorded)
+    dev_scores = {f"dev/{name}": value for name, value in scores.items()}
+    run.history.metrics(state.step, dev_scores)
+    epoch = {"epoch": state.epoch, "step": state.step, "train/total": mean_loss, "score": score}
+    state.history.append(epoch | dev_scores)
     if score > state.best_score:
         state.best_epoch, state.best_score = state.epoch, score
         with run.vocabulary.full_embeddings():

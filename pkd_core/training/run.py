@@ -18,6 +18,7 @@ from pkd_core.runtime.precision import Precision, resolve_precision
 from pkd_core.training.batches import BatchLoader
 from pkd_core.training.checkpoints import Checkpoint, Checkpoints, pack_tensors, unpack_tensors
 from pkd_core.training.metric_buffer import MetricBuffer
+from pkd_core.training.metric_history import MetricHistory
 from pkd_core.training.objective import Objective
 from pkd_core.training.optimizer import make_optimizer
 
@@ -87,6 +88,7 @@ class TrainingRun:
     loader: BatchLoader
     dev_table: TokenTable
     optimizer: torch.optim.AdamW
+    history: MetricHistory
     metric_buffer: MetricBuffer
     precision: Precision
     state: TrainingState
@@ -101,13 +103,15 @@ def start_run(training: Training) -> TrainingRun:
     vocabulary = EmbeddingSubset(model, [training.train_table, training.dev_table])
     # After the model, since the states may be kept in the GPU memory that is left.
     teacher = None if training.objective is None else training.objective.teacher_source(device)
+    history = MetricHistory(training.observer)
     run = TrainingRun(
         training,
         vocabulary,
         BatchLoader(vocabulary.translate(training.train_table), settings, teacher, training.seed, device),
         vocabulary.translate(training.dev_table),
         make_optimizer(model, settings, device),
-        MetricBuffer(training.observer),
+        history,
+        MetricBuffer(history),
         resolve_precision(settings.precision, device),
         TrainingState(),
     )
@@ -133,6 +137,7 @@ def save_checkpoint(run: TrainingRun) -> None:
         "loss_total": run.metric_buffer.total,
         "loss_count": run.metric_buffer.count,
         "total_decay": run.vocabulary.total_decay,
+        "metrics": run.history.points,
     }
     checkpoints.save(Checkpoint(pack_tensors(run.training.model, run.optimizer), state))
 
@@ -145,6 +150,7 @@ def _resume(run: TrainingRun) -> None:
     state = dict(checkpoint.state)
     run.metric_buffer.total, run.metric_buffer.count = state.pop("loss_total"), state.pop("loss_count")
     run.vocabulary.total_decay = state.pop("total_decay")
+    run.history.points = [(step, values) for step, values in state.pop("metrics")]
     run.state = TrainingState(**state)
     logger.info("resuming from step %d of %d", run.state.step, run.training.num_steps)
 

@@ -140,7 +140,8 @@ def report_of(results: list[EvaluationResult], finished: tuple[Plan, Records, ob
     work = folder / "work"
     work.mkdir()
     context = RunContext(plan.workspace, plan.model.folder, plan.tasks, RunOptions())
-    facts = write_run_report(Job(stage, work, inputs, context, LogObserver("report")), spec)
+    job = Job(stage, work, folder / "resume", inputs, {}, context, LogObserver("report"), lambda: None)
+    facts = write_run_report(job, spec)
     assert facts.num_models == len(results)
     assert facts.failures == spec.failures
     return (work / "report.md").read_text(encoding="utf-8")

@@ -83,6 +83,7 @@ def test_each_stage_publishes_exactly_these_files(finished: Workspace) -> None:
     shards = {f"{split}-00000.parquet" for split in ("train", "dev", "test")}
     checkpoint = {
         "config.json",
+        "metrics.jsonl",
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",

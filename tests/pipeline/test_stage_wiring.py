@@ -49,16 +49,16 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Captured]:
     seen = Captured([], [])
 
     class SpyCheckpoints(Checkpoints):
-        def __init__(self, work: Path, seconds_between: float, companions: tuple[str, ...] = ()) -> None:
+        def __init__(self, resume: Path, work: Path, seconds_between: float, **more: Any) -> None:
             seen.checkpoint_seconds.append(seconds_between)
-            super().__init__(work, seconds_between, companions)
+            super().__init__(resume, work, seconds_between, **more)
 
     def spy(training: Training) -> TrainingResult:
         seen.trainings.append(training)
         if training.model.config.num_hidden_layers == TEACHER_DEPTH:
             return train(training)
         training.save_best(training.model)
-        return TrainingResult(1, 0.5, [], 0, "float32")
+        return TrainingResult(1, 0.5, [], [], 0, "float32")
 
     monkeypatch.setattr(train_and_save, "train", spy)
     monkeypatch.setattr(train_and_save, "Checkpoints", SpyCheckpoints)

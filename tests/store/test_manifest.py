@@ -62,7 +62,19 @@ def test_another_format_is_refused_with_advice_to_update(version: int) -> None:
         Manifest.from_json(MANIFEST.to_json() | {"format_version": version})
 
 
-@pytest.mark.parametrize("key", list(MANIFEST.to_json()))
+def test_a_changed_value_is_noticed_by_the_checksum() -> None:
+    for key, value in {"config": {}, "inputs": {"tokens": "ff"}, "facts": {"rows": 3}, "created": ""}.items():
+        with pytest.raises(StoreError, match=r"^manifest\.json has other content than was written\.$"):
+            Manifest.from_json(MANIFEST.to_json() | {key: value})
+
+
+def test_a_manifest_without_a_checksum_is_of_an_earlier_version() -> None:
+    value = MANIFEST.to_json()
+    del value["checksum"]
+    assert Manifest.from_json(value) == MANIFEST
+
+
+@pytest.mark.parametrize("key", sorted(MANIFEST.to_json().keys() - {"checksum"}))
 @pytest.mark.parametrize("wrong", [None, True, 1.5, "absent"])
 def test_an_absent_key_or_a_value_of_another_type_is_named(key: str, wrong: Any) -> None:
     value = MANIFEST.to_json() | {key: wrong}

@@ -11,7 +11,6 @@ import pytest
 from published_stages import publish as publish_stage
 
 from pkd_core.errors import StoreError
-from pkd_core.store import inspection as inspection_module
 from pkd_core.store.address import StageRecord
 from pkd_core.store.stage_store import Address, StageStatus, StageStore
 
@@ -168,7 +167,7 @@ def test_a_file_that_cannot_be_read_is_damage(store: StageStore, monkeypatch: py
     def fail(path: Path) -> str:
         raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
-    monkeypatch.setattr(inspection_module, "hash_file", fail)
+    monkeypatch.setattr("pkd_core.store.verification.hash_file", fail)
     inspection = store.inspect(ADDRESS, deep=True)
     assert inspection.status is StageStatus.DAMAGED
     assert inspection.reason == "dev-00000.parquet cannot be read (Input/output error)"

@@ -8,7 +8,7 @@ from kill_points import kill_at_each_operation
 
 from pkd_core.store.address import Address
 from pkd_core.store.stage_store import StageStore
-from pkd_core.store.work_folder import prepare_work
+from pkd_core.store.work_folder import prepare_work, resume_folder
 
 ADDRESS = Address("artifacts", "RTE", "teacher", "0123456789abcdef")
 
@@ -46,7 +46,7 @@ def test_only_the_lock_file_is_left_after_publishing(tmp_path: Path) -> None:
 def test_work_with_a_malformed_record_of_its_inputs_is_deleted(content: bytes, tmp_path: Path) -> None:
     store = StageStore(tmp_path)
     interrupt(store, {"tokens": "aa"})
-    (tmp_path / ADDRESS.work_folder).with_name(f"{ADDRESS.name}.inputs").write_bytes(content)
+    (resume_folder(tmp_path / ADDRESS.work_folder) / "inputs.json").write_bytes(content)
     with store.writing(ADDRESS, {"tokens": "aa"}) as work:
         assert list(work.iterdir()) == []
 
@@ -54,7 +54,7 @@ def test_work_with_a_malformed_record_of_its_inputs_is_deleted(content: bytes, t
 def test_work_without_a_record_of_its_inputs_is_deleted(tmp_path: Path) -> None:
     store = StageStore(tmp_path)
     interrupt(store, {})
-    (tmp_path / ADDRESS.work_folder).with_name(f"{ADDRESS.name}.inputs").unlink()
+    (resume_folder(tmp_path / ADDRESS.work_folder) / "inputs.json").unlink()
     with store.writing(ADDRESS, {}) as work:
         assert list(work.iterdir()) == []
 

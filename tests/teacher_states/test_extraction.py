@@ -12,6 +12,7 @@ from tiny_bert import Recorder, make_table, padded, tiny_classifier
 from pkd_core.data.token_table import Rows, TokenTable
 from pkd_core.errors import StoreError
 from pkd_core.model.packing import PackedBatch, pack
+from pkd_core.store.finished_files import FinishedFiles
 from pkd_core.teacher_states.extraction import extract
 from pkd_core.teacher_states.format import StatesShape, forecast_bytes, shard_path
 from pkd_core.teacher_states.reader import TeacherStates
@@ -66,9 +67,27 @@ def test_an_interrupted_extraction_continues_after_its_finished_shards(tmp_path:
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        extract(teacher, table, tmp_path / "twice", "float16", Interrupted(), device=CPU, shard_rows=1024)
+        extract(
+            teacher,
+            table,
+            tmp_path / "twice",
+            "float16",
+            Interrupted(),
+            device=CPU,
+            shard_rows=1024,
+            finished=FinishedFiles(tmp_path / "twice", tmp_path),
+        )
     observer = Recorder()
-    extract(teacher, table, tmp_path / "twice", "float16", observer, device=CPU, shard_rows=1024)
+    extract(
+        teacher,
+        table,
+        tmp_path / "twice",
+        "float16",
+        observer,
+        device=CPU,
+        shard_rows=1024,
+        finished=FinishedFiles(tmp_path / "twice", tmp_path),
+    )
     extract(teacher, table, tmp_path / "once", "float16", Recorder(), device=CPU, shard_rows=1024)
     assert [done for done, _, _ in observer.progress_seen] == [2500]
     for number in range(3):
@@ -78,8 +97,25 @@ def test_an_interrupted_extraction_continues_after_its_finished_shards(tmp_path:
 
 def test_a_finished_extraction_is_not_run_again(tmp_path: Path) -> None:
     teacher, table, observer = tiny_classifier(), make_table(10), Recorder()
-    first = extract(teacher, table, tmp_path, "float16", Recorder(), device=CPU)
-    assert extract(teacher, table, tmp_path, "float16", observer, device=CPU) == first
+    first = extract(
+        teacher,
+        table,
+        tmp_path / "states",
+        "float16",
+        Recorder(),
+        device=CPU,
+        finished=FinishedFiles(tmp_path / "states", tmp_path),
+    )
+    again = extract(
+        teacher,
+        table,
+        tmp_path / "states",
+        "float16",
+        observer,
+        device=CPU,
+        finished=FinishedFiles(tmp_path / "states", tmp_path),
+    )
+    assert again == first
     assert observer.progress_seen == []
 
 
@@ -99,14 +135,28 @@ def test_a_resumed_extraction_needs_disk_space_for_its_missing_rows_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     teacher, table = tiny_classifier(), make_table(2500)
-    extract(teacher, table, tmp_path, "float16", Recorder(), device=CPU, shard_rows=1024)
-    shard_path(tmp_path, 2).unlink()
+    states = tmp_path / "states"
+
+    def extract_rest() -> None:
+        extract(
+            teacher,
+            table,
+            states,
+            "float16",
+            Recorder(),
+            device=CPU,
+            shard_rows=1024,
+            finished=FinishedFiles(states, tmp_path),
+        )
+
+    extract_rest()
+    shard_path(states, 2).unlink()
     usage, needed = shutil.disk_usage(tmp_path), forecast_bytes(StatesShape(4, 32, 2, "float16"), 2500 - 2048)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=needed - 1))
     with pytest.raises(StoreError, match="teacher states"):
-        extract(teacher, table, tmp_path, "float16", Recorder(), device=CPU, shard_rows=1024)
+        extract_rest()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=needed))
-    extract(teacher, table, tmp_path, "float16", Recorder(), device=CPU, shard_rows=1024)
+    extract_rest()
 
 
 def test_batches_of_an_extraction_have_at_most_the_given_tokens(

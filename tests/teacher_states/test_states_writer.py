@@ -1,6 +1,5 @@
 """A writer of teacher states leaves complete shards only, whatever interrupts it."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from stored_rows import SHAPE, Rows, names, write_all
 
 from pkd_core.errors import StoreError
+from pkd_core.store.finished_files import FinishedFiles
 from pkd_core.teacher_states.format import StatesShape, forecast_bytes, open_shard, shard_path
 from pkd_core.teacher_states.reader import TeacherStates
 from pkd_core.teacher_states.writer import StatesWriter
@@ -22,29 +22,44 @@ def test_the_forecast_is_the_size_on_disk(tmp_path: Path, dtype: str) -> None:
     assert forecast_bytes(shape, 3000) == pytest.approx(size, rel=0.02)
 
 
-def test_an_interrupted_writer_leaves_complete_shards_and_continues_after_them(tmp_path: Path) -> None:
+def test_an_interrupted_writer_leaves_complete_shards_and_continues_after_them(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    resume = tmp_path_factory.mktemp("resume")
     rows = Rows(3500)
-    with pytest.raises(KeyboardInterrupt), StatesWriter(tmp_path, SHAPE, 3500, 1500) as writer:
+    with (
+        pytest.raises(KeyboardInterrupt),
+        StatesWriter(tmp_path, SHAPE, 3500, 1500, FinishedFiles(tmp_path, resume)) as writer,
+    ):
         rows.write(writer, stop=2000)
         raise KeyboardInterrupt
     assert names(tmp_path) == ["states-00000.arrow"]
     kept = shard_path(tmp_path, 0).stat().st_mtime_ns
-    with StatesWriter(tmp_path, SHAPE, 3500, 1500) as writer:
+    with StatesWriter(tmp_path, SHAPE, 3500, 1500, FinishedFiles(tmp_path, resume)) as writer:
         assert writer.rows_done == 1500
         rows.write(writer)
     assert shard_path(tmp_path, 0).stat().st_mtime_ns == kept
     assert names(tmp_path) == [shard_path(tmp_path, number).name for number in range(3)]
     targets = TeacherStates.open(tmp_path).gather(torch.from_numpy(rows.example_ids), [2])
     np.testing.assert_array_equal(targets.cls_states_BMD[:, 0].numpy(), rows.cls_states[:, 1])
-    assert StatesWriter(tmp_path, SHAPE, 3500, 1500).rows_done == 3500
+    assert StatesWriter(tmp_path, SHAPE, 3500, 1500, FinishedFiles(tmp_path, resume)).rows_done == 3500
 
 
-def test_damaged_or_different_shards_are_written_again(tmp_path: Path) -> None:
-    write_all(tmp_path, Rows(3500))
-    os.truncate(shard_path(tmp_path, 1), 10_000)
-    assert StatesWriter(tmp_path, SHAPE, 3500, 1500).rows_done == 1500
-    assert StatesWriter(tmp_path, StatesShape(3, 8, 2, "float32"), 3500, 1500).rows_done == 0
-    assert StatesWriter(tmp_path, SHAPE, 1400, 1500).rows_done == 0
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "gone"])
+def test_a_damaged_shard_and_those_after_it_are_written_again(
+    damage: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    resume = tmp_path_factory.mktemp("resume")
+    with StatesWriter(tmp_path, SHAPE, 3500, 1500, FinishedFiles(tmp_path, resume)) as writer:
+        Rows(3500).write(writer)
+    path = shard_path(tmp_path, 1)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes({"truncated": content[:10_000], "flipped": flipped}[damage])
+    assert StatesWriter(tmp_path, SHAPE, 3500, 1500, FinishedFiles(tmp_path, resume)).rows_done == 1500
 
 
 @pytest.mark.parametrize("value", [1e5, -1e5, np.nan, np.inf, -np.inf])

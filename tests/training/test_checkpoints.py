@@ -16,7 +16,6 @@ from pkd_core.errors import StoreError
 from pkd_core.training.checkpoints import (
     Checkpoint,
     Checkpoints,
-    checkpoint_folder,
     pack_tensors,
     unpack_tensors,
 )
@@ -29,7 +28,7 @@ def checkpoint_of(number: int) -> Checkpoint:
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> Checkpoints:
     (tmp_path / "best").write_text("first", encoding="utf-8")
-    return Checkpoints(tmp_path, 1e9, companions=("best", "absent"))
+    return Checkpoints(tmp_path, tmp_path, 1e9, companions=("best", "absent"))
 
 
 def test_the_newest_checkpoint_is_loaded_and_no_other_is_kept(
@@ -43,9 +42,6 @@ def test_the_newest_checkpoint_is_loaded_and_no_other_is_kept(
     assert loaded.state == {"step": 3, "history": [0.1]}
     assert torch.equal(loaded.tensors["weight"], torch.full((4, 3), 3.0))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "checkpoint"]
-    checkpoints.discard()
-    assert checkpoints.load() is None
-    assert [path.name for path in tmp_path.iterdir()] == ["best"]
 
 
 @pytest.mark.parametrize("has_links", [True, False])
@@ -72,7 +68,7 @@ def test_a_damaged_checkpoint_is_not_used_and_a_warning_is_logged(
     checkpoints: Checkpoints, tmp_path: Path, name: str, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoints.save(checkpoint_of(1))
-    path = checkpoint_folder(tmp_path) / name
+    path = tmp_path / "checkpoint" / name
     content = path.read_bytes()
     middle = len(content) // 2
     if damage == "gone":
@@ -80,9 +76,6 @@ def test_a_damaged_checkpoint_is_not_used_and_a_warning_is_logged(
     else:
         flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
         path.write_bytes({"truncated": content[:-1], "flipped": flipped, "empty": b""}[damage])
-    if (name, damage) == ("state.json", "flipped"):
-        # One changed character may still be valid JSON: change the hash.
-        path.write_bytes(content.replace(b'"sha256": "', b'"sha256": "0'))
     assert checkpoints.load() is None
     assert "cannot be used" in caplog.text
 
@@ -91,7 +84,7 @@ def test_a_kill_between_the_two_renames_leaves_the_previous_checkpoint(
     checkpoints: Checkpoints, tmp_path: Path
 ) -> None:
     checkpoints.save(checkpoint_of(1))
-    folder = checkpoint_folder(tmp_path)
+    folder = tmp_path / "checkpoint"
     folder.rename(folder.with_name("checkpoint.before"))
     partial = folder.with_name("checkpoint.part")
     partial.mkdir()
@@ -108,7 +101,7 @@ def test_a_checkpoint_is_due_the_given_seconds_after_the_last_one(
 ) -> None:
     clock = [100.0]
     monkeypatch.setattr("pkd_core.training.checkpoints.time", SimpleNamespace(monotonic=lambda: clock[0]))
-    checkpoints = Checkpoints(tmp_path, 60.0)
+    checkpoints = Checkpoints(tmp_path, tmp_path, 60.0)
     due = {}
     for clock[0] in (100.0, 159.0, 160.0, 170.0):
         due[clock[0]] = checkpoints.is_due
@@ -122,9 +115,9 @@ def test_a_checkpoint_of_another_format_is_not_used(
     checkpoints: Checkpoints, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoints.save(checkpoint_of(1))
-    path = checkpoint_folder(tmp_path) / "state.json"
+    path = tmp_path / "checkpoint" / "state.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(content | {"format": 2}), encoding="utf-8")
+    path.write_text(json.dumps(content | {"format": 1}), encoding="utf-8")
     assert checkpoints.load() is None
     assert "cannot be used" in caplog.text
 
@@ -195,6 +188,6 @@ def test_a_kill_at_any_rename_leaves_a_complete_checkpoint_flushed_to_the_disk(
     with suppress(KeyboardInterrupt):
         checkpoints.save(checkpoint_of(2))
     assert flushed == [["best", "state.json", "tensors.safetensors"]]
-    loaded = Checkpoints(tmp_path, 1e9, companions=("best", "absent")).load()
+    loaded = Checkpoints(tmp_path, tmp_path, 1e9, companions=("best", "absent")).load()
     assert loaded is not None
     assert loaded.state["step"] == (2 if num_renames == 2 else 1)

@@ -94,11 +94,11 @@ def test_every_step_is_recorded_with_its_number_loss_parts_and_learning_rate(tmp
             0.5 * parts[1][step] + 0.5 * parts[2][step] + 100 * parts[3][step], rel=1e-4
         )
     assert list(dict.fromkeys(observer.progress_seen)) == [(step, 50, "steps") for step in range(1, 51)]
-    assert list(observer.series("score")) == list(observer.series("dev/accuracy")) == [25, 50]
+    assert list(observer.series("dev/accuracy")) == [25, 50]
     assert list(observer.series("dev/f1")) == [25, 50]
     first_epoch = np.mean([parts[0][step] for step in range(1, 26)])
     assert result.history[0]["train/total"] == pytest.approx(first_epoch)
-    assert result.history[1]["score"] == observer.series("score")[50]
+    assert result.history[1]["score"] == observer.series("dev/accuracy")[50]
 
 
 def test_plain_finetuning_records_no_teacher_losses() -> None:

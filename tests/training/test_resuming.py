@@ -40,7 +40,7 @@ def resumed_training(
     settings = SETTINGS.model_copy(update={"num_epochs": 3})
     for step, error in [*stops, (0, Killed)]:
         model, observer = tiny_classifier(num_layers=2), Stop(step, error)
-        checkpoints = Checkpoints(folder, 0.0 if error is Killed else 1e9)
+        checkpoints = Checkpoints(folder, folder, 0.0 if error is Killed else 1e9)
         try:
             result = run(model, table, settings, objective=goal, observer=observer, checkpoints=checkpoints)
         except error:
@@ -72,10 +72,10 @@ def test_a_resumed_training_records_no_step_again_and_flushes_before_each_checkp
     table = make_table(70)
     first, second = Stop(7, StoppedError), Recorder()
     with pytest.raises(StoppedError):
-        run(tiny_classifier(2), table, observer=first, checkpoints=Checkpoints(tmp_path, 1e9))
+        run(tiny_classifier(2), table, observer=first, checkpoints=Checkpoints(tmp_path, tmp_path, 1e9))
     assert list(first.series("train/total")) == list(range(1, 8))
     assert first.num_flushed == 2
-    run(tiny_classifier(2), table, observer=second, checkpoints=Checkpoints(tmp_path, 1e9))
+    run(tiny_classifier(2), table, observer=second, checkpoints=Checkpoints(tmp_path, tmp_path, 1e9))
     assert list(second.series("train/total")) == list(range(8, 11))
 
 
@@ -90,10 +90,14 @@ def test_a_training_with_due_checkpoints_saves_one_after_each_step(
         save(checkpoints, checkpoint)
 
     monkeypatch.setattr(Checkpoints, "save", observed_save)
-    run(tiny_classifier(2), make_table(40), checkpoints=Checkpoints(tmp_path / "due", 0.0))
+    run(tiny_classifier(2), make_table(40), checkpoints=Checkpoints(tmp_path / "due", tmp_path / "due", 0.0))
     assert saved == [1, 2, 3, 3, 4, 5, 6, 6]
     saved.clear()
-    run(tiny_classifier(2), make_table(40), checkpoints=Checkpoints(tmp_path / "never", 1e9))
+    run(
+        tiny_classifier(2),
+        make_table(40),
+        checkpoints=Checkpoints(tmp_path / "never", tmp_path / "never", 1e9),
+    )
     assert saved == [3, 6]
 
 
@@ -106,10 +110,14 @@ def test_the_best_weights_of_a_resumed_training_are_compared_with_the_earlier_be
             table,
             settings,
             observer=Stop(3, StoppedError),
-            checkpoints=Checkpoints(tmp_path, 1e9),
+            checkpoints=Checkpoints(tmp_path, tmp_path, 1e9),
         )
     result = run(
-        tiny_classifier(2), table, settings, checkpoints=Checkpoints(tmp_path, 1e9), save_best=saved.append
+        tiny_classifier(2),
+        table,
+        settings,
+        checkpoints=Checkpoints(tmp_path, tmp_path, 1e9),
+        save_best=saved.append,
     )
     assert result.best_epoch == 1
     assert saved == []

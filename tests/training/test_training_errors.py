@@ -51,17 +51,17 @@ def test_a_training_that_diverges_later_names_the_last_good_checkpoint(tmp_path:
             settings,
             dev=make_table(16, score=True),
             observer=CorruptLabels(),
-            checkpoints=Checkpoints(tmp_path, 1e9),
+            checkpoints=Checkpoints(tmp_path, tmp_path, 1e9),
             score=True,
         )
     assert str(caught.value).endswith(f"the last good checkpoint, of step 8, is {tmp_path}/checkpoint")
-    assert Checkpoints(tmp_path, 1e9).load() is not None
+    assert Checkpoints(tmp_path, tmp_path, 1e9).load() is not None
 
 
 @pytest.mark.parametrize("has_checkpoints", [True, False])
 def test_a_diverging_training_stops_before_it_saves(tmp_path: Path, has_checkpoints: bool) -> None:
     saved: list[object] = []
-    checkpoints = Checkpoints(tmp_path, 1e9) if has_checkpoints else None
+    checkpoints = Checkpoints(tmp_path, tmp_path, 1e9) if has_checkpoints else None
     model = tiny_classifier(2)
     with torch.no_grad():
         model.classifier.weight.fill_(3e38)

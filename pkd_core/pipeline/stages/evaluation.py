@@ -13,7 +13,6 @@ from pkd_core.model.loading import load_classifier
 from pkd_core.pipeline.facts import EvaluationFacts, TokensFacts, TrainingFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.specs import EvaluationSpec, parse_training_spec
-from pkd_core.store.manifest import read_manifest
 
 
 def evaluate(job: Job, spec: EvaluationSpec) -> EvaluationFacts:
@@ -28,7 +27,7 @@ def evaluate(job: Job, spec: EvaluationSpec) -> EvaluationFacts:
     scores = _score(job, spec, model, tables)
     _predict_tests(job, spec, model, tokens)
     training = job.input_facts("model", TrainingFacts)
-    trained = parse_training_spec(read_manifest(job.inputs["model"]).config)
+    trained = parse_training_spec(job.manifests["model"].config)
     result = EvaluationResult(
         task=job.task.name,
         method=spec.method,

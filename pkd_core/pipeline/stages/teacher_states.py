@@ -9,6 +9,7 @@ from pkd_core.model.loading import load_classifier
 from pkd_core.pipeline.facts import TeacherStatesFacts, TrainingFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.specs import TeacherStatesSpec
+from pkd_core.store.finished_files import FinishedFiles
 from pkd_core.teacher_states.extraction import extract
 
 logger = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ def extract_states(job: Job, spec: TeacherStatesSpec) -> TeacherStatesFacts:
         spec.states.dtype,
         job.observer,
         device=job.context.device,
+        finished=FinishedFiles(job.work, job.resume, job.check_inputs),
     )
     return TeacherStatesFacts(**facts)
 

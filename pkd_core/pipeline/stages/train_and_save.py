@@ -17,11 +17,12 @@ from pkd_core.pipeline.sources import TOKENIZER_FILES
 from pkd_core.pipeline.specs import TrainingSpec
 from pkd_core.store.atomic import durable_rename, fsync_tree
 from pkd_core.store.os_errors import check_disk_space
-from pkd_core.training.checkpoints import Checkpoints, checkpoint_folder
+from pkd_core.training.checkpoints import Checkpoints, has_checkpoint
 from pkd_core.training.loop import Training, train
+from pkd_core.training.metric_history import write_metrics
 from pkd_core.training.objective import Objective
 
-_WEIGHTS = "model.safetensors"
+_SAVED_BY_MODEL = ("config.json", "model.safetensors")
 _TEMPORARY = "best.part"
 # The weight itself and AdamW's two moments, in float32.
 _BYTES_PER_WEIGHT = 12
@@ -33,9 +34,15 @@ def train_and_save(
     """Train, leaving in the work folder the best epoch's weights, the tokenizer and `training.json`."""
     task = job.task
     # One checkpoint is written while the one before it still exists, which may be there already.
-    num_new = 1 if checkpoint_folder(job.work).is_dir() else 2
+    num_new = 1 if has_checkpoint(job.resume) else 2
     check_disk_space(job.work, num_new * _BYTES_PER_WEIGHT * count_parameters(model), "training checkpoints")
-    checkpoints = Checkpoints(job.work, 60.0 * job.context.options.checkpoint_minutes, companions=(_WEIGHTS,))
+    checkpoints = Checkpoints(
+        job.resume,
+        job.work,
+        60.0 * job.context.options.checkpoint_minutes,
+        companions=_SAVED_BY_MODEL,
+        check_inputs=job.check_inputs,
+    )
     result = train(
         Training(
             model,
@@ -55,10 +62,11 @@ def train_and_save(
     for name in TOKENIZER_FILES:
         if (job.context.model_folder / name).is_file():
             shutil.copyfile(job.context.model_folder / name, job.work / name)
+    write_metrics(job.work, result.points)
     training = asdict(result) | {"metric": task.metrics[0], "config": job.stage.config}
+    del training["points"]
     text = json.dumps(training, indent=2, sort_keys=True)
     (job.work / "training.json").write_text(text + "\n", encoding="utf-8")
-    checkpoints.discard()
     # A killed save leaves it behind, and on a GPU the resumed epoch may score a little worse and save nothing.
     shutil.rmtree(job.work / _TEMPORARY, ignore_errors=True)
     return TrainingFacts(

@@ -1,0 +1,109 @@
+"""What a stage reads, verified: what it publishes was made from the bytes that its manifest names.
+
+A plan hashes files long before a stage reads them, and published files may be damaged later. So a stage hashes all its
+inputs itself before it reads them, and notices a file that changes until it has ended.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pkd_core.errors import DamagedError, StoreError
+from pkd_core.pipeline.job import RunContext
+from pkd_core.pipeline.sources import hash_sources, source_files
+from pkd_core.pipeline.stage import Stage
+from pkd_core.store.address import Address, StageRecord
+from pkd_core.store.manifest import Manifest, read_manifest
+from pkd_core.store.stage_store import StageStore
+from pkd_core.store.verification import WatchedFiles, published_files, verify_files
+
+
+@dataclass(frozen=True)
+class PublishedInput:
+    """A published stage that another one reads.
+
+    Attributes:
+        address: The stage.
+        folder: Its folder.
+        manifest: Its manifest as it was read; the files may be damaged.
+    """
+
+    address: Address
+    folder: Path
+    manifest: Manifest
+
+
+def read_inputs(
+    stage: Stage, records: Mapping[str, StageRecord], workspace: Path
+) -> dict[str, PublishedInput]:
+    """Read the manifest of each input, by its part in the stage.
+
+    Raises:
+        StoreError: An input is gone, or its manifest cannot be read.
+    """
+    inputs: dict[str, PublishedInput] = {}
+    for part, record in records.items():
+        folder = workspace / record.path
+        if not folder.is_dir():
+            raise StoreError(
+                f"{stage.key} needs {record.path}, which is gone since it was planned; run again to rebuild it."
+            )
+        inputs[part] = PublishedInput(record.address, folder, read_manifest(folder))
+    return inputs
+
+
+class VerifiedInputs:
+    """The inputs of a stage, of which every byte was hashed and found to be what the plan and the manifests name.
+
+    Args:
+        stage: The stage that reads them.
+        inputs: From `read_inputs`. A damaged one is moved to the backups, so that the next run builds it again.
+        context: Gives the raw files and the pretrained model.
+
+    Raises:
+        StoreError: A published input is damaged, or a raw file or the model has changed since the run was planned.
+    """
+
+    def __init__(self, stage: Stage, inputs: Mapping[str, PublishedInput], context: RunContext) -> None:
+        self._key = stage.key
+        paths = [path for one in inputs.values() for path in published_files(one.folder, one.manifest)]
+        if stage.sources:
+            task = context.tasks[stage.task]
+            paths += source_files(stage.sources, task, context.data_raw, context.model_folder)
+        self._watched = WatchedFiles(paths)
+        if stage.sources:
+            self._verify_sources(stage, context)
+        for one in inputs.values():
+            self._verify_published(one, StageStore(context.workspace))
+
+    def check_unchanged(self) -> None:
+        """Check that no file has changed since it was hashed: call it before anything that was computed is kept.
+
+        Raises:
+            StoreError: A file has changed.
+        """
+        if path := self._watched.find_changed():
+            raise StoreError(
+                f"{self._key} needs {path} to stay as it is while it is read, and it has changed; run again."
+            )
+
+    def _verify_sources(self, stage: Stage, context: RunContext) -> None:
+        hashes = hash_sources(
+            stage.sources, context.tasks[stage.task], context.data_raw, context.model_folder
+        )
+        for part in sorted(hashes.keys() | stage.sources.keys()):
+            if hashes.get(part) != stage.sources.get(part):
+                raise StoreError(
+                    f"{self._key} needs {part} as it was when the run was planned, and it has changed since; "
+                    "run again to use what is there now."
+                )
+
+    def _verify_published(self, one: PublishedInput, store: StageStore) -> None:
+        try:
+            verify_files(one.folder, one.manifest)
+        except DamagedError as error:
+            backup = store.set_aside(one.address)
+            place = f"it was moved to {backup}" if backup else "another run is building it again"
+            raise StoreError(
+                f"{self._key} needs {one.address.folder} as it was published, but {error}; {place}: run again."
+            ) from error

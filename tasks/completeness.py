@@ -1,0 +1,88 @@
+"""Which published stages MLflow does not hold completely: those of a killed run, or all after its database was lost."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pkd_core.pipeline.kinds import StageKind
+from pkd_core.pipeline.plan import Plan
+from pkd_core.pipeline.stage import Stage
+from pkd_core.store.manifest import read_manifest
+from pkd_core.store.stage_store import StageStatus
+from tasks.completion import missing_values
+from tasks.mlflow_store import Store, ensure_store, store_errors
+from tasks.run_contents import belongs_to
+from tasks.stage_tracking import final_values
+from tasks.unfinished import attempt_file, fail_dead_runs
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_RUNS_PER_CALL = 1000
+
+
+def find_incomplete(plan: Plan) -> frozenset[str]:
+    """Mark MLflow's runs of dead processes as failed, and return the keys of done stages that MLflow lacks a part of.
+
+    Raises:
+        StoreError: MLflow's store cannot be opened, or does not answer.
+    """
+    store = ensure_store(plan.workspace)
+    fail_dead_runs(store, plan.workspace)
+    done = {one.stage.key: one.stage for one in plan.stages if one.status is StageStatus.DONE}
+    if not done:
+        return frozenset()
+    finished = _Finished(plan.workspace, store)
+    return frozenset(key for key, stage in done.items() if not _is_complete(stage, done, finished))
+
+
+class _Finished:
+    """All finished runs of a store, fetched at once.
+
+    Args:
+        workspace: Folder of the published stages.
+        store: Where the runs are.
+    """
+
+    def __init__(self, workspace: Path, store: Store) -> None:
+        self.workspace = workspace
+        self._runs: defaultdict[str, list[Run]] = defaultdict(list)
+        with store_errors("what is done"):
+            for run in _finished_runs(store):
+                self._runs[run.data.tags.get("fingerprint", "")].append(run)
+
+    def run_of(self, stage: Stage) -> "Run | None":
+        """Return the newest finished run of a stage's published bytes."""
+        digest = read_manifest(self.workspace / stage.address.folder).digest
+        return next((run for run in self._runs[stage.fingerprint] if belongs_to(run, digest)), None)
+
+
+def _is_complete(stage: Stage, done: dict[str, Stage], finished: _Finished) -> bool:
+    match stage.kind:
+        case StageKind.TEACHER | StageKind.STUDENT | StageKind.REPORT:
+            is_left = attempt_file(finished.workspace, stage.address).exists()
+            return finished.run_of(stage) is not None and not is_left
+        case StageKind.EVALUATION:
+            model = done.get(stage.inputs["model"])
+            run = None if model is None else finished.run_of(model)
+            values = final_values(finished.workspace / stage.address.folder)
+            return run is not None and not missing_values(run, values)
+        case StageKind.TOKENS | StageKind.STATES:
+            return True
+
+
+def _finished_runs(store: Store) -> Iterator["Run"]:
+    token: str | None = None
+    while True:
+        page = store.client.search_runs(
+            [store.experiment_id],
+            "attributes.status = 'FINISHED'",
+            max_results=_RUNS_PER_CALL,
+            order_by=["attributes.start_time DESC"],
+            page_token=token,
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return

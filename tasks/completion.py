@@ -1,0 +1,96 @@
+"""Completes what MLflow must hold of a published stage, from the stage's files: whatever was logged before.
+
+A run becomes FINISHED last: a finished run lacks nothing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pkd_core.errors import StoreError
+from tasks.mlflow_store import Store, ensure_store, store_errors
+from tasks.run_contents import (
+    RunContents,
+    create_run,
+    fill_points,
+    fill_settings,
+    find_finished,
+    finish_run,
+    metrics_at,
+)
+from tasks.unfinished import new_attempt, read_unfinished
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+
+def complete_run(
+    workspace: Path,
+    attempt_file: Path,
+    contents: RunContents,
+    digest: str,
+    points: Iterable[tuple[int, Mapping[str, float]]],
+    add_files: Callable[[Store, str], None],
+) -> None:
+    """Finish the run of a published stage, or do nothing if it has a finished one.
+
+    Enter it while holding the stage's lock.
+
+    Args:
+        workspace: Folder whose store is used.
+        attempt_file: Names the attempt; removed once its run is finished.
+        contents: What the run holds from its beginning.
+        digest: Hash of the published bytes.
+        points: Every metric value by step.
+        add_files: Logs the stage's files to a run, given the store and the run's id; harmless to repeat.
+
+    Raises:
+        StoreError: MLflow does not accept it.
+    """
+    store = ensure_store(workspace)
+    with store_errors(contents.name):
+        unfinished = read_unfinished(store, attempt_file)
+        if find_finished(store, contents.fingerprint, digest):
+            if unfinished is not None:
+                # A damaged stage was built again with equal bytes, which have their run and their model already.
+                store.client.delete_run(unfinished.info.run_id)
+        else:
+            run_id = (
+                create_run(store, contents, new_attempt(attempt_file))
+                if unfinished is None
+                else unfinished.info.run_id
+            )
+            fill_settings(store, run_id, contents)
+            fill_points(store, run_id, points)
+            add_files(store, run_id)
+            finish_run(store, run_id, digest)
+    attempt_file.unlink(missing_ok=True)
+
+
+def complete_values(workspace: Path, fingerprint: str, digest: str, values: Mapping[str, float]) -> None:
+    """Log final values to the finished run of a stage, such as the score of its best epoch, which tables then show.
+
+    A value that is the metric's last one already is not logged again.
+
+    Raises:
+        StoreError: MLflow does not accept them, or has no such run.
+    """
+    store = ensure_store(workspace)
+    with store_errors(f"the scores of {fingerprint}"):
+        run = find_finished(store, fingerprint, digest)
+        if run is None:
+            raise StoreError(
+                f"MLflow has no finished run of the model {fingerprint}; run again to complete it."
+            )
+        for metric in metrics_at(0, missing_values(run, values)):
+            history = store.client.get_metric_history(run.info.run_id, metric.key)
+            # Of two values at one step the later one counts, and clocks of two machines may differ.
+            after = max((point.timestamp + 1 for point in history), default=0)
+            store.client.log_metric(
+                run.info.run_id, metric.key, metric.value, max(metric.timestamp, after), metric.step
+            )
+
+
+def missing_values(run: "Run", values: Mapping[str, float]) -> dict[str, float]:
+    """Return those of the final values that a run does not show."""
+    return {name: value for name, value in values.items() if run.data.metrics.get(name) != float(value)}

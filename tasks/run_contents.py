@@ -1,0 +1,148 @@
+"""What an MLflow run holds, and how it is filled in: each call adds only what is missing, so it may be repeated."""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.mlflow_store import Store
+from tasks.unfinished import ATTEMPT_TAG
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric, Run
+
+# MLflow's own limits: of one call, and of one value in characters.
+METRICS_PER_CALL = 1000
+_PARAMS_PER_CALL = 100
+_PARAM_LENGTH = 6000
+_TAG_LENGTH = 5000
+_DIGEST_LENGTH = 36
+DIGEST_TAG = "digest"
+
+
+@dataclass(frozen=True)
+class RunContents:
+    """What a run holds from its beginning.
+
+    Attributes:
+        name: Shown in lists, such as "rte/pkd-skip-3l-s42".
+        tags: To find runs by: task, stage, method, layers, seed, fingerprint, flow_run.
+        params: Settings by their dotted keys; values too long for MLflow are cut.
+        datasets: Digest of each input, by its name.
+    """
+
+    name: str
+    tags: Mapping[str, str]
+    params: Mapping[str, Any]
+    datasets: Mapping[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that the stage depends on."""
+        return self.tags["fingerprint"]
+
+
+def create_run(store: Store, contents: RunContents, attempt: str) -> str:
+    """Create the run of an attempt with its tags, and return its id."""
+    tags = {key: value[:_TAG_LENGTH] for key, value in contents.tags.items()}
+    run = store.client.create_run(
+        store.experiment_id, run_name=contents.name, tags=tags | {ATTEMPT_TAG: attempt}
+    )
+    run_id: str = run.info.run_id
+    return run_id
+
+
+def fill_settings(store: Store, run_id: str, contents: RunContents) -> None:
+    """Log the parameters and datasets that a run lacks."""
+    from mlflow.entities import Param
+
+    run = store.client.get_run(run_id)
+    missing = [
+        Param(key, str(value)[:_PARAM_LENGTH])
+        for key, value in contents.params.items()
+        if key not in run.data.params
+    ]
+    for start in range(0, len(missing), _PARAMS_PER_CALL):
+        store.client.log_batch(run_id, params=missing[start : start + _PARAMS_PER_CALL])
+    logged = {one.dataset.name for one in run.inputs.dataset_inputs} if run.inputs else set()
+    _log_datasets(
+        store, run_id, {name: digest for name, digest in contents.datasets.items() if name not in logged}
+    )
+
+
+def fill_points(store: Store, run_id: str, points: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+    """Log the metric values that a run lacks, each at its step."""
+    steps = logged_steps(store, run_id)
+    missing = [
+        one
+        for step, values in points
+        for one in metrics_at(
+            step, {name: value for name, value in values.items() if step not in steps.get(name, ())}
+        )
+    ]
+    for start in range(0, len(missing), METRICS_PER_CALL):
+        store.client.log_batch(run_id, metrics=missing[start : start + METRICS_PER_CALL])
+
+
+def logged_steps(store: Store, run_id: str) -> dict[str, set[int]]:
+    """Return the steps of each metric that a run has."""
+    names = store.client.get_run(run_id).data.metrics
+    histories = {name: store.client.get_metric_history(run_id, name) for name in names}
+    return {name: {metric.step for metric in history} for name, history in histories.items()}
+
+
+def finish_run(store: Store, run_id: str, digest: str) -> None:
+    """End a run that lacks nothing, naming the published bytes that it belongs to."""
+    store.client.set_tag(run_id, DIGEST_TAG, digest)
+    if "error" in store.client.get_run(run_id).data.tags:
+        store.client.delete_tag(run_id, "error")
+    store.client.set_terminated(run_id, "FINISHED")
+
+
+def find_finished(store: Store, fingerprint: str, digest: str) -> "Run | None":
+    """Return the newest finished run of a stage's published bytes.
+
+    Runs of earlier versions of pkd name no bytes; one of the same fingerprint is taken for theirs.
+    """
+    runs = store.client.search_runs(
+        [store.experiment_id],
+        f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'",
+        order_by=["attributes.start_time DESC"],
+    )
+    return next((run for run in runs if belongs_to(run, digest)), None)
+
+
+def belongs_to(run: "Run", digest: str) -> bool:
+    """Return whether a finished run is of these published bytes."""
+    return bool(run.data.tags.get(DIGEST_TAG, digest) == digest)
+
+
+def metrics_at(step: int, values: Mapping[str, float]) -> "list[Metric]":
+    """Return metric values of one step as MLflow's entities, with the present time."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [Metric(key, float(value), now, step) for key, value in values.items()]
+
+
+def _log_datasets(store: Store, run_id: str, datasets: Mapping[str, str]) -> None:
+    """Log a run's inputs; retry when MLflow fails because another run logs one of them at the same moment."""
+    from mlflow.entities import Dataset, DatasetInput
+    from mlflow.exceptions import MlflowException
+
+    inputs = [
+        DatasetInput(
+            Dataset(name, digest[:_DIGEST_LENGTH], source_type="pkd", source=json.dumps({"uri": name}))
+        )
+        for name, digest in datasets.items()
+    ]
+    if not inputs:
+        return
+    for retries_left in reversed(range(len(inputs) + 1)):
+        try:
+            store.client.log_inputs(run_id, datasets=inputs)
+            return
+        except MlflowException:
+            if not retries_left:
+                raise

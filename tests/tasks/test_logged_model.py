@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from runs import finished
 from tiny_bert import tiny_config
 from transformers import AutoTokenizer, BertForSequenceClassification, BertTokenizerFast
 
@@ -18,7 +19,6 @@ from pkd_core.data.task import Task
 from pkd_core.errors import StoreError
 from tasks.logged_model import log_model
 from tasks.mlflow_store import Store, tracking_uri
-from tasks.tracking import tracked_run
 
 _WORDS = ["a", "dog", "cat", "sleeps", "runs", "far", "home", "##s", "."]
 _PAIRS = [("a dog sleeps .", "a cat runs home ."), ("a cat sleeps far far far", "dogs"), ("far", "a .")]
@@ -48,15 +48,12 @@ def _checkpoint(folder: Path, task: Task) -> Path:
 
 
 def _run(workspace: Path, fingerprint: str, seed: str = "42") -> str:
-    tags = {"task": "RTE", "seed": seed, "fingerprint": fingerprint}
-    with tracked_run(workspace, name="rte/pkd-skip-2l", tags=tags, params={}, datasets={}) as run:
-        pass
-    return run.run_id
+    return finished(workspace, fingerprint, tags={"task": "RTE", "seed": seed, "fingerprint": fingerprint})
 
 
-def _log(workspace: Path, run_id: str, folder: Path, name: str) -> str:
+def _log(store: Store, run_id: str, folder: Path, name: str) -> str:
     return log_model(
-        workspace,
+        store,
         run_id,
         folder,
         name=name,
@@ -81,7 +78,7 @@ def _probabilities(folder: Path, pairs: list[tuple[str, str]], max_length: int) 
 @pytest.fixture(scope="module")
 def logged(workspace: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = _checkpoint(tmp_path_factory.mktemp("rte") / "checkpoint", GLUE_TASKS["RTE"])
-    return folder, _log(workspace, _run(workspace, "m-rte"), folder, "pkd-RTE-pkd-skip-2l")
+    return folder, _log(store, _run(workspace, "m-rte"), folder, "pkd-RTE-pkd-skip-2l")
 
 
 def test_the_newest_model_of_a_name_predicts_what_transformers_predicts(
@@ -158,7 +155,7 @@ def test_logging_a_run_s_model_again_changes_nothing(
 ) -> None:
     folder, address = logged
     run_id = store.client.get_model_version_by_alias("pkd-RTE-pkd-skip-2l", "newest").run_id
-    assert _log(workspace, run_id, folder, "pkd-RTE-pkd-skip-2l") == address
+    assert _log(store, run_id, folder, "pkd-RTE-pkd-skip-2l") == address
     assert len(store.client.search_model_versions("name = 'pkd-RTE-pkd-skip-2l'")) == 1
 
 
@@ -168,9 +165,9 @@ def test_each_further_model_of_a_name_is_its_newest_version(
     name = "pkd-RTE-finetune-2l"
     folder = _checkpoint(tmp_path / "checkpoint", GLUE_TASKS["RTE"])
     runs = [_run(workspace, f"m-version-{number}", seed=str(number)) for number in (1, 2)]
-    addresses = [_log(workspace, run_id, folder, name) for run_id in runs]
+    addresses = [_log(store, run_id, folder, name) for run_id in runs]
     # The first run's model is complete, and does not become the newest again.
-    assert _log(workspace, runs[0], folder, name) == addresses[0]
+    assert _log(store, runs[0], folder, name) == addresses[0]
 
     newest = store.client.get_model_version_by_alias(name, "newest")
     assert (int(newest.version), newest.run_id, newest.tags["seed"]) == (2, runs[1], "2")
@@ -195,7 +192,7 @@ def test_a_model_that_the_store_does_not_accept_is_not_registered_and_is_logged_
     with pytest.raises(
         StoreError, match=r"MLflow needs to log pkd-RTE-full, .*; check the store and run again"
     ):
-        _log(workspace, run_id, folder, "pkd-RTE-full")
+        _log(store, run_id, folder, "pkd-RTE-full")
     models.unlink()
     if models.with_name("models-before").exists():
         models.with_name("models-before").rename(models)
@@ -203,7 +200,7 @@ def test_a_model_that_the_store_does_not_accept_is_not_registered_and_is_logged_
     assert store.client.search_registered_models("name = 'pkd-RTE-full'") == []
     (model,) = store.client.search_logged_models([store.experiment_id], "name = 'pkd-RTE-full'")
     assert model.status == "FAILED"
-    address = _log(workspace, run_id, folder, "pkd-RTE-full")
+    address = _log(store, run_id, folder, "pkd-RTE-full")
     model = store.client.get_logged_model(address.removeprefix("models:/"))
     assert model.status == "READY"
     assert store.client.get_model_version_by_alias("pkd-RTE-full", "newest").source == model.artifact_location
@@ -231,7 +228,7 @@ def test_each_kind_of_task_has_its_own_signature_and_nothing_reaches_the_termina
     capfd.readouterr()
 
     address = log_model(
-        workspace,
+        store,
         run_id,
         folder,
         name=f"pkd-{task}-kd-2l",

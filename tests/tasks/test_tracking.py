@@ -1,36 +1,34 @@
-"""Runs as MLflow's client returns them: what was logged, how they ended, and what a kill or a store failure leaves."""
+"""A stage's MLflow run while the stage is computed: what is logged, and what an error or a store failure leaves."""
 
-import json
 import math
-import socket
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import history, metrics_unavailable, run_of, settings
+from runs import complete, finished, history, run_of, table_unavailable, tracked
 from sqlalchemy import event
 
 from pkd_core.errors import DataError, StoreError
 from tasks import tracking
 from tasks.mlflow_store import Store
-from tasks.tracking import find_run, log_report, log_values, tracked_run
 
 
-def test_a_run_contains_all_that_was_logged_and_ends_finished(workspace: Path, store: Store) -> None:
+def test_a_run_contains_all_that_was_logged_and_is_running_until_its_stage_is_published(
+    workspace: Path, store: Store
+) -> None:
     params = {"student.learning_rate": 5e-5, "distill.normalize": True, "tokens.max_length": 128}
-    with tracked_run(workspace, **settings("f-all", params=params, datasets={"RTE/tokens": "a" * 32})) as run:
+    with tracked(workspace, "f-all", params=params, datasets={"RTE/tokens": "a" * 32}) as run:
         for step in range(1, 46):
             run.metrics(step, {"train/total": 1 / step, "train/patience": math.nan})
-        run.metrics(45, {"dev/accuracy": 0.5, "score": 0.5})
+        run.metrics(45, {"dev/accuracy": 0.5})
 
     found = store.client.get_run(run.run_id)
-    assert found.info.status == "FINISHED"
+    assert found.info.status == "RUNNING"
     assert found.info.run_name == "rte/pkd-skip-3l"
     tags = {key: value for key, value in found.data.tags.items() if not key.startswith("mlflow.")}
-    assert tags == settings("f-all")["tags"] | {"workspace": f"{socket.gethostname()}:{workspace}"}
+    assert len(tags.pop("attempt")) == 32
+    assert tags == {"task": "RTE", "method": "pkd-skip", "layers": "3", "seed": "42", "fingerprint": "f-all"}
     assert found.data.params == {
         "student.learning_rate": "5e-05",
         "distill.normalize": "True",
@@ -40,12 +38,11 @@ def test_a_run_contains_all_that_was_logged_and_ends_finished(workspace: Path, s
     assert (dataset.dataset.name, dataset.dataset.digest) == ("RTE/tokens", "a" * 32)
     assert history(store, run.run_id, "train/total") == [(step, 1 / step) for step in range(1, 46)]
     assert len(history(store, run.run_id, "train/patience")) == 45
-    assert found.data.metrics["score"] == 0.5
-    assert find_run(workspace, "f-all") == run.run_id
+    assert found.data.metrics["dev/accuracy"] == 0.5
 
 
 def test_metrics_are_sent_every_twenty_steps(workspace: Path, store: Store) -> None:
-    with tracked_run(workspace, **settings("f-twenty")) as run:
+    with tracked(workspace, "f-twenty") as run:
         for step in range(1, 20):
             run.metrics(step, {"train/total": 1.0})
         assert history(store, run.run_id, "train/total") == []
@@ -58,7 +55,7 @@ def test_slow_steps_are_sent_when_seconds_have_passed(
     workspace: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking, "_SECONDS_PER_BATCH", 0.0)
-    with tracked_run(workspace, **settings("f-slow")) as run:
+    with tracked(workspace, "f-slow") as run:
         run.metrics(1, {"train/total": 1.0})
         assert history(store, run.run_id, "train/total") == [(1, 1.0)]
 
@@ -79,7 +76,7 @@ def test_slow_steps_are_sent_when_seconds_have_passed(
 def test_an_error_fails_the_run_and_is_logged_with_the_metrics_until_then(
     workspace: Path, store: Store, fingerprint: str, error: BaseException, sentence: str
 ) -> None:
-    with pytest.raises(type(error)), tracked_run(workspace, **settings(fingerprint)) as run:
+    with pytest.raises(type(error)), tracked(workspace, fingerprint) as run:
         run.metrics(1, {"train/total": 2.0})
         raise error
 
@@ -87,44 +84,12 @@ def test_an_error_fails_the_run_and_is_logged_with_the_metrics_until_then(
     assert found.info.status == "FAILED"
     assert found.data.tags["error"] == sentence
     assert history(store, run.run_id, "train/total") == [(1, 2.0)]
-    assert find_run(workspace, fingerprint) is None
-
-
-def test_the_run_of_a_killed_process_is_failed_by_the_next_run_of_its_fingerprint(
-    workspace: Path, store: Store
-) -> None:
-    code = (
-        "import os, signal, sys; from pathlib import Path; from tasks.tracking import tracked_run\n"
-        "def run(name):\n"
-        "    tags = {'fingerprint': name}\n"
-        "    return tracked_run(Path(sys.argv[1]), name='killed', tags=tags, params={}, datasets={})\n"
-        "with run('f-killed'), run('f-other'):\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    killed = subprocess.run([sys.executable, "-c", code, str(workspace)], check=False)
-    assert killed.returncode == -9
-    elsewhere = store.client.create_run(
-        store.experiment_id, tags={"fingerprint": "f-killed", "workspace": "another-host:/data"}
-    )
-    assert run_of(store, "f-other").info.status == "RUNNING"
-
-    with tracked_run(workspace, **settings("f-killed")) as run:
-        pass
-
-    found = store.client.search_runs([store.experiment_id], "tags.fingerprint = 'f-killed'")
-    statuses = {one.info.run_id: one.info.status for one in found}
-    assert statuses.pop(run.run_id) == "FINISHED"
-    assert statuses.pop(elsewhere.info.run_id) == "RUNNING"
-    assert list(statuses.values()) == ["FAILED"]
-    assert run_of(store, "f-other").info.status == "RUNNING"
 
 
 def test_values_longer_than_mlflow_accepts_are_cut(workspace: Path, store: Store) -> None:
     params = {f"key.{number}": "v" for number in range(150)} | {"presets": "x" * 100_000}
-    wide = settings("f-cut", params=params)
-    wide["tags"]["layers"] = "y" * 100_000
-
-    with tracked_run(workspace, **wide) as run:
+    tags = {"fingerprint": "f-cut", "layers": "y" * 100_000}
+    with tracked(workspace, "f-cut", params=params, tags=tags) as run:
         pass
 
     found = store.client.get_run(run.run_id)
@@ -135,7 +100,7 @@ def test_values_longer_than_mlflow_accepts_are_cut(workspace: Path, store: Store
 
 def test_runs_in_several_threads_do_not_mix(workspace: Path, store: Store) -> None:
     def train(number: int) -> None:
-        with tracked_run(workspace, **settings(f"f-thread-{number}")) as run:
+        with tracked(workspace, f"f-thread-{number}") as run:
             for step in range(1, 41):
                 run.metrics(step, {"train/total": number})
 
@@ -147,7 +112,6 @@ def test_runs_in_several_threads_do_not_mix(workspace: Path, store: Store) -> No
 
     for number in range(4):
         run = run_of(store, f"f-thread-{number}")
-        assert run.info.status == "FINISHED"
         assert history(store, run.info.run_id, "train/total") == [(step, number) for step in range(1, 41)]
 
 
@@ -161,13 +125,11 @@ def test_inputs_that_another_run_logs_at_the_same_moment_are_logged_all_the_same
 
     def log_the_same_first(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if statement.startswith("INSERT INTO datasets") and (other := next(others, None)):
-            with tracked_run(workspace, **settings(other, datasets=datasets)):
-                pass
+            finished(workspace, other, datasets=datasets)
 
     event.listen(engine, "before_cursor_execute", log_the_same_first)
     try:
-        with tracked_run(workspace, **settings(fingerprints[0], datasets=datasets)):
-            pass
+        finished(workspace, fingerprints[0], datasets=datasets)
     finally:
         event.remove(engine, "before_cursor_execute", log_the_same_first)
 
@@ -178,38 +140,57 @@ def test_inputs_that_another_run_logs_at_the_same_moment_are_logged_all_the_same
         assert {given.dataset.name: given.dataset.digest for given in run.inputs.dataset_inputs} == datasets
 
 
-def test_a_training_continues_while_the_store_is_unavailable(
-    workspace: Path, store: Store, caplog: pytest.LogCaptureFixture
+def test_a_training_continues_while_the_store_is_unavailable_and_rarely_tries_it_again(
+    workspace: Path, store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with tracked_run(workspace, **settings("f-away")) as run:
-        with metrics_unavailable(workspace):
-            for step in range(1, 31):
+    monkeypatch.setattr(tracking, "_PATIENCE", 1000)
+    with tracked(workspace, "f-away") as run:
+        with table_unavailable(workspace):
+            for step in range(1, 61):
                 run.metrics(step, {"train/total": 1.0})
-        run.metrics(31, {"train/total": 1.0})
+        run.metrics(61, {"train/total": 1.0})
+    assert caplog.text.count("its store answers") == 1
+    assert history(store, run.run_id, "train/total") == []
 
-    assert "its store answers" in caplog.text
-    assert [step for step, _ in history(store, run.run_id, "train/total")] == list(range(1, 32))
+    complete(workspace, "f-away", [(step, {"train/total": 1.0}) for step in range(1, 62)])
+    assert [step for step, _ in history(store, run.run_id, "train/total")] == list(range(1, 62))
+    assert store.client.get_run(run.run_id).info.status == "FINISHED"
 
 
-def test_metrics_that_never_arrive_fail_the_run(workspace: Path, store: Store) -> None:
-    with (
-        metrics_unavailable(workspace),
-        pytest.raises(StoreError, match="check the store and run again"),
-        tracked_run(workspace, **settings("f-never")) as run,
-    ):
+def test_flushing_sends_what_is_unsent_and_continues_while_the_store_is_unavailable(
+    workspace: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "_PATIENCE", 0)
+    with tracked(workspace, "f-settled") as run:
         run.metrics(1, {"train/total": 1.0})
-
-    assert store.client.get_run(run.run_id).info.status == "FAILED"
+        with table_unavailable(workspace):
+            run.flush()
+        assert history(store, run.run_id, "train/total") == []
+        run.flush()
+        assert history(store, run.run_id, "train/total") == [(1, 1.0)]
 
 
 def test_the_error_of_a_training_is_raised_though_the_store_fails_too(workspace: Path, store: Store) -> None:
     with (
-        metrics_unavailable(workspace),
+        table_unavailable(workspace),
         pytest.raises(DataError, match="a bad line"),
-        tracked_run(workspace, **settings("f-both")) as run,
+        tracked(workspace, "f-both") as run,
     ):
         run.metrics(1, {"train/total": 1.0})
         raise DataError("a bad line")
+
+
+def test_a_store_that_refuses_the_run_fails_the_stage_before_it_computes(
+    workspace: Path, store: Store
+) -> None:
+    with (
+        table_unavailable(workspace, "runs"),
+        pytest.raises(
+            StoreError, match=r"^MLflow needs to log rte/pkd-skip-3l, .*; check the store and run again"
+        ),
+        tracked(workspace, "f-refused"),
+    ):
+        raise AssertionError("nothing is computed")
 
 
 def test_progress_is_forwarded(workspace: Path, store: Store) -> None:
@@ -222,61 +203,12 @@ def test_progress_is_forwarded(workspace: Path, store: Store) -> None:
         def progress(self, done: int, total: int, unit: str) -> None:
             self.received = (done, total, unit)
 
+        def flush(self) -> None:
+            raise AssertionError("nothing is kept")
+
     listener = Listener()
-    with tracked_run(workspace, **settings("f-progress"), progress_to=listener) as run:
+    with tracked(workspace, "f-progress", progress_to=listener) as run:
         run.metrics(1, {"train/total": 1.0})
         run.progress(64, 2490, "examples")
 
     assert listener.received == (64, 2490, "examples")
-
-
-def test_the_newest_finished_run_of_a_stage_is_found(workspace: Path, store: Store) -> None:
-    run_ids = []
-    for _ in range(2):
-        with tracked_run(workspace, **settings("f-twice")) as run:
-            run_ids.append(run.run_id)
-    with pytest.raises(ValueError), tracked_run(workspace, **settings("f-twice")):
-        raise ValueError
-    assert find_run(workspace, "f-twice") == run_ids[1] != run_ids[0]
-
-
-def test_a_final_value_is_what_tables_show_and_is_logged_once(workspace: Path, store: Store) -> None:
-    with tracked_run(workspace, **settings("f-best")) as run:
-        for step, score in ((78, 0.61), (156, 0.67), (234, 0.64)):
-            run.metrics(step, {"score": score})
-
-    for _ in range(2):
-        log_values(workspace, run.run_id, {"score": 0.67, "parameters": 45_700_000})
-
-    metrics = store.client.get_run(run.run_id).data.metrics
-    assert metrics == {"score": 0.67, "parameters": 45_700_000}
-    assert history(store, run.run_id, "score") == [(78, 0.61), (156, 0.67), (234, 0.64), (234, 0.67)]
-    assert len(history(store, run.run_id, "parameters")) == 1
-
-
-def test_a_report_becomes_one_run_with_its_files_table_and_scores(
-    workspace: Path, store: Store, tmp_path: Path
-) -> None:
-    files = {"report.md": b"# RTE", "report.json": b"{}", "report.png": b"\x89PNG"}
-    for name, content in (files | {"manifest.json": b"{}"}).items():
-        (tmp_path / name).write_bytes(content)
-    rows = [
-        {"task": "RTE", "method": "finetune", "score": 0.6},
-        {"task": "RTE", "method": "pkd-skip", "score": None},
-    ]
-    tags = {"fingerprint": "f-report", "task": "RTE"}
-    scores = {"RTE/finetune-3l": 0.6}
-
-    run_ids = {
-        log_report(workspace, tmp_path, name="report/rte", tags=tags, rows=rows, scores=scores)
-        for _ in range(2)
-    }
-
-    (run_id,) = run_ids
-    run = store.client.get_run(run_id)
-    assert run.info.status == "FINISHED"
-    assert run.data.metrics == scores
-    assert {file.path for file in store.client.list_artifacts(run_id)} == {*files, "table.json"}
-    table = json.loads(Path(store.client.download_artifacts(run_id, "table.json", str(tmp_path))).read_text())
-    assert table["columns"] == ["task", "method", "score"]
-    assert table["data"] == [["RTE", "finetune", 0.6], ["RTE", "pkd-skip", None]]

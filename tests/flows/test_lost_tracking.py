@@ -1,0 +1,84 @@
+"""What MLflow lost of a finished run comes back with the next run, from the published files, without computing."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flow_runs import TRAININGS, start
+from tiny import write_tiny_model, write_tiny_task
+
+from pkd_core.store.scan import published_addresses
+from tasks.mlflow_store import Store, ensure_store
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, server: None) -> Path:
+    """A workspace with a finished run of one task."""
+    root = tmp_path_factory.mktemp("lost")
+    write_tiny_model(root / "model")
+    write_tiny_task(root / "data_raw", "TinyA")
+    assert start(root, ("TinyA",)).is_completed()
+    return root
+
+
+def contents(store: Store) -> dict[str, Any]:
+    """Return what MLflow holds, without ids, times and flow runs; a point that is there twice counts twice."""
+    held: dict[str, Any] = {}
+    for run in store.client.search_runs([store.experiment_id]):
+        points = {
+            key: sorted(
+                (point.step, point.value) for point in store.client.get_metric_history(run.info.run_id, key)
+            )
+            for key in run.data.metrics
+        }
+        tags = {
+            key: run.data.tags.get(key)
+            for key in ("task", "method", "seed", "fingerprint", "digest", "error")
+        }
+        inputs = sorted((one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs)
+        files = sorted(file.path for file in store.client.list_artifacts(run.info.run_id))
+        held[run.info.run_name] = (run.info.status, points, tags, run.data.params, inputs, files)
+    for version in store.client.search_model_versions():
+        held[f"{version.name} {version.version}"] = (version.tags["fingerprint"], version.aliases)
+    return held
+
+
+def published(root: Path) -> dict[str, int]:
+    folders = [address.folder for address in published_addresses(root)]
+    return {str(folder): (root / folder / "manifest.json").stat().st_mtime_ns for folder in folders}
+
+
+def test_a_deleted_database_is_filled_again_from_the_published_files(root: Path, tmp_path: Path) -> None:
+    before = contents(ensure_store(root))
+    assert len(before) == 2 * len(TRAININGS) + 1
+    # At another path, because MLflow's client remembers an open database.
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow*"))
+    files = published(tmp_path)
+    assert start(tmp_path, ("TinyA",)).is_completed()
+    assert contents(ensure_store(tmp_path)) == before
+    assert published(tmp_path) == files
+
+
+def test_runs_models_and_scores_that_are_missing_are_completed_and_the_rest_is_left_as_it_is(
+    root: Path,
+) -> None:
+    store = ensure_store(root)
+    before, files = contents(store), published(root)
+    runs = {run.info.run_name: run.info.run_id for run in store.client.search_runs([store.experiment_id])}
+    store.client.delete_run(runs["tinya/kd-2l-s42"])
+    store.client.delete_registered_model("pkd-TinyA-kd-2l")
+    store.client.delete_run(runs["report/tinya"])
+    store.client.log_metric(runs["tinya/teacher"], "score", -1.0, step=0, timestamp=2_000_000_000_000)
+    assert start(root, ("TinyA",)).is_completed()
+    after = contents(store)
+    teacher = store.client.get_run(runs["tinya/teacher"])
+    assert teacher.data.metrics["score"] == before["tinya/teacher"][1]["score"][0][1]
+    assert {key: value for key, value in after.items() if key != "tinya/teacher"} == {
+        key: value for key, value in before.items() if key != "tinya/teacher"
+    }
+    assert published(root) == files
+    again = {run.info.run_name: run.info.run_id for run in store.client.search_runs([store.experiment_id])}
+    assert again["tinya/finetune-2l-s42"] == runs["tinya/finetune-2l-s42"]
+    assert start(root, ("TinyA",)).is_completed()
+    assert contents(store) == after

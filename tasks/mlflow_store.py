@@ -25,7 +25,7 @@ _SETTINGS = {
     # By default a request is repeated for four minutes. What is not sent now is sent later, or by the next run.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -165,7 +165,7 @@ def _open(uri: str, artifacts: str | None) -> Store:
     if artifacts and experiment.artifact_location != artifacts:
         raise StoreError(
             f"MLflow's files were created at {experiment.artifact_location}, expected at {artifacts}: move the "
-            "workspace back, or move its artifacts/mlflow.db away for a new one."
+            "workspace back, or move its artifacts/mlflow.db away: the next run fills a new one."
         )
     return Store(client, experiment.experiment_id)
 

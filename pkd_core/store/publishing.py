@@ -7,7 +7,7 @@ from pathlib import Path
 from pkd_core.store.atomic import durable_rename, fsync_tree
 from pkd_core.store.fingerprint import hash_file
 from pkd_core.store.inspection import list_files
-from pkd_core.store.manifest import FileEntry, Manifest, write_manifest
+from pkd_core.store.manifest import MANIFEST_NAME, FileEntry, Manifest, write_manifest
 
 
 def hash_files(work: Path) -> tuple[FileEntry, ...]:
@@ -34,10 +34,18 @@ def publish_folder(work: Path, final: Path, backup_folder: Path, manifest: Manif
         OSError: If the disk is full or a folder is not writable; the work folder then stays.
     """
     write_manifest(work, manifest)
+    _unify_modes(work, manifest)
     fsync_tree(work)
     if os.path.lexists(final):
         move_to_backup(final, backup_folder)
     durable_rename(work, final)
+
+
+def _unify_modes(work: Path, manifest: Manifest) -> None:
+    """Give every file the mode that the user's umask gives to a new one; some libraries create files for one user."""
+    mode = (work / MANIFEST_NAME).stat().st_mode
+    for entry in manifest.files:
+        (work / entry.name).chmod(mode)
 
 
 def move_to_backup(final: Path, backup_folder: Path) -> Path:

@@ -223,6 +223,17 @@ def test_a_replaced_copy_is_kept_completely(store: StageStore) -> None:
     assert (store.workspace / ADDRESS.folder / "file").read_bytes() == b"third"
 
 
+def test_every_published_file_has_the_mode_of_a_new_file(store: StageStore) -> None:
+    with store.writing(ADDRESS, {}) as work:
+        (work / "weights").write_bytes(b"1")
+        (work / "weights").chmod(0o600)
+        store.publish(ADDRESS, code_version=1, config={}, inputs={}, facts={})
+    new = store.workspace / "new"
+    new.touch()
+    folder = store.workspace / ADDRESS.folder
+    assert {path.stat().st_mode for path in folder.iterdir()} == {new.stat().st_mode}
+
+
 def test_publishing_leaves_no_work_folder(store: StageStore) -> None:
     publish(store)
     with store.writing(ADDRESS, {}):

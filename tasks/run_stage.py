@@ -23,6 +23,7 @@ from pkd_core.store.fingerprint import fingerprint
 from pkd_core.store.os_errors import resource_errors
 from pkd_core.store.stage_store import StageStore
 from tasks.device import device_slot
+from tasks.progress import ProgressObserver
 from tasks.stage_tracking import log_stage, track_stage
 
 _ON_DEVICE = (StageKind.TEACHER, StageKind.STATES, StageKind.STUDENT, StageKind.EVALUATION)
@@ -35,7 +36,9 @@ def run_stage(
     records = {part: StageRecord.from_json(record) for part, record in inputs.items()}
     try:
         with resource_errors(stage.key):
-            track = functools.partial(track_stage, context=context, flow_run=flow_run)
+            track = functools.partial(
+                track_stage, context=context, flow_run=flow_run, progress=ProgressObserver(stage)
+            )
             record = build(stage, records, context, track, functools.partial(_device_slot, stage, context))
         # Another run that has just found the stage done would log the same a second time.
         with resource_errors(stage.key), StageStore(context.workspace).locked(stage.address):

@@ -21,7 +21,6 @@ from pkd_core.training.metric_history import read_metrics
 from tasks.completion import complete_run, complete_values
 from tasks.logged_model import log_model
 from tasks.mlflow_store import Store
-from tasks.progress import ProgressObserver
 from tasks.run_contents import RunContents
 from tasks.tracking import tracked_run
 from tasks.unfinished import attempt_file
@@ -42,13 +41,23 @@ _TABLE_COLUMNS = (
 
 @contextmanager
 def track_stage(
-    stage: Stage, inputs: Mapping[str, StageRecord], resumes: bool, context: RunContext, flow_run: str
+    stage: Stage,
+    inputs: Mapping[str, StageRecord],
+    resumes: bool,
+    context: RunContext,
+    flow_run: str,
+    progress: Observer,
 ) -> Iterator[Observer]:
     """Observe a stage that is being computed: in an MLflow run of its own if it trains a model.
 
-    A training that resumes from a checkpoint resumes its run, too.
+    Args:
+        stage: The stage.
+        inputs: Record of each input, by its part.
+        resumes: Whether it continues from a checkpoint; a training then continues its MLflow run.
+        context: Where and how the run works.
+        flow_run: Name of Prefect's flow run.
+        progress: Shows progress.
     """
-    progress = ProgressObserver(stage)
     if not isinstance(stage.spec, TeacherSpec | StudentSpec):
         yield progress
         return

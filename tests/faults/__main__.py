@@ -8,6 +8,7 @@ from pathlib import Path
 
 from faults.concurrent_runs import kill_one_of_concurrent_runs
 from faults.damage import damage_published_files
+from faults.each_operation import kill_at_each_operation
 from faults.inputs import check_malformed_inputs
 from faults.kills import kill_at_random
 from faults.outcome import Outcome
@@ -20,6 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=40)
     parser.add_argument("--inputs", type=int, default=3000)
+    parser.add_argument("--every", type=int, default=3, help="kill at every n-th operation of a run")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     begin = time.monotonic()
@@ -32,6 +34,7 @@ def main() -> None:
         outcomes = [check_malformed_inputs(root / "inputs", arguments.inputs, log)]
         log("damage to every published file")
         outcomes.append(damage_published_files(root / "damage", every=1))
+        outcomes.append(kill_at_each_operation(root / "operations", arguments.every, log))
         log("three concurrent runs")
         outcomes.append(kill_one_of_concurrent_runs(root / "concurrent", 3))
         outcomes.append(kill_one_of_concurrent_runs(root / "sharing", 3, "--share", "2"))

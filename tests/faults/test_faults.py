@@ -6,6 +6,7 @@ import pytest
 
 from faults.concurrent_runs import kill_one_of_concurrent_runs
 from faults.damage import damage_published_files
+from faults.each_operation import kill_at_each_operation
 from faults.inputs import check_malformed_inputs
 from faults.kills import kill_at_random
 from faults.shortage_kinds import SHORTAGES
@@ -22,6 +23,13 @@ def test_a_killed_run_ends_with_the_results_of_an_undisturbed_one(tmp_path: Path
 def test_a_run_killed_eight_times_ends_with_the_results_of_an_undisturbed_one(tmp_path: Path) -> None:
     outcome = kill_at_random(tmp_path, 8, seed=7)
     assert (outcome.injected, outcome.lost) == (8, 0), outcome.details
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_operation_ends_with_the_results_of_an_undisturbed_one(tmp_path: Path) -> None:
+    outcome = kill_at_each_operation(tmp_path, every=12)
+    assert outcome.injected > 20
+    assert outcome.lost == 0, outcome.details
 
 
 def test_damage_to_a_published_file_is_detected_and_repaired(tmp_path: Path) -> None:

@@ -14,10 +14,9 @@ from typing import Any
 from tiny import quick_arguments, write_tiny_model, write_tiny_task
 
 from pkd_core.store.manifest import read_manifest
-from tasks.mlflow_store import ensure_store
+from tasks.mlflow_store import Store, ensure_store
 
 _SETTINGS = quick_arguments(teacher__num_epochs=6, student__num_epochs=6)
-_TRAINING_METRICS = ("train/", "dev/", "score")
 Values = Mapping[str, Any]
 
 
@@ -27,17 +26,23 @@ class Result:
 
     Attributes:
         files: Hash of every published file by its stage and name; of an evaluation, which contains times, its scores.
-        curves: All points of every training's curves, by run and metric; a duplicate run adds a second curve.
+        curves: All points of every run's metrics but times, by run and metric; a duplicate run adds a second curve.
+        registry: MLflow's versions of each registered model with its aliases, and the names of runs that never ended.
     """
 
     files: Values
     curves: Values
+    registry: Values
 
     def differences(self, other: "Result") -> list[str]:
         """Return the names of the entries that differ."""
         return [
             name
-            for mine, others in ((self.files, other.files), (self.curves, other.curves))
+            for mine, others in (
+                (self.files, other.files),
+                (self.curves, other.curves),
+                (self.registry, other.registry),
+            )
             for name in sorted(mine.keys() | others.keys())
             if mine.get(name) != others.get(name)
         ]
@@ -103,9 +108,17 @@ def read_result(root: Path) -> Result:
     store = ensure_store(root)
     curves: dict[str, Any] = {}
     for run in store.client.search_runs([store.experiment_id], "attributes.status = 'FINISHED'"):
-        for metric in (name for name in run.data.metrics if name.startswith(_TRAINING_METRICS)):
+        for metric in run.data.metrics.keys() - {"speed_ratio"}:
             history = store.client.get_metric_history(run.info.run_id, metric)
-            points = [(point.step, point.value) for point in history]
-            # The evaluation logs the score a second time, at its last step.
-            curves.setdefault(f"{run.info.run_name} {metric}", []).append(sorted(set(points)))
-    return Result(files, curves)
+            points = sorted((point.step, point.value) for point in history)
+            curves.setdefault(f"{run.info.run_name} {metric}", []).append(points)
+    return Result(files, curves, _read_registry(store))
+
+
+def _read_registry(store: Store) -> dict[str, Any]:
+    registry: dict[str, Any] = {
+        f"{version.name} {version.version}": [version.tags["fingerprint"], *version.aliases]
+        for version in store.client.search_model_versions()
+    }
+    running = store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'")
+    return registry | {"running": sorted(run.info.run_name for run in running)}

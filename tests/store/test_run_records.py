@@ -136,6 +136,26 @@ def test_a_killed_run_is_not_running_and_reading_removes_what_it_left(tmp_path: 
             process.communicate()
 
 
+def test_two_readers_may_remove_what_a_killed_run_left_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with record_run(tmp_path, REQUEST, FOLDERS):
+        pass
+    (path,) = (tmp_path / "artifacts" / "runs").iterdir()
+    left = path.with_name(f"{path.stem}.0.running")
+    left.write_bytes(b"")
+    unlink = Path.unlink
+
+    def come_second(file: Path, missing_ok: bool = False) -> None:
+        if file == left:
+            unlink(file)
+        unlink(file, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", come_second)
+    assert not read_run_records(tmp_path)[0].is_running
+    assert files(tmp_path) == [path.name]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"\xff", b'{"begun": "x"}', b'{"folders": []}'])
 def test_a_malformed_record_is_named_because_its_folders_are_unknown(content: bytes, tmp_path: Path) -> None:
     with record_run(tmp_path, REQUEST, FOLDERS):

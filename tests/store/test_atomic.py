@@ -81,6 +81,13 @@ def test_an_error_in_the_body_leaves_no_trace(error: BaseException, is_new: bool
     assert is_new or path.read_bytes() == OLD
 
 
+def test_an_error_of_the_body_is_raised_even_if_the_temporary_file_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(KeyError, match="in the body"), atomic_file(tmp_path / "file"):
+        (tmp_path / "file.part").unlink()
+        raise KeyError("in the body")
+    assert names(tmp_path) == []
+
+
 @pytest.mark.parametrize("num_bytes", [1000, len(NEW)], ids=["buffered", "direct"])
 def test_a_file_that_may_not_grow_leaves_the_old_one(num_bytes: int, tmp_path: Path) -> None:
     path = tmp_path / "file"

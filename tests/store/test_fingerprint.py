@@ -75,6 +75,8 @@ def test_a_folder_hash_depends_on_bytes_and_names_but_not_on_order_or_absent_nam
     (tmp_path / "a").write_bytes(b"1")
     (tmp_path / "b").write_bytes(b"2")
     both = sha256_folder(tmp_path, ["a", "b"])
+    pairs = [[name, hashlib.sha256(data).hexdigest()] for name, data in (("a", b"1"), ("b", b"2"))]
+    assert both == hashlib.sha256(json.dumps(pairs, separators=(",", ":")).encode()).hexdigest()
     assert both == sha256_folder(tmp_path, ["b", "absent", "a", "a"])
     assert both != sha256_folder(tmp_path, ["a"])
     (tmp_path / "a").rename(tmp_path / "c")

@@ -1,7 +1,10 @@
 """A publishing process may die at any point: a part of a stage is never visible."""
 
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from kill_points import kill_at_each_operation
 from published_stages import publish
 
@@ -41,6 +44,22 @@ def test_a_publisher_killed_at_any_operation_leaves_the_old_copy_or_none_or_the_
         (StageStatus.MISSING, b""),
         (StageStatus.DONE, b"new"),
     ]
+
+
+def test_a_replaced_copy_is_named_for_the_time_of_its_replacement_in_utc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC-5")
+    time.tzset()
+    try:
+        publish_text(tmp_path, b"old")
+        publish_text(tmp_path, b"new")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    (backup,) = (tmp_path / ADDRESS.backup_folder).iterdir()
+    replaced = datetime.strptime(backup.name, f"{ADDRESS.name}-%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
+    assert timedelta() <= datetime.now(UTC) - replaced < timedelta(minutes=1)
 
 
 def test_everything_is_on_the_disk_before_the_renames_and_each_name_after_its_own(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pkd_core.errors import StoreError
-from pkd_core.store.run_records import read_run_records, record_run
+from pkd_core.store.run_records import RunRecord, read_run_records, record_run
 
 REQUEST = {"tasks": ["RTE"], "seed": 1}
 FOLDERS = [Path("data_feat/RTE/tokens-0"), Path("artifacts/RTE/teacher-1")]
@@ -36,15 +36,13 @@ def test_a_record_holds_the_request_its_folders_and_its_start(tmp_path: Path) ->
     assert path.name == "d9deef53c334c236.json", (
         "another name would not replace the records of earlier versions"
     )
-    content = json.loads(path.read_text(encoding="utf-8"))
-    assert content.keys() == {"begun", "asked_for", "folders"}
-    assert content["asked_for"] == REQUEST
-    assert content["folders"] == ["artifacts/RTE/teacher-1", "data_feat/RTE/tokens-0"]
-    (record,) = read_run_records(tmp_path)
-    assert record.path == path
-    assert record.folders == {"artifacts/RTE/teacher-1", "data_feat/RTE/tokens-0"}
-    assert record.started == content["begun"]
-    assert timedelta() <= datetime.now(UTC) - datetime.fromisoformat(record.started) < timedelta(minutes=1)
+    text = path.read_text(encoding="utf-8")
+    begun, folders = json.loads(text)["begun"], ["artifacts/RTE/teacher-1", "data_feat/RTE/tokens-0"]
+    content = {"begun": begun, "asked_for": REQUEST, "folders": folders}
+    assert text == json.dumps(content, indent=2) + "\n"
+    assert read_run_records(tmp_path) == [RunRecord(path, begun, frozenset(folders), is_running=False)]
+    age = datetime.now(UTC) - datetime.strptime(begun, "%Y-%m-%dT%H:%M:%S%z")
+    assert timedelta() <= age < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("error", [None, KeyError("in the body")])
@@ -71,6 +69,32 @@ def test_of_two_runs_of_one_request_the_second_replaces_the_record_and_both_coun
         assert record.is_running, "the first one still runs"
         assert record.folders == {"data_feat/RTE/tokens-0"}
     assert not read_run_records(tmp_path)[0].is_running
+
+
+def test_two_runs_of_one_request_may_write_its_record_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.replace
+
+    def begin_another_run_first(source: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "replace", rename)
+        with record_run(tmp_path, REQUEST, FOLDERS[:1]):
+            pass
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "replace", begin_another_run_first)
+    with record_run(tmp_path, REQUEST, FOLDERS[1:]):
+        (record,) = read_run_records(tmp_path)
+        assert record.folders == {"artifacts/RTE/teacher-1"}
+    assert files(tmp_path) == [record.path.name]
+
+
+def test_a_lock_that_cannot_be_removed_does_not_fail_the_run(tmp_path: Path) -> None:
+    with record_run(tmp_path, REQUEST, FOLDERS):
+        (lock_file,) = (tmp_path / "artifacts/runs").glob("*.running")
+        lock_file.unlink()
+        lock_file.mkdir()
+    assert lock_file.is_dir()
 
 
 def test_another_request_has_a_record_of_its_own_and_the_newest_comes_first(tmp_path: Path) -> None:
@@ -112,13 +136,37 @@ def test_a_killed_run_is_not_running_and_reading_removes_what_it_left(tmp_path: 
             process.communicate()
 
 
+def test_two_readers_may_remove_what_a_killed_run_left_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with record_run(tmp_path, REQUEST, FOLDERS):
+        pass
+    (path,) = (tmp_path / "artifacts" / "runs").iterdir()
+    left = path.with_name(f"{path.stem}.0.running")
+    left.write_bytes(b"")
+    unlink = Path.unlink
+
+    def come_second(file: Path, missing_ok: bool = False) -> None:
+        if file == left:
+            unlink(file)
+        unlink(file, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", come_second)
+    assert not read_run_records(tmp_path)[0].is_running
+    assert files(tmp_path) == [path.name]
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"7", b"\xff", b'{"begun": "x"}', b'{"folders": []}'])
 def test_a_malformed_record_is_named_because_its_folders_are_unknown(content: bytes, tmp_path: Path) -> None:
     with record_run(tmp_path, REQUEST, FOLDERS):
         pass
     (tmp_path / "artifacts/runs/malformed.json").write_bytes(content)
-    with pytest.raises(StoreError, match=r"malformed\.json: expected a run record, got .*; delete it"):
+    with pytest.raises(StoreError) as raised:
         read_run_records(tmp_path)
+    assert str(raised.value) == (
+        f"{tmp_path}/artifacts/runs/malformed.json: expected a run record, got a file that cannot be read as one;"
+        " delete it, and start that run again."
+    )
 
 
 def test_a_workspace_without_runs_has_no_records(tmp_path: Path) -> None:

@@ -53,3 +53,8 @@ def test_every_byte_of_every_stage_is_verified(tmp_path: Path) -> None:
         (teacher.folder, StageStatus.DAMAGED, 4),
         (broken.folder, StageStatus.DAMAGED, 0),
     ]
+    assert [one.inspection.reason for one in results] == [
+        "",
+        "a has other bytes than were published",
+        "manifest.json is absent",
+    ]

@@ -1,12 +1,15 @@
 """One holder at a time over threads and processes, and no lock outlives its holder."""
 
+import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -137,6 +140,14 @@ def in_another_thread(call: Callable[[], object]) -> object:
     return results[0]
 
 
+def holder_of(lock_file: Path) -> str:
+    """Return how a message names this process, which holds a lock since the second in its holder file."""
+    since = json.loads(lock_file.with_suffix(".holder").read_bytes())["since"]
+    age = datetime.now(UTC) - datetime.strptime(since, "%Y-%m-%dT%H:%M:%S%z")
+    assert timedelta() <= age < timedelta(minutes=1)
+    return f"process {os.getpid()} on {socket.gethostname()} (since {since})"
+
+
 def hold_now(*lock_files: Path) -> str:
     """Hold one of the locks without waiting, and return what is beside them meanwhile."""
     with hold_any(lock_files, "RTE teacher", wait=False):
@@ -148,8 +159,9 @@ def test_two_threads_of_a_process_exclude_each_other(tmp_path: Path) -> None:
     with hold_any([lock_file], "RTE teacher"):
         assert in_another_thread(lambda: is_locked(lock_file)) is True
         error = in_another_thread(lambda: hold_now(lock_file))
-        assert str(error).startswith(f"RTE teacher needs a lock that process {os.getpid()} on ")
-        assert "holds; run again when that one has ended" in str(error)
+        assert str(error) == (
+            f"RTE teacher needs a lock that {holder_of(lock_file)} holds; run again when that one has ended."
+        )
     assert in_another_thread(lambda: is_locked(lock_file)) is False
     assert in_another_thread(lambda: hold_now(lock_file)) == "x.holder x.lock"
 
@@ -172,7 +184,10 @@ def test_any_free_one_of_several_locks_is_held(tmp_path: Path) -> None:
         )
         with hold_any(locks, "second"):
             assert all(is_locked(path) for path in locks)
-            assert "process" in str(in_another_thread(lambda: hold_now(*locks))), "all are held"
+            holders = " or ".join(holder_of(path) for path in locks)
+            assert str(in_another_thread(lambda: hold_now(*locks))) == (
+                f"RTE teacher needs a lock that {holders} holds; run again when that one has ended."
+            )
     assert not any(is_locked(path) for path in locks)
 
 
@@ -236,6 +251,22 @@ def test_a_lock_file_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.lock").mkdir()
     with pytest.raises(StoreError, match=r"needs to lock .*x\.lock, but the system answers 'Is a directory'"):
         is_locked(tmp_path / "x.lock")
+
+
+def test_a_stage_that_is_locked_is_waited_for_by_default(tmp_path: Path, waiting: Waiting) -> None:
+    store, entered = StageStore(tmp_path), threading.Event()
+
+    def lock_stage() -> None:
+        with store.locked(ADDRESS):
+            entered.set()
+
+    with store.locked(ADDRESS):
+        waiter = threading.Thread(target=lock_stage)
+        waiter.start()
+        assert waiting.has_begun.wait(10)
+        assert not entered.is_set()
+    waiter.join(10)
+    assert entered.is_set()
 
 
 def test_a_stage_that_is_written_is_held_against_those_that_do_not_wait(tmp_path: Path) -> None:

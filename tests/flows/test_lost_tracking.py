@@ -82,3 +82,18 @@ def test_runs_models_and_scores_that_are_missing_are_completed_and_the_rest_is_l
     assert again["tinya/finetune-2l-s42"] == runs["tinya/finetune-2l-s42"]
     assert start(root, ("TinyA",)).is_completed()
     assert contents(store) == after
+
+
+def test_two_students_whose_folders_were_swapped_are_built_again_and_mlflow_stays_as_it_was(
+    root: Path,
+) -> None:
+    store = ensure_store(root)
+    before, files = contents(store), published(root)
+    first, second = (next(root.glob(f"artifacts/TinyA/{name}-2l-s42-*")) for name in ("finetune", "kd"))
+    first.rename(root / "swapped")
+    second.rename(first)
+    (root / "swapped").rename(second)
+    assert start(root, ("TinyA",)).is_completed()
+    assert contents(store) == before
+    rebuilt = {folder for folder, time in published(root).items() if files[folder] != time}
+    assert rebuilt == {folder.relative_to(root).as_posix() for folder in (first, second)}

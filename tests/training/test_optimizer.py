@@ -46,7 +46,7 @@ def test_the_learning_rate_is_set_in_every_group() -> None:
 
 
 # torch's optimizer is fused on the CPU and on CUDA, and on no other device.
-@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("device", ["cpu", "cuda", "meta"])
 @pytest.mark.parametrize("max_norm", [0.01, 1e6])
 def test_a_clipped_step_equals_torchs_clipping_and_a_plain_step(max_norm: float, device: str) -> None:
     # Random gradients: real ones of the keys' biases are rounding alone, which Adam scales up to full steps.
@@ -54,6 +54,7 @@ def test_a_clipped_step_equals_torchs_clipping_and_a_plain_step(max_norm: float,
     settings = TrainingConfig(learning_rate=0.01)
     models = [tiny_classifier(2), tiny_classifier(2)]
     optimizers = [make_optimizer(model, settings, torch.device(device)) for model in models]
+    assert optimizers[0].defaults["fused"] is (device != "meta")
     for _ in range(3):
         for mine, other in zip(*(model.parameters() for model in models), strict=True):
             mine.grad = torch.randn(mine.shape, generator=generator)

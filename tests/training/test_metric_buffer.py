@@ -59,6 +59,15 @@ class CountingRecorder(Recorder):
         self.num_recorded.append(len(self.series("train/total")))
 
 
+def test_kept_metrics_do_not_keep_the_graph_of_their_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[torch.Tensor] = []
+    monkeypatch.setattr(MetricBuffer, "send", lambda _: None)
+    monkeypatch.setattr(MetricBuffer, "end_epoch", lambda _: 0.0)
+    monkeypatch.setattr(MetricBuffer, "add", lambda _, step: kept.extend(step.values.values()))
+    run(tiny_classifier(2), make_table(8))
+    assert [value.requires_grad for value in kept] == [False] * 4
+
+
 def test_metrics_are_recorded_every_20_steps_and_before_dev_is_scored() -> None:
     observer = CountingRecorder()
     settings = SETTINGS.model_copy(update={"batch_size": 1, "num_epochs": 1})

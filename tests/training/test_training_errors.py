@@ -33,7 +33,9 @@ def test_a_loss_that_is_not_finite_is_an_error_with_step_learning_rate_and_examp
     assert not saved
 
 
-def test_a_training_that_diverges_later_names_the_last_good_checkpoint(tmp_path: Path) -> None:
+def test_a_training_that_diverges_later_names_the_last_good_checkpoint_also_when_resumed(
+    tmp_path: Path,
+) -> None:
     table = make_table(64, score=True)
     assert table.labels_R is not None
     settings = SETTINGS.model_copy(update={"batch_size": 8})
@@ -45,18 +47,21 @@ def test_a_training_that_diverges_later_names_the_last_good_checkpoint(tmp_path:
             super().flush()
             table.labels_R[:] = np.nan
 
-    with pytest.raises(TrainingError) as caught:
-        run(
-            tiny_classifier(2, num_outputs=1),
-            table,
-            settings,
-            dev=make_table(16, score=True),
-            observer=CorruptLabels(),
-            checkpoints=Checkpoints(tmp_path, 1e9),
-            score=True,
-        )
-    assert str(caught.value).endswith(f"the last good checkpoint, of step 8, is {tmp_path}/checkpoint")
-    assert Checkpoints(tmp_path, 1e9).load() is not None
+    for observer in (CorruptLabels(), Recorder()):  # the second training resumes
+        with pytest.raises(TrainingError) as caught:
+            run(
+                tiny_classifier(2, num_outputs=1),
+                table,
+                settings,
+                dev=make_table(16, score=True),
+                observer=observer,
+                checkpoints=Checkpoints(tmp_path, 1e9),
+                score=True,
+            )
+        advice = "lower the learning rate, or check these examples"
+        where = f"the last good checkpoint, of step 8, is {tmp_path}/checkpoint"
+        assert str(caught.value).endswith(f"; {advice}; {where}")
+        assert Checkpoints(tmp_path, 1e9).load() is not None
 
 
 @pytest.mark.parametrize("has_checkpoints", [True, False])

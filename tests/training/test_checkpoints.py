@@ -64,6 +64,7 @@ def test_companions_are_restored_as_they_were(
     if not has_links:
         monkeypatch.setattr(os, "link", refuse)
     checkpoints.save(checkpoint_of(1))
+    assert (checkpoints.folder / "best").samefile(tmp_path / "best") == has_links
     (tmp_path / "new").write_text("second", encoding="utf-8")
     (tmp_path / "new").replace(tmp_path / "best")
     (tmp_path / "absent").write_text("written later", encoding="utf-8")
@@ -203,7 +204,7 @@ def test_a_full_disk_is_an_error_that_leaves_the_previous_checkpoint(
 def test_a_kill_while_a_checkpoint_is_published_leaves_a_complete_one_flushed_to_the_disk(
     checkpoints: Checkpoints, tmp_path: Path, num_renames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flushed: list[list[str]] = []
+    flushed: list[tuple[str, list[str]]] = []
     renamed: list[Path] = []
     remove = shutil.rmtree
 
@@ -220,7 +221,7 @@ def test_a_kill_while_a_checkpoint_is_published_leaves_a_complete_one_flushed_to
         remove(folder, **options)
 
     def observed_fsync(folder: Path) -> None:
-        flushed.append(sorted(path.name for path in folder.iterdir()))
+        flushed.append((folder.name, sorted(path.name for path in folder.iterdir())))
 
     checkpoints.save(checkpoint_of(1))
     (tmp_path / "best").unlink()
@@ -231,7 +232,7 @@ def test_a_kill_while_a_checkpoint_is_published_leaves_a_complete_one_flushed_to
         patch.setattr(shutil, "rmtree", observed_remove)
         with pytest.raises(KeyboardInterrupt):
             checkpoints.save(checkpoint_of(2))
-    assert flushed == [["best", "state.json", "tensors.safetensors"]]
+    assert flushed == [("checkpoint.part", ["best", "state.json", "tensors.safetensors"])]
     resumed = Checkpoints(tmp_path, 1e9, companions=("best", "absent"))
     loaded = resumed.load()
     assert loaded is not None

@@ -88,7 +88,8 @@ def test_a_resumed_training_says_so_and_records_no_step_again(
 def test_checkpoints_are_saved_after_each_epoch_and_when_due_with_the_steps_before_recorded_and_flushed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, steps: list[int]
 ) -> None:
-    observer, saved = Recorder(), list[tuple[int, int]]()
+    observer = Recorder()
+    saved: list[tuple[int, int]] = []
     save = Checkpoints.save
 
     def observed_save(checkpoints: Checkpoints, checkpoint: Checkpoint) -> None:

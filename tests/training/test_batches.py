@@ -1,6 +1,8 @@
 """A step's batch is divided into micro-batches of nearly equal size, each with a source of dropout masks."""
 
+from threading import Event
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from tiny_bert import make_table
 from trainings import CPU, SETTINGS
 
 from pkd_core.model.dropout import HostMasks
+from pkd_core.model.packing import PackedBatch, pack
 from pkd_core.training import batches
 from pkd_core.training.batches import BatchLoader
 
@@ -42,6 +45,22 @@ def test_each_epoch_has_every_row_once_in_an_order_of_its_own() -> None:
     orders = [np.concatenate([step.rows for step in loader().epoch(epoch)]).tolist() for epoch in (1, 2, 1)]
     assert orders[0] == orders[2] != orders[1]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(37))
+
+
+def test_the_next_step_is_prepared_while_one_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed: list[object] = []
+    has_two = Event()
+
+    def observed_pack(*args: Any) -> PackedBatch:
+        packed.append(args)
+        if len(packed) == 2:
+            has_two.set()
+        return pack(*args)
+
+    monkeypatch.setattr(batches, "pack", observed_pack)
+    steps = loader().epoch(1)
+    next(steps)
+    assert has_two.wait(60)
 
 
 def first_masks(seed: int, epoch: int, num_done: int = 0, device: torch.device = CPU) -> list[bytes]:

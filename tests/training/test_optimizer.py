@@ -1,7 +1,5 @@
 """The schedule equals Hugging Face's, weight decay skips vectors, and clipping equals torch's."""
 
-import doctest
-
 import pytest
 import torch
 from hypothesis import given
@@ -10,7 +8,6 @@ from tiny_bert import tiny_classifier
 from transformers import get_linear_schedule_with_warmup
 
 from pkd_core.config.settings import TrainingConfig
-from pkd_core.training import optimizer as optimizer_module
 from pkd_core.training.optimizer import clipped_step, learning_rate_at, make_optimizer, set_learning_rate
 
 
@@ -66,7 +63,3 @@ def test_a_clipped_step_equals_torchs_clipping_and_a_plain_step(max_norm: float,
     for mine, other in zip(*(model.parameters() for model in models), strict=True):
         assert other.grad is None
         torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)
-
-
-def test_examples_in_docstrings_run() -> None:
-    assert doctest.testmod(optimizer_module) == (0, 2)

@@ -37,7 +37,9 @@ def test_weight_decay_skips_biases_and_layer_norms_only() -> None:
 
 
 def test_the_learning_rate_is_set_in_every_group() -> None:
-    optimizer = make_optimizer(tiny_classifier(), TrainingConfig(), torch.device("cpu"))
+    settings = TrainingConfig(learning_rate=0.25)
+    optimizer = make_optimizer(tiny_classifier(), settings, torch.device("cpu"))
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
     set_learning_rate(optimizer, 0.5)
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
 

@@ -9,6 +9,7 @@ import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -109,7 +110,8 @@ def test_valid_files_of_another_content_are_not_used(
     folder = checkpoint_folder(tmp_path)
     content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     without_state = {name: content[name] for name in ("format", "sha256")}
-    for other in ([], {}, without_state, content | {"format": 2}):
+    others: list[Any] = [[], {}, without_state, content | {"format": 2}]
+    for other in others:
         (folder / "state.json").write_text(json.dumps(other), encoding="utf-8")
         assert checkpoints.load() is None
         message = warning_of(caplog)
@@ -215,7 +217,7 @@ def test_a_kill_while_a_checkpoint_is_published_leaves_a_complete_one_flushed_to
         renamed.append(source)
         source.rename(target)
 
-    def observed_remove(folder: Path, **options: bool) -> None:
+    def observed_remove(folder: Path, **options: Any) -> None:
         if len(renamed) == 2:
             raise KeyboardInterrupt
         remove(folder, **options)

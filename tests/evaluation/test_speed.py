@@ -6,6 +6,7 @@ import pytest
 import torch
 from tiny_bert import make_table
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pkd_core.evaluation import speed
 from pkd_core.evaluation.speed import speed_ratio
@@ -78,6 +79,33 @@ def test_a_table_of_fewer_rows_is_run_completely(clock: Clock) -> None:
     student, teacher = (TimedModel(name, clock, [], [1.0] * 2) for name in ("student", "teacher"))
     speed_ratio(student, teacher, make_table(40), 1, CPU)
     assert student.sizes == [32, 8] * 2
+
+
+def test_on_a_gpu_a_pass_ends_when_the_gpu_has_computed_it(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu, queued = torch.device("cuda", 0), [0.0]
+
+    class QueuedModel:
+        """Returns at once; its seconds pass when the GPU is waited for."""
+
+        def __init__(self, seconds: float) -> None:
+            self._seconds = seconds
+
+        def train(self, mode: bool) -> None:
+            assert not mode
+
+        def __call__(self, **batch: Tensor) -> None:
+            assert {values.device for values in batch.values()} == {gpu}
+            queued[0] += self._seconds
+
+    def synchronize(device: torch.device) -> None:
+        assert device == gpu
+        clock.seconds, queued[0] = clock.seconds + queued[0], 0.0
+
+    monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        assert speed_ratio(QueuedModel(1.0), QueuedModel(3.0), make_table(40), 1, gpu) == 3.0
 
 
 def test_an_error_in_reporting_progress_ends_the_measurement(clock: Clock) -> None:

@@ -3,19 +3,23 @@
 import errno
 import itertools
 import json
+import logging
 import os
-from contextlib import suppress
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from pkd_core.errors import StoreError
+from pkd_core.training import checkpoints as checkpoints_module
 from pkd_core.training.checkpoints import (
     Checkpoint,
     Checkpoints,
+    has_checkpoint,
     pack_tensors,
     unpack_tensors,
 )
@@ -32,9 +36,10 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
 
 
 def test_the_newest_checkpoint_is_loaded_and_no_other_is_kept(
-    checkpoints: Checkpoints, tmp_path: Path
+    checkpoints: Checkpoints, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert checkpoints.load() is None
+    assert not caplog.records
     for number in (1, 2, 3):
         checkpoints.save(checkpoint_of(number))
     loaded = checkpoints.load()
@@ -42,6 +47,8 @@ def test_the_newest_checkpoint_is_loaded_and_no_other_is_kept(
     assert loaded.state == {"step": 3, "history": [0.1]}
     assert torch.equal(loaded.tensors["weight"], torch.full((4, 3), 3.0))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "checkpoint"]
+    for name in ("checkpoint.before", "checkpoint.part"):
+        shutil.copytree(checkpoints.folder, tmp_path / name)
 
 
 @pytest.mark.parametrize("has_links", [True, False])
@@ -54,6 +61,7 @@ def test_companions_are_restored_as_they_were(
     if not has_links:
         monkeypatch.setattr(os, "link", refuse)
     checkpoints.save(checkpoint_of(1))
+    assert (checkpoints.folder / "best").samefile(tmp_path / "best") == has_links
     (tmp_path / "new").write_text("second", encoding="utf-8")
     (tmp_path / "new").replace(tmp_path / "best")
     (tmp_path / "absent").write_text("written later", encoding="utf-8")
@@ -62,7 +70,7 @@ def test_companions_are_restored_as_they_were(
     assert not (tmp_path / "absent").exists()
 
 
-@pytest.mark.parametrize("name", ["tensors.safetensors", "state.json"])
+@pytest.mark.parametrize("name", ["tensors.safetensors", "state.json", "best"])
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "gone"])
 def test_a_damaged_checkpoint_is_not_used_and_a_warning_is_logged(
     checkpoints: Checkpoints, tmp_path: Path, name: str, damage: str, caplog: pytest.LogCaptureFixture
@@ -77,7 +85,67 @@ def test_a_damaged_checkpoint_is_not_used_and_a_warning_is_logged(
         flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
         path.write_bytes({"truncated": content[:-1], "flipped": flipped, "empty": b""}[damage])
     assert checkpoints.load() is None
-    assert "cannot be used" in caplog.text
+    assert warning_of(caplog).startswith(f"{path.parent}: this training checkpoint cannot be used (")
+
+
+def warning_of(caplog: pytest.LogCaptureFixture) -> str:
+    """Return the only record, a warning, and forget it."""
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    caplog.clear()
+    return record.getMessage()
+
+
+def test_no_changed_bit_of_the_state_is_used(checkpoints: Checkpoints, tmp_path: Path) -> None:
+    checkpoints.save(checkpoint_of(1))
+    path = tmp_path / "checkpoint" / "state.json"
+    content = path.read_bytes()
+    for position, bit in itertools.product(range(len(content)), (1, 2, 32)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ bit]) + content[position + 1 :])
+        loaded = checkpoints.load()
+        # A space may become another white space, and an escaped letter the same one.
+        assert loaded is None or loaded.state == checkpoint_of(1).state
+    path.write_bytes(content)
+    assert checkpoints.load() is not None
+
+
+def test_valid_files_of_another_content_are_not_used(
+    checkpoints: Checkpoints, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints.save(checkpoint_of(1))
+    folder = tmp_path / "checkpoint"
+    content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    without_state = {name: content[name] for name in ("format", "files", "sha256")}
+    others: list[Any] = [[], {}, without_state, content | {"format": 1}]
+    for other in others:
+        (folder / "state.json").write_text(json.dumps(other), encoding="utf-8")
+        assert checkpoints.load() is None
+        message = warning_of(caplog)
+    reason = "its state.json is not what was written, or of another version of pkd"
+    expected = f"{folder}: this training checkpoint cannot be used ({reason}); continuing without it"
+    assert message == expected
+    (folder / "state.json").write_text(json.dumps(content), encoding="utf-8")
+    (folder / "added").write_bytes(b"")
+    assert checkpoints.load() is None
+    assert "its added is not what was written" in warning_of(caplog)
+
+
+def test_a_checkpoint_is_not_written_once_an_input_has_changed(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise StoreError("an input has changed")
+
+    checkpoints = Checkpoints(tmp_path, tmp_path, 1e9, check_inputs=fail)
+    with pytest.raises(StoreError, match="an input has changed"):
+        checkpoints.save(checkpoint_of(1))
+    assert not has_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_exists_also_between_the_two_renames(checkpoints: Checkpoints, tmp_path: Path) -> None:
+    assert not has_checkpoint(tmp_path)
+    checkpoints.save(checkpoint_of(1))
+    assert has_checkpoint(tmp_path)
+    checkpoints.folder.rename(checkpoints.folder.with_name("checkpoint.before"))
+    assert has_checkpoint(tmp_path)
 
 
 def test_a_kill_between_the_two_renames_leaves_the_previous_checkpoint(
@@ -111,17 +179,6 @@ def test_a_checkpoint_is_due_the_given_seconds_after_the_last_one(
     assert [seconds for seconds, is_due in due.items() if is_due] == [160.0, 170.0, 230.0]
 
 
-def test_a_checkpoint_of_another_format_is_not_used(
-    checkpoints: Checkpoints, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    checkpoints.save(checkpoint_of(1))
-    path = tmp_path / "checkpoint" / "state.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(content | {"format": 1}), encoding="utf-8")
-    assert checkpoints.load() is None
-    assert "cannot be used" in caplog.text
-
-
 def test_packed_tensors_restore_the_model_and_the_optimizer() -> None:
     def stepped(seed: int, num_steps: int) -> tuple[torch.nn.Linear, torch.optim.AdamW]:
         model = torch.nn.Linear(3, 2)
@@ -151,26 +208,30 @@ def test_tensors_that_are_not_contiguous_are_saved(checkpoints: Checkpoints) -> 
 
 
 def test_a_full_disk_is_an_error_that_leaves_the_previous_checkpoint(
-    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
+    checkpoints: Checkpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     checkpoints.save(checkpoint_of(1))
     monkeypatch.setattr("pkd_core.training.checkpoints.save_file", fail)
-    with pytest.raises(StoreError, match="write a training checkpoint"):
+    with pytest.raises(StoreError) as caught:
         checkpoints.save(checkpoint_of(2))
+    assert str(caught.value).startswith(
+        f"pkd needs to write a training checkpoint to {tmp_path}, but the system"
+    )
     loaded = checkpoints.load()
     assert loaded is not None
     assert loaded.state["step"] == 1
 
 
 @pytest.mark.parametrize("num_renames", [0, 1, 2])
-def test_a_kill_at_any_rename_leaves_a_complete_checkpoint_flushed_to_the_disk(
+def test_a_kill_while_a_checkpoint_is_published_leaves_a_complete_one_flushed_to_the_disk(
     checkpoints: Checkpoints, tmp_path: Path, num_renames: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flushed: list[list[str]] = []
+    flushed: list[tuple[str, list[str]]] = []
     renamed: list[Path] = []
+    remove = shutil.rmtree
 
     def observed_rename(source: Path, target: Path) -> None:
         if len(renamed) == num_renames:
@@ -179,15 +240,29 @@ def test_a_kill_at_any_rename_leaves_a_complete_checkpoint_flushed_to_the_disk(
         renamed.append(source)
         source.rename(target)
 
+    def observed_remove(folder: Path, **options: Any) -> None:
+        if len(renamed) == 2:
+            raise KeyboardInterrupt
+        remove(folder, **options)
+
     def observed_fsync(folder: Path) -> None:
-        flushed.append(sorted(path.name for path in folder.iterdir()))
+        flushed.append((folder.name, sorted(path.name for path in folder.iterdir())))
 
     checkpoints.save(checkpoint_of(1))
-    monkeypatch.setattr("pkd_core.training.checkpoints.fsync_tree", observed_fsync)
-    monkeypatch.setattr("pkd_core.training.checkpoints.durable_rename", observed_rename)
-    with suppress(KeyboardInterrupt):
-        checkpoints.save(checkpoint_of(2))
-    assert flushed == [["best", "state.json", "tensors.safetensors"]]
-    loaded = Checkpoints(tmp_path, tmp_path, 1e9, companions=("best", "absent")).load()
+    (tmp_path / "best").unlink()
+    (tmp_path / "best").write_text("second", encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints_module, "fsync_tree", observed_fsync)
+        patch.setattr(checkpoints_module, "durable_rename", observed_rename)
+        patch.setattr(shutil, "rmtree", observed_remove)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.save(checkpoint_of(2))
+    assert flushed == [("checkpoint.part", ["best", "state.json", "tensors.safetensors"])]
+    resumed = Checkpoints(tmp_path, tmp_path, 1e9, companions=("best", "absent"))
+    loaded = resumed.load()
     assert loaded is not None
-    assert loaded.state["step"] == (2 if num_renames == 2 else 1)
+    newest = 2 if num_renames == 2 else 1
+    assert loaded.state["step"] == newest
+    assert (tmp_path / "best").read_text(encoding="utf-8") == ("first", "second")[newest - 1]
+    resumed.save(checkpoint_of(3))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "checkpoint"]

@@ -1,7 +1,5 @@
 """The schedule equals Hugging Face's, weight decay skips vectors, and clipping equals torch's."""
 
-import doctest
-
 import pytest
 import torch
 from hypothesis import given
@@ -10,7 +8,6 @@ from tiny_bert import tiny_classifier
 from transformers import get_linear_schedule_with_warmup
 
 from pkd_core.config.settings import TrainingConfig
-from pkd_core.training import optimizer as optimizer_module
 from pkd_core.training.optimizer import clipped_step, learning_rate_at, make_optimizer, set_learning_rate
 
 
@@ -40,13 +37,15 @@ def test_weight_decay_skips_biases_and_layer_norms_only() -> None:
 
 
 def test_the_learning_rate_is_set_in_every_group() -> None:
-    optimizer = make_optimizer(tiny_classifier(), TrainingConfig(), torch.device("cpu"))
+    settings = TrainingConfig(learning_rate=0.25)
+    optimizer = make_optimizer(tiny_classifier(), settings, torch.device("cpu"))
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
     set_learning_rate(optimizer, 0.5)
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
 
 
 # torch's optimizer is fused on the CPU and on CUDA, and on no other device.
-@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("device", ["cpu", "cuda", "meta"])
 @pytest.mark.parametrize("max_norm", [0.01, 1e6])
 def test_a_clipped_step_equals_torchs_clipping_and_a_plain_step(max_norm: float, device: str) -> None:
     # Random gradients: real ones of the keys' biases are rounding alone, which Adam scales up to full steps.
@@ -54,6 +53,7 @@ def test_a_clipped_step_equals_torchs_clipping_and_a_plain_step(max_norm: float,
     settings = TrainingConfig(learning_rate=0.01)
     models = [tiny_classifier(2), tiny_classifier(2)]
     optimizers = [make_optimizer(model, settings, torch.device(device)) for model in models]
+    assert optimizers[0].defaults["fused"] is (device != "meta")
     for _ in range(3):
         for mine, other in zip(*(model.parameters() for model in models), strict=True):
             mine.grad = torch.randn(mine.shape, generator=generator)
@@ -65,7 +65,3 @@ def test_a_clipped_step_equals_torchs_clipping_and_a_plain_step(max_norm: float,
     for mine, other in zip(*(model.parameters() for model in models), strict=True):
         assert other.grad is None
         torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)
-
-
-def test_examples_in_docstrings_run() -> None:
-    assert doctest.testmod(optimizer_module) == (0, 2)

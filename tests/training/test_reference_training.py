@@ -49,7 +49,7 @@ VARIANTS = {
     "pkd, not normalized": Variant(
         3, replace(PKD, normalize=False, beta=0.5, distillation_reduction="element_mean")
     ),
-    "pkd, descending map": Variant(2, replace(PKD, layer_map=((1, 4), (2, 1)))),
+    "pkd, descending map": Variant(2, replace(PKD, layer_map=((1, 4), (3, 1)))),
     "pkd, regression": Variant(1, PKD),
     "pkd, accumulated": Variant(2, PKD, SETTINGS.model_copy(update={"accumulation_steps": 3})),
     "pkd, clipped": Variant(2, PKD, SETTINGS.model_copy(update={"max_grad_norm": 0.1})),

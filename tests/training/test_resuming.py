@@ -68,37 +68,53 @@ def test_an_interrupted_training_ends_with_the_same_bits(
         assert torch.equal(stopped[1][name], value), name
 
 
-def test_a_resumed_training_records_no_step_again_and_flushes_before_each_checkpoint(tmp_path: Path) -> None:
+def test_a_resumed_training_says_so_and_records_no_step_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "pkd_core")
     table = make_table(70)
     first, second = Stop(7, StoppedError), Recorder()
     with pytest.raises(StoppedError):
         run(tiny_classifier(2), table, observer=first, checkpoints=Checkpoints(tmp_path, tmp_path, 1e9))
     assert list(first.series("train/total")) == list(range(1, 8))
     assert first.num_flushed == 2
+    assert caplog.messages == []
     run(tiny_classifier(2), table, observer=second, checkpoints=Checkpoints(tmp_path, tmp_path, 1e9))
     assert list(second.series("train/total")) == list(range(8, 11))
+    assert caplog.messages == ["resuming from step 7 of 10"]
 
 
-def test_a_training_with_due_checkpoints_saves_one_after_each_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class FlushedSteps(Recorder):
+    """Keeps which steps were recorded at the last flush."""
+
+    def flush(self) -> None:
+        super().flush()
+        self.steps = list(self.series("train/total"))
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(0.0, [1, 2, 3, 3, 4, 5, 6, 6]), (1e9, [3, 6])])
+def test_checkpoints_are_saved_after_each_epoch_and_when_due_with_the_steps_before_recorded_and_flushed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, steps: list[int]
 ) -> None:
-    saved: list[int] = []
+    observer = FlushedSteps()
+    saved: list[tuple[int, int]] = []
     save = Checkpoints.save
 
     def observed_save(checkpoints: Checkpoints, checkpoint: Checkpoint) -> None:
-        saved.append(checkpoint.state["step"])
+        step = checkpoint.state["step"]
+        assert checkpoint.state["checkpoint_step"] == step
+        assert observer.steps == list(range(1, step + 1))
+        saved.append((step, observer.num_flushed))
         save(checkpoints, checkpoint)
 
     monkeypatch.setattr(Checkpoints, "save", observed_save)
-    run(tiny_classifier(2), make_table(40), checkpoints=Checkpoints(tmp_path / "due", tmp_path / "due", 0.0))
-    assert saved == [1, 2, 3, 3, 4, 5, 6, 6]
-    saved.clear()
     run(
         tiny_classifier(2),
         make_table(40),
-        checkpoints=Checkpoints(tmp_path / "never", tmp_path / "never", 1e9),
+        observer=observer,
+        checkpoints=Checkpoints(tmp_path, tmp_path, seconds),
     )
-    assert saved == [3, 6]
+    assert saved == [(step, number) for number, step in enumerate(steps, start=1)]
 
 
 def test_the_best_weights_of_a_resumed_training_are_compared_with_the_earlier_best(tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """A training that cannot continue is an error that names step, examples and the last good checkpoint."""
 
-import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from tiny_bert import Recorder, make_table, tiny_classifier
+from tiny_bert import Recorder, make_table, tiny_classifier, tiny_config
 from trainings import SETTINGS, objective, run
+from transformers import BertForSequenceClassification
 
 from pkd_core.errors import ModelError, StoreError, TrainingError
 from pkd_core.training.checkpoints import Checkpoints
@@ -32,7 +33,9 @@ def test_a_loss_that_is_not_finite_is_an_error_with_step_learning_rate_and_examp
     assert not saved
 
 
-def test_a_training_that_diverges_later_names_the_last_good_checkpoint(tmp_path: Path) -> None:
+def test_a_training_that_diverges_later_names_the_last_good_checkpoint_also_when_resumed(
+    tmp_path: Path,
+) -> None:
     table = make_table(64, score=True)
     assert table.labels_R is not None
     settings = SETTINGS.model_copy(update={"batch_size": 8})
@@ -44,18 +47,21 @@ def test_a_training_that_diverges_later_names_the_last_good_checkpoint(tmp_path:
             super().flush()
             table.labels_R[:] = np.nan
 
-    with pytest.raises(TrainingError) as caught:
-        run(
-            tiny_classifier(2, num_outputs=1),
-            table,
-            settings,
-            dev=make_table(16, score=True),
-            observer=CorruptLabels(),
-            checkpoints=Checkpoints(tmp_path, tmp_path, 1e9),
-            score=True,
-        )
-    assert str(caught.value).endswith(f"the last good checkpoint, of step 8, is {tmp_path}/checkpoint")
-    assert Checkpoints(tmp_path, tmp_path, 1e9).load() is not None
+    for observer in (CorruptLabels(), Recorder()):  # the second training resumes
+        with pytest.raises(TrainingError) as caught:
+            run(
+                tiny_classifier(2, num_outputs=1),
+                table,
+                settings,
+                dev=make_table(16, score=True),
+                observer=observer,
+                checkpoints=Checkpoints(tmp_path, tmp_path, 1e9),
+                score=True,
+            )
+        advice = "lower the learning rate, or check these examples"
+        where = f"the last good checkpoint, of step 8, is {tmp_path}/checkpoint"
+        assert str(caught.value).endswith(f"; {advice}; {where}")
+        assert Checkpoints(tmp_path, tmp_path, 1e9).load() is not None
 
 
 @pytest.mark.parametrize("has_checkpoints", [True, False])
@@ -74,16 +80,25 @@ def test_a_diverging_training_stops_before_it_saves(tmp_path: Path, has_checkpoi
 def test_states_that_do_not_fit_the_student_are_an_error(tmp_path: Path) -> None:
     table = make_table(8)
     goal = objective(tmp_path, table)
-    with pytest.raises(ModelError, match="outputs"):
+    with pytest.raises(ModelError) as caught:
         run(tiny_classifier(2, num_outputs=3), table, objective=goal)
-    for layer_map in (((2, 5),), ((3, 4),), ((0, 1),)):
-        other = objective(tmp_path, table, layer_map=layer_map)
-        with pytest.raises(ModelError, match="matched layers"):
+    assert str(caught.value) == (
+        "expected a student with the teacher's 2 outputs, got 3; train teacher and student on the same task"
+    )
+    for pair in ((2, 5), (3, 4), (0, 1), (1, 0)):
+        other = replace(goal, layer_map=((1, 2), pair))
+        with pytest.raises(ModelError) as caught:
             run(tiny_classifier(2), table, objective=other)
-    wide = copy.deepcopy(tiny_classifier(2))
-    wide.config.hidden_size = 48
-    with pytest.raises(ModelError, match="hidden size"):
+        assert str(caught.value) == (
+            f"expected matched layers up to (2, 4), got {pair}; build the layer map for these depths"
+        )
+    wide = BertForSequenceClassification(tiny_config(2, hidden_size=48))
+    with pytest.raises(ModelError) as caught:
         run(wide, table, objective=goal)
+    assert str(caught.value) == (
+        "expected a student with the teacher's hidden size 32, got 48; take both from one pretrained model, or set "
+        "distill.beta=0"
+    )
 
 
 def test_states_of_other_examples_are_an_error(tmp_path: Path) -> None:

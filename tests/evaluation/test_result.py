@@ -1,0 +1,47 @@
+"""An evaluation is stored as readable JSON and read back unchanged."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pkd_core.evaluation.result import EvaluationResult, read_result, write_result
+
+TEACHER = EvaluationResult(
+    task="RTE",
+    method="teacher",
+    num_layers=12,
+    seed=None,
+    scores={"dev/accuracy": 0.68, "dev/f1": 0.7},
+    selection="dev/accuracy",
+    baseline=0.53,
+    num_dev=277,
+    parameters=109_483_778,
+    size_bytes=437_958_648,
+    speed_ratio=None,
+    best_epoch=3,
+    precision="bfloat16",
+    settings={"student.learning_rate": 2e-5, "distill.normalize": True},
+    hidden_size=768,
+    skipped_lines={"train": 2},
+)
+
+
+def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
+    write_result(tmp_path, TEACHER)
+    assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
+    assert read_result(tmp_path) == TEACHER
+    assert read_result(tmp_path).score == 0.68
+    text = (tmp_path / "evaluation.json").read_text(encoding="utf-8")
+    assert text.startswith('{\n  "task": "RTE",\n  "method": "teacher",\n')
+    assert text.endswith('  "skipped_lines": {\n    "train": 2\n  }\n}\n')
+    assert json.loads(text) == vars(TEACHER)
+
+
+def test_a_result_with_other_keys_is_an_error(tmp_path: Path) -> None:
+    values = vars(TEACHER)
+    fewer = {name: value for name, value in values.items() if name != "seed"}
+    for other in (fewer, values | {"gap_closed": 0.5}):
+        (tmp_path / "evaluation.json").write_text(json.dumps(other), encoding="utf-8")
+        with pytest.raises(TypeError):
+            read_result(tmp_path)

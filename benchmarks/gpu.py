@@ -42,7 +42,7 @@ def main() -> None:
             "bench-gpu needs a CUDA device, and torch finds none on this machine; run `make bench` instead."
         )
     device = find_device("cuda")
-    configure_process("cuda")
+    configure_process()
     print(f"torch {torch.__version__}, {torch.cuda.get_device_name(device)}", flush=True)
     rows: list[Row] = []
     seconds: dict[str, tuple[float, float, float]] = {}

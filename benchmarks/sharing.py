@@ -69,7 +69,7 @@ def _keep(barrier: Barrier) -> None:
 
 def _train(job: _Job) -> float:
     device = find_device(job.device)
-    configure_process(job.device)
+    configure_process()
     if device.type == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // job.num_processes))
     model, table = make_model(job.size, job.num_layers), make_table(job.task, _NUM_ROWS)

@@ -56,11 +56,6 @@ def show_progress() -> None:
         logging.getLogger(name).setLevel(logging.INFO)
 
 
-def compute_on_one_thread() -> None:
-    """Limit torch, not imported yet, to one thread: work so small is slower on several."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
 @contextmanager
 def prefect_server() -> Iterator[str | None]:
     """Use a running Prefect server if there is one, else let Prefect start its own while the body runs.

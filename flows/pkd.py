@@ -52,7 +52,7 @@ def build_flow(make_plan: Callable[[Request], Plan] = prepare) -> Flow[..., Stat
             if deployment.id:
                 # A deployment's run is a process of its own, which nobody else has set up.
                 show_progress()
-                configure_process(request.options.device, request.options.max_concurrent_runs)
+                configure_process()
             plan = make_plan(request)
             # Prefect's own thread for such calls opens files when it starts, and hangs if it may open no more.
             run_coro_as_sync(asyncio.sleep(0))

@@ -121,7 +121,11 @@ def _training_contents(
             "fingerprint": stage.fingerprint,
             "flow_run": flow_run,
         },
-        params=spec.dotted_settings() | {"tokens.max_length": TokensFacts.of(inputs["tokens"]).max_length},
+        params=spec.dotted_settings()
+        | {
+            "tokens.max_length": TokensFacts.of(inputs["tokens"]).max_length,
+            "compute.threads": stage.threads,
+        },
         datasets={f"{stage.task}/{part}": digest for part, digest in digests.items()},
     )
 

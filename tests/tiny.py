@@ -33,6 +33,7 @@ QUICK_SETTINGS: dict[str, Any] = {
     "student.num_epochs": 1,
     "evaluation.speed_repeats": 1,
     "tokens.max_length": 16,
+    "compute.threads": 1,
 }
 _MRPC_HEADER = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String"
 TASK_FILE = """\

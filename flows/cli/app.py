@@ -11,12 +11,11 @@ import typer
 
 from flows.cli import display
 from flows.cli.options import Workspace, takes_request
-from flows.environment import compute_on_one_thread, prepare_environment
+from flows.environment import prepare_environment
 from flows.latest_report import latest_report
 from flows.limits import check_limits
 from flows.request import Request
 from flows.stopping import ending_at_signals, received_signal, report_stopped
-from pkd_core.config.settings import RunOptions
 from pkd_core.errors import PkdError
 from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.os_errors import resource_errors
@@ -49,9 +48,8 @@ def _options(
 @app.command()
 def demo(workspace: Workspace = Path("demo")) -> None:
     """Run the complete pipeline offline on a small built-in task and model; takes about two minutes."""
-    compute_on_one_thread()
     prepare_environment(workspace)
-    _set_up_process(RunOptions())
+    _set_up_process()
     from flows.demo import demo_request
 
     _run(demo_request(workspace), next_steps=display.after_demo(workspace))
@@ -62,7 +60,7 @@ def demo(workspace: Workspace = Path("demo")) -> None:
 def run(request: Request) -> None:
     """Train and distil for the named tasks, computing only what is not done."""
     prepare_environment(request.workspace)
-    _set_up_process(request.options)
+    _set_up_process()
     _run(request)
 
 
@@ -153,9 +151,9 @@ def up(
     serve_until_stopped(request, prefect_port, mlflow_port)
 
 
-def _set_up_process(options: RunOptions) -> None:
+def _set_up_process() -> None:
     check_limits()
-    configure_process(options.device, options.max_concurrent_runs)
+    configure_process()
 
 
 def _run(request: Request, next_steps: str = "") -> None:

@@ -13,6 +13,7 @@ Positive = Annotated[FiniteFloat, Field(gt=0)]
 Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Reduction = Literal["batch_mean", "element_mean"]
 Precision = Literal["auto", "float32", "bfloat16"]
+DEFAULT_THREADS = 4
 
 
 class Section(BaseModel):
@@ -91,6 +92,15 @@ class EvaluationConfig(Section):
     speed_repeats: PositiveInt = 5
 
 
+class ComputeConfig(Section):
+    """The CPU threads that a stage computes with, whatever the machine has: results depend on them in their last bits.
+
+    It is part of a stage's address unless it is the default.
+    """
+
+    threads: Annotated[int, Field(ge=1, le=1024)] = DEFAULT_THREADS
+
+
 class Settings(Section):
     """All the settings that the stages of one model read."""
 
@@ -100,6 +110,7 @@ class Settings(Section):
     distill: DistillConfig = DistillConfig()
     states: StatesConfig = StatesConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    compute: ComputeConfig = ComputeConfig()
 
 
 Method = Literal["finetune", "kd", "pkd-skip", "pkd-last"]

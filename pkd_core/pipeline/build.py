@@ -25,6 +25,7 @@ from pkd_core.pipeline.stages.teacher_states import extract_states
 from pkd_core.pipeline.stages.tokens import tokenize
 from pkd_core.runtime.cancellation import CancellableObserver, check_stop_requested
 from pkd_core.runtime.observer import Observer
+from pkd_core.runtime.threads import computing_with
 from pkd_core.store.address import StageRecord
 from pkd_core.store.stage_store import StageStatus, StageStore
 from pkd_core.store.work_folder import resume_folder
@@ -79,7 +80,8 @@ def build(
                     observer=CancellableObserver(stage.key, observer),
                     check_inputs=verified.check_unchanged,
                 )
-                facts = _compute(job)
+                with computing_with(stage.threads):
+                    facts = _compute(job)
                 verified.check_unchanged()
                 return store.publish(
                     stage.address,

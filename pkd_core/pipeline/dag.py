@@ -60,8 +60,9 @@ def _task_dag(
     settings = build_settings(_preset(task.name, "teacher", model.num_layers, model).settings, run.settings)
     tokens = _tokens_stage(task, raw_hashes, settings, model)
     teacher_spec = TeacherSpec(num_layers=model.num_layers, metric=task.metrics[0], training=settings.teacher)
+    threads = settings.compute.threads
     teacher = make_stage(
-        task.name, "teacher", teacher_spec, {"tokens": tokens}, {"pretrained": model.weights}
+        task.name, "teacher", teacher_spec, {"tokens": tokens}, {"pretrained": model.weights}, threads
     )
     yield tokens
     yield teacher
@@ -69,7 +70,7 @@ def _task_dag(
     inputs = {"tokens": tokens, "teacher": teacher}
     if any(method != "finetune" for method in run.methods):
         states_spec = TeacherStatesSpec(states=settings.states)
-        inputs["states"] = make_stage(task.name, "teacher-states", states_spec, inputs, {})
+        inputs["states"] = make_stage(task.name, "teacher-states", states_spec, inputs, {}, threads)
         yield inputs["states"]
     for num_layers in run.student_layers or (model.num_layers // 2,):
         for method in run.methods:
@@ -77,7 +78,7 @@ def _task_dag(
             settings = build_settings(preset.settings, run.settings)
             for seed in run.seeds:
                 spec = _student_spec(task, method, num_layers, seed, settings, model)
-                student = _student_stage(task, spec, inputs, model)
+                student = _student_stage(task, spec, inputs, model, threads)
                 yield student
                 evaluated = {"tokens": tokens, "model": student, "teacher": teacher}
                 yield _evaluation_stage(task, settings, spec, evaluated)
@@ -113,7 +114,7 @@ def _student_spec(
 
 
 def _student_stage(
-    task: Task, spec: StudentSpec, inputs: Mapping[str, Stage], model: PretrainedModel
+    task: Task, spec: StudentSpec, inputs: Mapping[str, Stage], model: PretrainedModel, threads: int
 ) -> Stage:
     parts = ["tokens"]
     if spec.distill is not None:
@@ -123,7 +124,7 @@ def _student_stage(
         parts.append("teacher")
     name = f"{spec.method}-{spec.num_layers}l-s{spec.seed}"
     sources = {} if from_teacher else {"pretrained": model.weights}
-    return make_stage(task.name, name, spec, {part: inputs[part] for part in parts}, sources)
+    return make_stage(task.name, name, spec, {part: inputs[part] for part in parts}, sources, threads)
 
 
 def _evaluation_stage(
@@ -136,7 +137,9 @@ def _evaluation_stage(
         metrics=task.metrics,
         evaluation=settings.evaluation,
     )
-    return make_stage(task.name, f"evaluation-{inputs['model'].name}", spec, inputs, {})
+    return make_stage(
+        task.name, f"evaluation-{inputs['model'].name}", spec, inputs, {}, settings.compute.threads
+    )
 
 
 def _layer_map(method: Method, num_layers: int, num_teacher_layers: int) -> LayerMap:

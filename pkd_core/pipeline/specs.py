@@ -24,6 +24,9 @@ from pkd_core.data.task import Split, Task
 from pkd_core.method.layer_map import LayerMap
 from pkd_core.pipeline.kinds import StageKind
 
+# The key beside a specification's own in a manifest's configuration.
+THREADS = "threads"
+
 
 class FileShape(Section):
     """What of a task decides how its files are read: labels, columns, tolerated bad lines."""
@@ -163,7 +166,7 @@ def parse_training_spec(config: Mapping[str, Any]) -> TrainingSpec:
         pydantic.ValidationError: If the manifest is of an older specification.
     """
     kind = TeacherSpec if config.get("method") == "teacher" else StudentSpec
-    return kind.model_validate(config)
+    return kind.model_validate({key: value for key, value in config.items() if key != THREADS})
 
 
 def _dotted(section: str, values: Section) -> dict[str, Any]:

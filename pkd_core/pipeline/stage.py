@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pkd_core.config.settings import DEFAULT_THREADS
 from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
-from pkd_core.pipeline.specs import StageSpec
+from pkd_core.pipeline.specs import THREADS, StageSpec
 from pkd_core.store.address import Address, Area
 from pkd_core.store.fingerprint import fingerprint
 
@@ -25,6 +26,7 @@ class Stage:
         spec: Everything that it reads besides its inputs.
         inputs: Keys of the stages that it reads, by their part ("tokens", "teacher", "states", "model").
         sources: Hashes of what it reads from outside the store (raw files, the pretrained model), by part.
+        threads: CPU threads that it computes with; None for a stage that computes nothing.
         fingerprint: Hash of all of the above, with the inputs' fingerprints in place of their keys.
     """
 
@@ -33,6 +35,7 @@ class Stage:
     spec: StageSpec
     inputs: Mapping[str, str]
     sources: Mapping[str, str]
+    threads: int | None
     fingerprint: str
 
     @property
@@ -53,7 +56,7 @@ class Stage:
     @property
     def config(self) -> dict[str, Any]:
         """The specification as JSON values, as the stage's manifest records it."""
-        return self.spec.model_dump(mode="json")
+        return _config(self.spec, self.threads)
 
 
 def make_stage(
@@ -62,10 +65,16 @@ def make_stage(
     spec: StageSpec,
     inputs: Mapping[str, Stage],
     sources: Mapping[str, str],
+    threads: int | None = None,
 ) -> Stage:
     """Build a stage, deriving its fingerprint from its specification, its sources and its inputs' fingerprints."""
     parts = {part: stage.fingerprint for part, stage in inputs.items()} | dict(sources)
-    config = spec.model_dump(mode="json")
-    address = fingerprint(spec.kind, CODE_VERSIONS[spec.kind], config, parts)
+    address = fingerprint(spec.kind, CODE_VERSIONS[spec.kind], _config(spec, threads), parts)
     keys = {part: stage.key for part, stage in inputs.items()}
-    return Stage(task, name, spec, keys, sources, address)
+    return Stage(task, name, spec, keys, sources, threads, address)
+
+
+def _config(spec: StageSpec, threads: int | None) -> dict[str, Any]:
+    # The default is left out: addresses are older than this setting.
+    chosen = {} if threads in (None, DEFAULT_THREADS) else {THREADS: threads}
+    return spec.model_dump(mode="json") | chosen

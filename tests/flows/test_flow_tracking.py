@@ -70,7 +70,10 @@ def test_a_training_has_its_settings_as_parameters(tracked: tuple[Path, Mapping[
     root, runs = tracked
     params = runs["tinya/kd-2l-s42"].data.params
     result = read_result(published(root, "evaluation-kd-2l-s42"))
-    assert params == {key: str(value) for key, value in result.settings.items()} | {"tokens.max_length": "16"}
+    assert params == {key: str(value) for key, value in result.settings.items()} | {
+        "tokens.max_length": "16",
+        "compute.threads": "1",
+    }
     assert (params["distill.temperature"], params["student.learning_rate"]) == ("3.0", "0.001")
     assert params["student.num_epochs"] == str(QUICK_SETTINGS["student.num_epochs"])
 

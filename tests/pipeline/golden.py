@@ -35,6 +35,7 @@ TOLERANCE = 1e-3
 _NUM_PROJECTIONS = 8
 _SPEED_RATIO = "pkd_core.pipeline.stages.evaluation.speed_ratio"
 _SETTINGS = {
+    "compute.threads": 1,
     "tokens.max_length": 12,
     "teacher.num_epochs": 3,
     "teacher.learning_rate": 2e-3,

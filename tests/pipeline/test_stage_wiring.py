@@ -19,7 +19,12 @@ from pkd_core.training.checkpoints import Checkpoints
 from pkd_core.training.loop import Training, TrainingResult, train
 
 TEACHER_DEPTH = 4
-SETTINGS = {"teacher.num_epochs": 1, "teacher.learning_rate": 1e-3, "evaluation.speed_repeats": 1}
+SETTINGS = {
+    "compute.threads": 1,
+    "teacher.num_epochs": 1,
+    "teacher.learning_rate": 1e-3,
+    "evaluation.speed_repeats": 1,
+}
 
 
 @dataclass

@@ -48,7 +48,7 @@ _OWNER = (
     + """
 from pkd_core.runtime.process_setup import configure_process
 
-configure_process("cpu", int(sys.argv[1]))
+configure_process()
 tf32, threads, *_, verbosity, bars, _ = state()
 print(json.dumps([tf32, threads, verbosity == logging.ERROR, bars]))
 """
@@ -67,7 +67,7 @@ from pkd_core.teacher_states.extraction import extract
 
 folder = Path(sys.argv[1])
 if sys.argv[2] == "configured":
-    configure_process("cpu")
+    configure_process()
 NUM_ROWS, LENGTH = 512, 64
 table = TokenTable(
     np.arange(NUM_ROWS),
@@ -114,19 +114,10 @@ def test_a_plan_run_as_a_library_changes_nothing_of_the_process(tmp_path: Path) 
     assert _run(_LIBRARY, tmp_path) == "True"
 
 
-def test_the_owner_sets_arithmetic_threads_and_silence() -> None:
+def test_the_owner_sets_arithmetic_and_silence_and_leaves_the_threads() -> None:
     cores = os.cpu_count() or 1
     environment = {"OMP_NUM_THREADS": str(cores)}
-    assert json.loads(_run(_OWNER, 1, **environment)) == [True, cores, True, False]
-    # Threads that the user has chosen stay, however many runs there are.
-    assert json.loads(_run(_OWNER, 2, **environment)) == [True, cores, True, False]
-
-
-def test_runs_that_share_a_cpu_divide_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    cores = os.cpu_count() or 1
-    assert json.loads(_run(_OWNER, 2))[1] == max(1, cores // 2)
-    assert json.loads(_run(_OWNER, 10 * cores))[1] == 1
+    assert json.loads(_run(_OWNER, **environment)) == [True, cores, True, False]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Extracted states equal transformers' hidden states, resumed or not; too little disk is an error at the start."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -78,20 +79,25 @@ def test_an_interrupted_extraction_continues_after_its_finished_shards(tmp_path:
 
 def test_a_finished_extraction_is_not_run_again(tmp_path: Path) -> None:
     teacher, table, observer = tiny_classifier(), make_table(10), Recorder()
-    first = extract(teacher, table, tmp_path, "float16", Recorder(), device=CPU)
-    assert extract(teacher, table, tmp_path, "float16", observer, device=CPU) == first
+    work = tmp_path / "in" / "folders" / "to create"
+    first = extract(teacher, table, work, "float16", Recorder(), device=CPU)
+    assert extract(teacher, table, work, "float16", observer, device=CPU) == first
     assert observer.progress_seen == []
 
 
 def test_too_little_disk_space_is_an_error_before_anything_is_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="pkd_core")
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(StoreError, match=r"MB of free disk.*float16"):
-        extract(tiny_classifier(), make_table(2000), tmp_path, "float32", Recorder(), device=CPU)
-    assert "will take 0.00 GB" in caplog.text
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2_500_000))
+    message = (
+        f"{tmp_path}: expected 0.13 GB of free disk for teacher states, got 2.50 MB; "
+        "free some, or set states.dtype=float16"
+    )
+    with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
+        extract(tiny_classifier(), make_table(250_000), tmp_path, "float32", Recorder(), device=CPU)
+    assert caplog.messages == [f"teacher states of 250000 examples will take 0.13 GB in {tmp_path}"]
     assert list(tmp_path.iterdir()) == []
 
 

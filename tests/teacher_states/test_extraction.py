@@ -3,6 +3,7 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from pkd_core.model.packing import PackedBatch, pack
 from pkd_core.teacher_states.extraction import extract
 from pkd_core.teacher_states.format import StatesShape, forecast_bytes, shard_path
 from pkd_core.teacher_states.reader import TeacherStates
+from pkd_core.teacher_states.writer import StatesWriter
 
 CPU = torch.device("cpu")
 
@@ -47,6 +49,25 @@ def test_extracted_states_equal_transformers_hidden_states_without_dropout(
         "bytes": shard_path(tmp_path, 0).stat().st_size,
     }
     assert facts["bytes"] == pytest.approx(forecast_bytes(StatesShape(4, 32, 3, dtype), 2500), rel=0.02)
+
+
+def test_states_are_rounded_where_they_are_computed_so_that_fewer_bytes_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dtypes, write = [], StatesWriter.write
+
+    def observed_write(
+        writer: StatesWriter,
+        ids: np.ndarray[Any, Any],
+        logits: np.ndarray[Any, Any],
+        states: np.ndarray[Any, Any],
+    ) -> None:
+        dtypes.append((ids.dtype, logits.dtype, states.dtype))
+        write(writer, ids, logits, states)
+
+    monkeypatch.setattr(StatesWriter, "write", observed_write)
+    extract(tiny_classifier(2), make_table(10), tmp_path, "float16", Recorder(), device=CPU)
+    assert dtypes == [(np.int64, np.float32, np.float16)]
 
 
 def test_rows_are_stored_in_the_tables_order_and_progress_counts_them(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ def test_the_forecast_is_the_size_on_disk(tmp_path: Path, dtype: str) -> None:
     write_all(tmp_path, Rows(3000, shape=shape), shape=shape)
     size = sum(path.stat().st_size for path in tmp_path.iterdir())
     assert forecast_bytes(shape, 3000) == pytest.approx(size, rel=0.02)
+    # An id of 8 bytes, three logits of 4 bytes, and the states.
+    assert forecast_bytes(shape, 3000) == 3000 * (8 + 12 + 4 * 64 * (2 if dtype == "float16" else 4))
 
 
 def test_an_interrupted_writer_leaves_complete_shards_and_continues_after_them(tmp_path: Path) -> None:

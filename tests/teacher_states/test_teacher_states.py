@@ -1,6 +1,5 @@
 """Teacher states are read as they were written, by example id, from plain Arrow files."""
 
-import doctest
 import os
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from stored_rows import SHAPE, Rows, names, write_all
 
 from pkd_core.errors import StoreError
-from pkd_core.teacher_states import format as teacher_states_format
 from pkd_core.teacher_states.format import StatesShape, shard_path
 from pkd_core.teacher_states.reader import TeacherStates
 from pkd_core.teacher_states.source import ResidentTeacherSource, StoredTeacherSource, open_teacher_source
@@ -225,7 +223,3 @@ def test_on_a_gpu_states_are_kept_there_if_they_fit_into_half_of_its_free_memory
     assert sources == [("resident", states, [1, 2], gpu), StoredTeacherSource(states, [1, 2], gpu)]
     cpu = torch.device("cpu")
     assert open_teacher_source(states, [1], cpu) == StoredTeacherSource(states, [1], cpu)
-
-
-def test_examples_in_docstrings_run() -> None:
-    assert doctest.testmod(teacher_states_format) == (0, 1)

@@ -31,6 +31,7 @@ def test_maps_rise_and_omit_both_last_layers(num_student: int, stride: int) -> N
     for layer_map in (skip_layers(num_student, num_teacher), last_layers(num_student, num_teacher)):
         teacher = [pair[1] for pair in layer_map]
         assert [pair[0] for pair in layer_map] == list(range(1, num_student))
+        assert {type(layer) for layer in teacher} <= {int}
         assert teacher == sorted(set(teacher))
         assert set(teacher) <= set(range(1, num_teacher))
 

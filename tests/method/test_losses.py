@@ -36,6 +36,7 @@ def test_cross_entropy_of_even_logits_is_the_log_of_the_number_of_classes() -> N
     assert loss.item() == pytest.approx(math.log(3))
 
 
+@pytest.mark.filterwarnings("error")  # torch warns of a softmax without a dimension
 def test_distillation_golden_value_and_its_reductions() -> None:
     student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[4 * math.log(3), 0.0]])
     # At T = 4 the teacher's probabilities are (3/4, 1/4), the student's (1/2, 1/2).

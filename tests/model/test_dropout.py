@@ -39,6 +39,14 @@ def test_the_same_seeds_give_the_same_masks_and_every_other_seed_others() -> Non
     assert len({tuple(mask.tolist()) for mask in masks}) == len(seeds)
 
 
+def test_masks_on_a_device_depend_on_their_generator_alone() -> None:
+    draws = [
+        DeviceMasks(torch.Generator().manual_seed(seed)).draw((64,), 0.5, torch.float32) for seed in (3, 3, 4)
+    ]
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
 @pytest.mark.parametrize("masks", [HostMasks(1), DeviceMasks(torch.Generator().manual_seed(1))])
 def test_masks_drawn_one_after_another_differ_and_have_the_requested_dtype(masks: KeepMasks) -> None:
     first, second = (masks.draw((8, 8), 0.5, torch.bfloat16) for _ in range(2))
@@ -62,6 +70,8 @@ def test_no_masks_or_a_rate_of_0_change_nothing() -> None:
     assert drop(values, 0.0, HostMasks(1)) is values
     assert torch.equal(drop_and_add(values, values, 0.5, None), 2 * values)
     assert torch.equal(drop_and_add(values, values, 0.0, HostMasks(1)), 2 * values)
+    # Each of the 65,536 levels of a mask occurs about 15 times.
+    assert HostMasks(1).draw((1_000_000,), 0.0, torch.bool).all()
 
 
 def test_a_model_with_rates_of_0_draws_no_masks() -> None:

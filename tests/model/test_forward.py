@@ -84,32 +84,38 @@ def test_bfloat16_is_close_to_float32_and_its_logits_are_float32() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("masks", [None, HostMasks(1)])
+@pytest.mark.parametrize("drops", [False, True])
 def test_every_operation_between_embeddings_and_classifier_has_the_requested_dtype(
-    dtype: torch.dtype, masks: HostMasks | None, monkeypatch: pytest.MonkeyPatch
+    dtype: torch.dtype, drops: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: dict[str, list[torch.dtype]] = {}
+    seen: dict[str, list[set[torch.dtype]]] = {}
+
+    def watch(module: object, name: str) -> None:
+        original = getattr(module, name)
+
+        def spy(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            values = (result, *args, *kwargs.values())
+            seen.setdefault(name, []).append({value.dtype for value in values if isinstance(value, Tensor)})
+            return result
+
+        monkeypatch.setattr(module, name, spy)
+
     for name in ("linear", "layer_norm", "scaled_dot_product_attention", "gelu"):
-        original = getattr(functional, name)
-
-        def spy(
-            values: Tensor, *args: Any, _original: Any = original, _name: str = name, **kwargs: Any
-        ) -> Any:
-            seen.setdefault(_name, []).append(values.dtype)
-            return _original(values, *args, **kwargs)
-
-        monkeypatch.setattr(functional, name, spy)
-    bmm = torch.bmm
-    monkeypatch.setattr(
-        torch, "bmm", lambda *args: (seen.setdefault("bmm", []).append(args[0].dtype), bmm(*args))[1]
-    )
-    forward(tiny_classifier(num_layers=2), pack(table_of([5, 3]), np.arange(2)), dtype, masks)
-    attention = {"scaled_dot_product_attention": [dtype] * 2} if masks is None else {"bmm": [dtype] * 2}
+        watch(functional, name)
+    watch(torch, "bmm")
+    masks = HostMasks(1)
+    watch(masks, "draw")
+    batch = pack(table_of([5, 3]), np.arange(2))
+    forward(tiny_classifier(num_layers=2), batch, dtype, masks if drops else None)
+    attention = {"bmm": [{dtype}] * 2} if drops else {"scaled_dot_product_attention": [{dtype}] * 2}
+    # Masks of the embeddings, three sites a layer, and the pooled output.
+    drawn = {"draw": [{dtype}] * 7 + [{torch.float32}]} if drops else {}
     # Six products a layer, the pooler and the classifier; two LayerNorms a layer after that of the embeddings.
-    assert seen == attention | {
-        "linear": [dtype] * 13 + [torch.float32],
-        "layer_norm": [torch.float32] + [dtype] * 4,
-        "gelu": [dtype] * 2,
+    assert seen == attention | drawn | {
+        "linear": [{dtype}] * 13 + [{torch.float32}],
+        "layer_norm": [{torch.float32}] + [{dtype}] * 4,
+        "gelu": [{dtype}] * 2,
     }
 
 

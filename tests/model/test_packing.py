@@ -73,6 +73,25 @@ def test_examples_are_sorted_longest_first_and_ties_keep_their_order() -> None:
     assert batch.example_ids_B.tolist() == [103, 101, 104, 100, 102]
 
 
+def test_many_examples_of_two_lengths_keep_their_order_within_a_length() -> None:
+    lengths = [3, 9] * 50
+    batch = pack(table_of(lengths), np.arange(100))
+    assert (batch.example_ids_B - 100).tolist() == [*range(1, 100, 2), *range(0, 100, 2)]
+
+
+@pytest.mark.parametrize(
+    ("num_tokens", "num_rows"),
+    [(62, 64), (63, 64), (64, 128), (2047, 2048), (2048, 2176), (4095, 4096), (4096, 4352), (4999, 5120)],
+)
+def test_rows_are_rounded_up_to_the_next_multiple_that_leaves_a_row_of_filler(
+    num_tokens: int, num_rows: int
+) -> None:
+    batch = pack(table_of([num_tokens - 1, 1]), np.arange(2))
+    assert (batch.layout.num_tokens, len(batch.input_ids_T)) == (num_tokens, num_rows)
+    is_filler_P = batch.layout.packed_rows_P == num_rows - 1
+    assert torch.equal(batch.layout.attention_bias_P == -torch.inf, is_filler_P)
+
+
 def test_an_unlabelled_table_gives_a_batch_without_labels() -> None:
     batch = pack(table_of([3, 4], labelled=False), np.arange(2))
     assert batch.labels_B is None

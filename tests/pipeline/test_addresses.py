@@ -67,6 +67,7 @@ READERS = {
     "distill": {*DISTILLED, *evaluations(*DISTILLED), "report"},
     "states": {"teacher-states", *DISTILLED, *evaluations(*DISTILLED), "report"},
     "evaluation": {*evaluations("teacher", *STUDENTS), "report"},
+    "compute": EVERYTHING - {"tokens"},
 }
 OF_PATIENCE = ("distill.beta", "distill.normalize", "distill.patience_reduction")
 

@@ -1,7 +1,9 @@
 """Extracted states equal transformers' hidden states, resumed or not; too little disk is an error at the start."""
 
+import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,7 @@ from pkd_core.store.finished_files import FinishedFiles
 from pkd_core.teacher_states.extraction import extract
 from pkd_core.teacher_states.format import StatesShape, forecast_bytes, shard_path
 from pkd_core.teacher_states.reader import TeacherStates
+from pkd_core.teacher_states.writer import StatesWriter
 
 CPU = torch.device("cpu")
 
@@ -47,6 +50,25 @@ def test_extracted_states_equal_transformers_hidden_states_without_dropout(
         "bytes": shard_path(tmp_path, 0).stat().st_size,
     }
     assert facts["bytes"] == pytest.approx(forecast_bytes(StatesShape(4, 32, 3, dtype), 2500), rel=0.02)
+
+
+def test_states_are_rounded_where_they_are_computed_so_that_fewer_bytes_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dtypes, write = [], StatesWriter.write
+
+    def observed_write(
+        writer: StatesWriter,
+        ids: np.ndarray[Any, Any],
+        logits: np.ndarray[Any, Any],
+        states: np.ndarray[Any, Any],
+    ) -> None:
+        dtypes.append((ids.dtype, logits.dtype, states.dtype))
+        write(writer, ids, logits, states)
+
+    monkeypatch.setattr(StatesWriter, "write", observed_write)
+    extract(tiny_classifier(2), make_table(10), tmp_path, "float16", Recorder(), device=CPU)
+    assert dtypes == [(np.int64, np.float32, np.float16)]
 
 
 def test_rows_are_stored_in_the_tables_order_and_progress_counts_them(tmp_path: Path) -> None:
@@ -97,23 +119,12 @@ def test_an_interrupted_extraction_continues_after_its_finished_shards(tmp_path:
 
 def test_a_finished_extraction_is_not_run_again(tmp_path: Path) -> None:
     teacher, table, observer = tiny_classifier(), make_table(10), Recorder()
+    work = tmp_path / "in" / "folders" / "to create"
     first = extract(
-        teacher,
-        table,
-        tmp_path / "states",
-        "float16",
-        Recorder(),
-        device=CPU,
-        finished=FinishedFiles(tmp_path / "states", tmp_path),
+        teacher, table, work, "float16", Recorder(), device=CPU, finished=FinishedFiles(work, tmp_path)
     )
     again = extract(
-        teacher,
-        table,
-        tmp_path / "states",
-        "float16",
-        observer,
-        device=CPU,
-        finished=FinishedFiles(tmp_path / "states", tmp_path),
+        teacher, table, work, "float16", observer, device=CPU, finished=FinishedFiles(work, tmp_path)
     )
     assert again == first
     assert observer.progress_seen == []
@@ -122,12 +133,16 @@ def test_a_finished_extraction_is_not_run_again(tmp_path: Path) -> None:
 def test_too_little_disk_space_is_an_error_before_anything_is_computed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger="pkd_core")
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(StoreError, match=r"MB of free disk.*float16"):
-        extract(tiny_classifier(), make_table(2000), tmp_path, "float32", Recorder(), device=CPU)
-    assert "will take 0.00 GB" in caplog.text
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2_500_000))
+    message = (
+        f"{tmp_path}: expected 0.13 GB of free disk for teacher states, got 2.50 MB; "
+        "free some, or set states.dtype=float16"
+    )
+    with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
+        extract(tiny_classifier(), make_table(250_000), tmp_path, "float32", Recorder(), device=CPU)
+    assert caplog.messages == [f"teacher states of 250000 examples will take 0.13 GB in {tmp_path}"]
     assert list(tmp_path.iterdir()) == []
 
 

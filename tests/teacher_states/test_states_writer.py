@@ -1,8 +1,10 @@
 """A writer of teacher states leaves complete shards only, whatever interrupts it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from stored_rows import SHAPE, Rows, names, write_all
@@ -20,6 +22,8 @@ def test_the_forecast_is_the_size_on_disk(tmp_path: Path, dtype: str) -> None:
     write_all(tmp_path, Rows(3000, shape=shape), shape=shape)
     size = sum(path.stat().st_size for path in tmp_path.iterdir())
     assert forecast_bytes(shape, 3000) == pytest.approx(size, rel=0.02)
+    # An id of 8 bytes, three logits of 4 bytes, and the states.
+    assert forecast_bytes(shape, 3000) == 3000 * (8 + 12 + 4 * 64 * (2 if dtype == "float16" else 4))
 
 
 def test_an_interrupted_writer_leaves_complete_shards_and_continues_after_them(
@@ -62,6 +66,7 @@ def test_a_damaged_shard_and_those_after_it_are_written_again(
     assert StatesWriter(tmp_path, SHAPE, 3500, 1500, FinishedFiles(tmp_path, resume)).rows_done == 1500
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [1e5, -1e5, np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("position", [0, 17, 47])
 def test_states_out_of_float16s_range_are_an_error_that_names_the_setting(
@@ -71,7 +76,11 @@ def test_states_out_of_float16s_range_are_an_error_that_names_the_setting(
     states = np.zeros((2, 3, 8), np.float32)
     states.flat[position] = value
     with StatesWriter(tmp_path, SHAPE, 2) as writer:
-        with pytest.raises(StoreError, match=r"states\.dtype=float32"):
+        message = (
+            "expected finite teacher states, got some out of the range of float16; "
+            "set states.dtype=float32, or train the teacher again"
+        )
+        with pytest.raises(StoreError, match=f"^{re.escape(message)}$"):
             writer.write(rows.example_ids, rows.logits, states)
         rows.write(writer)
 
@@ -79,11 +88,30 @@ def test_states_out_of_float16s_range_are_an_error_that_names_the_setting(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's always full device")
 def test_a_full_disk_is_an_error_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "states-00000.arrow.part").symlink_to("/dev/full")
+    message = (
+        f"pkd needs to write teacher states to {tmp_path}, but the system answers 'No space left on device': "
+        "free some disk space and run again (what is finished is kept)."
+    )
     with (
-        pytest.raises(StoreError, match="No space left"),
+        pytest.raises(StoreError, match=f"^{re.escape(message)}$"),
         StatesWriter(tmp_path, StatesShape(3, 512, 2, "float32"), 1024) as writer,
     ):
         Rows(1024, shape=StatesShape(3, 512, 2, "float32")).write(writer)
+
+
+@pytest.mark.parametrize(
+    ("step", "sizes"),
+    [(3500, [[1024, 476], [1024, 476], [500]]), (1000, [[1000, 500], [500, 1000], [500]])],
+)
+def test_a_record_batch_ends_with_its_call_its_shard_or_after_1024_rows(
+    tmp_path: Path, step: int, sizes: list[list[int]]
+) -> None:
+    with StatesWriter(tmp_path, SHAPE, 3500, 1500) as writer:
+        Rows(3500).write(writer, step)
+    readers = [pa.ipc.open_file(str(path)) for path in sorted(tmp_path.iterdir())]
+    assert [
+        [len(reader.get_batch(number)) for number in range(reader.num_record_batches)] for reader in readers
+    ] == sizes
 
 
 def test_a_new_shard_replaces_no_complete_one_until_it_is_full(tmp_path: Path) -> None:

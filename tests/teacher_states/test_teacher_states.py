@@ -1,10 +1,10 @@
 """Teacher states are read as they were written, by example id, from plain Arrow files."""
 
-import doctest
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from stored_rows import SHAPE, Rows, names, write_all
 
 from pkd_core.errors import StoreError
-from pkd_core.teacher_states import format as teacher_states_format
 from pkd_core.teacher_states.format import StatesShape, shard_path
 from pkd_core.teacher_states.reader import TeacherStates
 from pkd_core.teacher_states.source import ResidentTeacherSource, StoredTeacherSource, open_teacher_source
@@ -44,7 +43,12 @@ def test_shards_are_plain_arrow_files_with_their_shape_as_metadata(tmp_path: Pat
     assert names(tmp_path) == ["states-00000.arrow", "states-00001.arrow", "states-00002.arrow"]
     table = pa.concat_tables(pa.ipc.open_file(str(path)).read_all() for path in sorted(tmp_path.iterdir()))
     assert table.schema.metadata == {b"num_layers": b"3", b"hidden_size": b"8", b"num_outputs": b"2"}
-    assert table.column_names == ["example_id", "logits", "cls_states"]
+    types = {
+        "example_id": pa.int64(),
+        "logits": pa.list_(pa.float32(), 2),
+        "cls_states": pa.list_(pa.float16(), 24),
+    }
+    assert list(table.schema) == [pa.field(name, kind, nullable=False) for name, kind in types.items()]
     assert table["example_id"].to_pylist() == rows.example_ids.tolist()
     assert table["cls_states"][3499].as_py() == rows.cls_states[3499].ravel().tolist()
     table.validate(full=True)
@@ -167,6 +171,34 @@ def test_compressed_columns_and_nulls_are_errors_at_opening(tmp_path: Path) -> N
         TeacherStates.open(tmp_path)
 
 
+def test_an_arrow_file_without_rows_is_an_error_at_opening(tmp_path: Path) -> None:
+    path = shard_path(tmp_path, 0)
+    pa.ipc.new_file(str(path), SHAPE.schema()).close()
+    with pytest.raises(StoreError, match="uncompressed columns without nulls"):
+        TeacherStates.open(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="needs a system that takes advice")
+def test_the_disk_is_told_of_all_rows_of_a_batch_before_the_first_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = Rows(100)
+    states = TeacherStates.open(write_all(tmp_path, rows, shard_rows=60))
+    calls: list[tuple[Any, ...]] = []
+    read = os.preadv
+
+    def observed_read(file: int, buffers: list[memoryview], offset: int) -> int:
+        calls.append((file, offset))
+        return read(file, buffers, offset)
+
+    monkeypatch.setattr(os, "posix_fadvise", lambda *given: calls.append(given))
+    monkeypatch.setattr(os, "preadv", observed_read)
+    states.gather(torch.from_numpy(rows.example_ids[[70, 3, 4]]), [2])
+    advice, reads = calls[:3], calls[3:]
+    assert advice == [(file, offset, 48, os.POSIX_FADV_WILLNEED) for file, offset in reads]
+    assert len(reads) == 3 and reads[2][1] - reads[1][1] == 48
+
+
 def test_a_shard_that_is_truncated_after_opening_is_an_error(tmp_path: Path) -> None:
     rows = Rows(1000)
     states = TeacherStates.open(write_all(tmp_path, rows))
@@ -179,16 +211,15 @@ def test_on_a_gpu_states_are_kept_there_if_they_fit_into_half_of_its_free_memory
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states = TeacherStates.open(write_all(tmp_path, Rows(100)))
-    needed = states.num_bytes(2)
-    monkeypatch.setattr("pkd_core.teacher_states.source.ResidentTeacherSource", lambda *_: "resident")
-    kinds = {}
+    needed, gpu = states.num_bytes(2), torch.device("cuda", 1)
+    monkeypatch.setattr(
+        "pkd_core.teacher_states.source.ResidentTeacherSource", lambda *given: ("resident", *given)
+    )
+    sources: list[object] = []
     for free in (2 * needed, 2 * needed - 1):
-        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _, free=free: (free, 10 * free))
-        source = open_teacher_source(states, [1, 2], torch.device("cuda", 0))
-        kinds[free] = "resident" if source == "resident" else type(source).__name__
-    assert list(kinds.values()) == ["resident", "StoredTeacherSource"]
-    assert isinstance(open_teacher_source(states, [1], torch.device("cpu")), StoredTeacherSource)
-
-
-def test_examples_in_docstrings_run() -> None:
-    assert doctest.testmod(teacher_states_format) == (0, 1)
+        memory = {gpu: (free, 10 * free)}
+        monkeypatch.setattr(torch.cuda, "mem_get_info", memory.__getitem__)
+        sources.append(open_teacher_source(states, [1, 2], gpu))
+    assert sources == [("resident", states, [1, 2], gpu), StoredTeacherSource(states, [1, 2], gpu)]
+    cpu = torch.device("cpu")
+    assert open_teacher_source(states, [1], cpu) == StoredTeacherSource(states, [1], cpu)

@@ -198,6 +198,8 @@ def _exit_with_sentence(call: Callable[[], None]) -> None:
         with resource_errors("this command"):
             call()
     except PkdError as error:
-        # Some messages quote a library's, which may have several lines.
-        typer.echo(f"pkd: {' '.join(str(error).split()).removesuffix('.')}.", err=True)
+        # Some messages quote a library's, which may have several lines, or a name that has control characters.
+        line = " ".join(str(error).split())
+        sentence = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+        typer.echo(f"pkd: {sentence.removesuffix('.')}.", err=True)
         sys.exit(2)

@@ -108,6 +108,11 @@ def test_an_unknown_argument_is_named_with_a_pointer_to_help(
     assert "Traceback" not in err
 
 
+def test_a_mistake_with_control_characters_is_shown_without_them(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_pkd("report", "--workspace", "a\x1b[31m\ab") == 2
+    assert "a\\x1b[31m\\x07b yet" in capfd.readouterr().err
+
+
 def test_help_names_every_command(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_pkd("--help") == 0
     listed = re.findall(r"^  (\w+)  +\S", capfd.readouterr().out, re.MULTILINE)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from pkd_core.config.presets import ListedPreset
 from pkd_core.store.cleanup import Garbage
+from pkd_core.store.os_errors import file_errors
 from pkd_core.store.scan import Verified
 from pkd_core.store.stage_store import StageStatus
 
@@ -59,8 +60,14 @@ def show_server(url: str | None) -> None:
 
 
 def show_report(folder: Path) -> None:
-    """Show the report's table and where its files are."""
-    typer.echo("\n" + (folder / "report.txt").read_text(encoding="utf-8"))
+    """Show the report's table and where its files are.
+
+    Raises:
+        StoreError: If the table cannot be read.
+    """
+    path = folder / "report.txt"
+    with file_errors("read", path):
+        typer.echo("\n" + path.read_text(encoding="utf-8", errors="replace"))
     typer.echo(f"report: {folder / 'report.md'} (and report.json, report.png)")
 
 

@@ -96,7 +96,7 @@ def validated(model: type[_Model], values: Mapping[str, Any]) -> _Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_first_error_message(error)) from error
+        raise ConfigError(_first_problem(error)) from error
 
 
 def _unknown_key_message(key: str, known: Iterable[str]) -> str:
@@ -109,7 +109,7 @@ def _unknown_key_message(key: str, known: Iterable[str]) -> str:
     return f"there is no setting {quoted(key)}: {hint}."
 
 
-def _first_error_message(error: ValidationError) -> str:
+def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(shortened(str(part)) for part in problem["loc"])
     message = problem["msg"]

@@ -7,11 +7,11 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from pkd_core.data.glue import GLUE_TASKS, Task
-from pkd_core.errors import DataError, ModelError
-from pkd_core.model.file_checks import check_pretrained
+from pkd_core.data.tokenizer import TOKENIZER_FILES
+from pkd_core.errors import DataError, ModelError, quoted, shortened
+from pkd_core.model.file_checks import check_pretrained, loaded_files
 from pkd_core.store.fingerprint import sha256_file, sha256_folder
 
-TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
 _MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
 
 
@@ -22,8 +22,8 @@ class PretrainedModel:
     Attributes:
         name: As the user gave it, a hub name or a folder.
         folder: Where its files lie.
-        weights: Hash of configuration and weights.
-        tokenizer: Hash of the tokenizer's files.
+        weights: Hash of configuration and weights: all files that loading the model reads.
+        tokenizer: Hash of the tokenizer's files: all that loading it reads.
         num_layers: Depth.
         max_length: Number of position embeddings.
     """
@@ -45,11 +45,10 @@ def find_model(name: str) -> PretrainedModel:
     """
     folder = _local_folder(name) or _download(name)
     config = check_pretrained(name, folder)
-    weights = sorted(path.name for path in folder.glob("*.safetensors"))
     return PretrainedModel(
         name=name,
         folder=folder.resolve(),
-        weights=sha256_folder(folder, ["config.json", *weights]),
+        weights=sha256_folder(folder, loaded_files(folder)),
         tokenizer=sha256_folder(folder, TOKENIZER_FILES),
         num_layers=config.num_hidden_layers,
         max_length=config.max_position_embeddings,
@@ -89,12 +88,15 @@ def _local_folder(name: str) -> Path | None:
 def _download(name: str) -> Path:
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(
-            f"there is no model folder {name}; give an existing folder or a name on the Hugging Face hub."
+            f"there is no model folder {shortened(name, 300)}; give an existing folder or a name on the Hugging Face "
+            "hub."
         )
     try:
         return Path(snapshot_download(name, allow_patterns=list(_MODEL_FILES)))
     except HFValidationError as error:
-        raise ModelError(f"{name!r} is neither a folder nor a valid name on the Hugging Face hub.") from error
+        raise ModelError(
+            f"{quoted(name)} is neither a folder nor a valid name on the Hugging Face hub."
+        ) from error
     except LocalEntryNotFoundError as error:
         raise ModelError(
             f"the model {name} is not on this machine and the Hugging Face hub does not answer; "

@@ -101,7 +101,7 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: _edit_tokenizer(folder, lambda values: values.update(post_processor=None)),
         "needs a BERT tokenizer, which puts [CLS] before",
     ),
-    "weights of fewer words": (_drop_words, "expected embeddings for the 19 words of config.json, got 18"),
+    "weights of fewer words": (_drop_words, "weight of 19 x 32 numbers by its config.json, got 18 x 32"),
     "weights cut short": (lambda folder: _cut(folder / "model.safetensors"), "expected complete safetensors"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "found no weights; fetch the model again"),
     "pickled weights only": (

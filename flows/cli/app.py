@@ -140,8 +140,8 @@ def report(workspace: Workspace = Path()) -> None:
 @takes_request(default_all=True)
 def up(
     request: Request,
-    prefect_port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
-    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Prefect server.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow UI.")] = 5000,
 ) -> None:
     """Start what `prefect deployment run pkd/full-glue` needs; the arguments become the deployment's defaults."""
     from flows.service.up import serve_until_stopped

@@ -96,8 +96,18 @@ def test_a_taken_port_is_named_with_the_option_for_another(
     assert not (workspace / "artifacts").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--nosuch"], ["run", "--nosuch"], ["nosuch"]])
-def test_an_unknown_argument_is_named_with_a_pointer_to_help(
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *[
+            ["up", "RTE", option, port]
+            for option in ("--prefect-port", "--mlflow-port")
+            for port in ("-1", "65536")
+        ],
+        *[["--nosuch"], ["run", "--nosuch"], ["nosuch"], ["nosuch[/red]"]],
+    ],
+)
+def test_an_unknown_or_impossible_argument_is_named_with_a_pointer_to_help(
     arguments: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_pkd(*arguments) == 2

@@ -8,6 +8,7 @@ which clause is the main one, its adjective, and its negations, which takes seve
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -171,5 +172,5 @@ def _learn_vocabulary(sentences: list[str]) -> list[str]:
     return list(dict.fromkeys([*_SPECIAL_TOKENS, *pieces]))
 
 
-def _write_tsv(path: Path, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _write_tsv(path: Path, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     path.write_text("".join("\t".join(row) + "\n" for row in (header, *rows)), encoding="utf-8", newline="")

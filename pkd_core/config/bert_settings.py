@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
 from transformers.activations import ACT2FN
 
 from pkd_core.config.overrides import validated
@@ -24,7 +23,7 @@ class BertSettings(BaseModel):
     be absent or have the value of a plain BERT.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", validate_default=True)
 
     vocab_size: Words = 30522
     hidden_size: Size = 768
@@ -63,16 +62,14 @@ class BertSettings(BaseModel):
     def _divides_hidden_size(cls, heads: int, info: ValidationInfo) -> int:
         hidden_size = info.data.get("hidden_size", heads)
         if hidden_size % heads:
-            raise PydanticCustomError(
-                "heads", "expected a number that divides hidden_size {size}", {"size": hidden_size}
-            )
+            raise ValueError(f"expected a number that divides hidden_size {hidden_size}")
         return heads
 
     @field_validator("hidden_act")
     @classmethod
     def _is_known(cls, name: str) -> str:
         if name not in ACT2FN:
-            raise PydanticCustomError("activation", "expected an activation function that transformers has")
+            raise ValueError("expected an activation function that transformers has")
         return name
 
     @field_validator("pad_token_id")
@@ -80,9 +77,7 @@ class BertSettings(BaseModel):
     def _is_a_word(cls, token: int | None, info: ValidationInfo) -> int | None:
         vocab_size = info.data.get("vocab_size")
         if token is not None and vocab_size is not None and token >= vocab_size:
-            raise PydanticCustomError(
-                "pad", "expected one of the {vocab_size} words", {"vocab_size": vocab_size}
-            )
+            raise ValueError(f"expected one of the {vocab_size} words")
         return token
 
 

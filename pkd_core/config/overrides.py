@@ -112,5 +112,5 @@ def _unknown_key_message(key: str, known: Iterable[str]) -> str:
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(shortened(str(part)) for part in problem["loc"])
-    message = problem["msg"]
+    message = problem["msg"].removeprefix("Value error, ")
     return f"{key} cannot be {quoted(problem['input'])}: {message[0].lower()}{message[1:]}."

@@ -107,7 +107,7 @@ def _present_splits(data_raw: Path, task: Task) -> list[Split]:
 
 def _load_backend(folder: Path, max_length: int) -> Tokenizer:
     tokenizer = load_tokenizer(folder)
-    backend = tokenizer.backend_tokenizer
+    backend: Tokenizer = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
     return backend

@@ -87,6 +87,15 @@ def _drop_words(folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors")
 
 
+def _drop_positions(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors["embeddings.position_embeddings.weight"] = tensors["embeddings.position_embeddings.weight"][
+        :64
+    ].copy()
+    save_file(tensors, folder / "model.safetensors")
+    _edit_config(folder, max_position_embeddings=64)
+
+
 BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another type": (lambda folder: _edit_config(folder, model_type="roberta"), "expected a BERT model, got 'roberta'"),
     "no config": (lambda folder: (folder / "config.json").unlink(), "expected a model folder, found no config.json"),
@@ -109,7 +118,7 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
         "found pickled weights; load them once with transformers and save them with save_pretrained",
     ),
     "too few positions": (
-        lambda folder: _edit_config(folder, max_position_embeddings=64),
+        _drop_positions,
         "tokens.max_length of 128 is more than the 64 positions",
     ),
 }  # fmt: skip

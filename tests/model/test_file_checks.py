@@ -184,6 +184,14 @@ def test_a_setting_out_of_bounds_is_named_before_anything_is_built(key: str, fol
     assert time.perf_counter() - start < 1
 
 
+def test_the_default_of_an_absent_setting_must_fit_the_others(folder: Path) -> None:
+    edit_json(folder / "config.json", lambda values: values.pop("num_attention_heads"))
+    with pytest.raises(
+        ModelError, match="num_attention_heads cannot be 12: expected a number that divides hidden_size 32"
+    ):
+        read_config(folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", f"{WEIGHTS}.index.json"])
 def test_deeply_nested_json_is_refused(name: str, folder: Path) -> None:
     (folder / WEIGHTS).unlink()  # else its index is not read

@@ -17,8 +17,9 @@ def _without_nul(text: str) -> str:
     return text
 
 
-NonNegative = Annotated[FiniteFloat, Field(ge=0, le=1e12)]
-Positive = Annotated[FiniteFloat, Field(ge=1e-12, le=1e12)]
+# Within the range of float32.
+NonNegative = Annotated[FiniteFloat, Field(ge=0, le=1e30)]
+Positive = Annotated[FiniteFloat, Field(ge=1e-30, le=1e30)]
 Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 # torch takes seeds of 64 bits.

@@ -6,6 +6,8 @@ from flows.demo_data import DEMO_TASK, write_demo_model, write_demo_task
 from flows.request import Request
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import METHODS, RunOptions
+from pkd_core.store.lock import hold_any
+from pkd_core.store.os_errors import disk_errors, file_errors
 
 _SEED = 0
 _SIZES = {"num_train": 5000, "num_dev": 1000, "num_test": 200}
@@ -30,13 +32,20 @@ _SETTINGS = {
 
 
 def demo_request(workspace: Path) -> Request:
-    """Write the demo's data and model into the workspace if they are missing, and return the run over them."""
+    """Write the demo's data and model into the workspace if they are missing, and return the run over them.
+
+    Raises:
+        StoreError: If the disk cannot be written.
+    """
     data_raw = workspace / "data_raw"
     model = workspace / "model"
-    if not (data_raw / DEMO_TASK).is_dir():
-        write_demo_task(data_raw, _SEED, **_SIZES)
-    if not model.is_dir():
-        write_demo_model(model, data_raw, _SEED)
+    with file_errors("write", workspace), disk_errors("write", workspace):
+        workspace.mkdir(parents=True, exist_ok=True)
+        with hold_any([workspace / ".demo.lock"], "the demo's data"):
+            if not (data_raw / DEMO_TASK).is_dir():
+                write_demo_task(data_raw, _SEED, **_SIZES)
+            if not model.is_dir():
+                write_demo_model(model, data_raw, _SEED)
     run = build_run_config(
         tasks=[DEMO_TASK], methods=METHODS, student_layers=[2], model=str(model), settings=_SETTINGS
     )

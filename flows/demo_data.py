@@ -8,12 +8,14 @@ which clause is the main one, its adjective, and its negations, which takes seve
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from pkd_core.data.custom_task import TASK_FILE
+from pkd_core.store.atomic import atomic_folder
 
 DEMO_TASK = "Demo"
 
@@ -62,7 +64,7 @@ _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def write_demo_task(data_raw: Path, seed: int, num_train: int, num_dev: int, num_test: int) -> None:
-    """Write `data_raw/Demo` with its task.toml, train.tsv, dev.tsv and an unlabelled test.tsv.
+    """Write `data_raw/Demo` with its task.toml, train.tsv, dev.tsv and an unlabelled test.tsv; all of it or nothing.
 
     The same arguments give the same bytes. No sentence comes twice, and each split has as many positive sentences as
     negative ones.
@@ -70,16 +72,13 @@ def write_demo_task(data_raw: Path, seed: int, num_train: int, num_dev: int, num
     rng = random.Random(seed)
     seen: set[str] = set()
     train, dev, test = (_draw(rng, count, seen) for count in (num_train, num_dev, num_test))
-    folder = data_raw / DEMO_TASK
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / TASK_FILE).write_text(_TASK_TOML, encoding="utf-8")
-    for name, sentences in (("train", train), ("dev", dev)):
-        _write_tsv(
-            folder / f"{name}.tsv", ("sentence", "label"), [(text, _LABELS[good]) for text, good in sentences]
-        )
-    _write_tsv(
-        folder / "test.tsv", ("index", "sentence"), [(str(n), text) for n, (text, _) in enumerate(test)]
-    )
+    with atomic_folder(data_raw / DEMO_TASK) as folder:
+        (folder / TASK_FILE).write_text(_TASK_TOML, encoding="utf-8")
+        for name, sentences in (("train", train), ("dev", dev)):
+            rows = [(text, _LABELS[good]) for text, good in sentences]
+            _write_tsv(folder / f"{name}.tsv", ("sentence", "label"), rows)
+        numbered = [(str(number), text) for number, (text, _) in enumerate(test)]
+        _write_tsv(folder / "test.tsv", ("index", "sentence"), numbered)
 
 
 def write_demo_model(
@@ -87,8 +86,8 @@ def write_demo_model(
 ) -> None:
     """Write a BERT with random weights, and a WordPiece tokenizer learnt from the demo task's training sentences.
 
-    The same arguments give the same bytes. There is no dropout: with so few weights, and no example seen often, it
-    only slows the training down.
+    All of it is written or nothing. The same arguments give the same bytes. There is no dropout: with so few weights,
+    and no example seen often, it only slows the training down.
 
     Args:
         folder: Where config.json, model.safetensors, tokenizer.json, tokenizer_config.json and vocab.txt go.
@@ -112,9 +111,11 @@ def write_demo_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = BertModel(config)
-    model.save_pretrained(folder)
-    BertTokenizer(vocab={token: place for place, token in enumerate(vocabulary)}).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
+    tokenizer = BertTokenizer(vocab={token: place for place, token in enumerate(vocabulary)})
+    with atomic_folder(folder) as partial:
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        (partial / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
 
 
 def _draw(rng: random.Random, count: int, seen: set[str]) -> list[tuple[str, bool]]:
@@ -171,5 +172,5 @@ def _learn_vocabulary(sentences: list[str]) -> list[str]:
     return list(dict.fromkeys([*_SPECIAL_TOKENS, *pieces]))
 
 
-def _write_tsv(path: Path, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _write_tsv(path: Path, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     path.write_text("".join("\t".join(row) + "\n" for row in (header, *rows)), encoding="utf-8", newline="")

@@ -33,6 +33,8 @@ def show_report(workspace: Path, report: StageRecord) -> None:
     """Show the report as an artifact, and record it as the workspace's latest."""
     folder = workspace / report.path
     create_markdown_artifact(
-        (folder / "report.md").read_text(encoding="utf-8"), key="report", description=f"Files: {report.path}"
+        (folder / "report.md").read_text(encoding="utf-8", errors="replace"),
+        key="report",
+        description=f"Files: {report.path}",
     )
     record_latest(workspace, report)

@@ -22,7 +22,7 @@ from flows.stopping import received_signal, redeliver, stopping_at_signals
 from flows.summary import count_done, name_failures
 from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.data.glue import GLUE_TASKS
-from pkd_core.errors import PkdError, StoreError
+from pkd_core.errors import PkdError, StoreError, shortened
 from pkd_core.pipeline.dag import report_stage
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.kinds import StageKind
@@ -97,7 +97,10 @@ def _signature() -> inspect.Signature:
 
 
 def _run_name() -> str:
-    return f"pkd {' '.join(flow_run.get_parameters()['tasks'])}"
+    tasks = flow_run.get_parameters()["tasks"]
+    # As they were sent: the flow, which checks them, has not begun.
+    names = tasks if isinstance(tasks, list | tuple) else [tasks]
+    return shortened(f"pkd {' '.join(map(str, names))}", 100)
 
 
 def _run_stages(plan: Plan, context: RunContext) -> State[Any]:

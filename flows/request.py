@@ -1,14 +1,21 @@
 """A run as it is asked for: what to compute, how, and in which workspace."""
 
+import errno
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pkd_core.config.overrides import build_run_config, build_run_options, parse_assignments
-from pkd_core.config.settings import RunConfig, RunOptions
+from pkd_core.config.overrides import build_run_config, build_run_options, parse_assignments, validated
+from pkd_core.config.settings import Name, RunConfig, RunOptions, Section
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
+from pkd_core.store.os_errors import file_errors
+
+
+class _Place(Section):
+    workspace: Name
 
 
 @dataclass(frozen=True)
@@ -24,15 +31,13 @@ class Request:
         """Build a request from the fields of RunConfig and RunOptions and the workspace, as one flat mapping.
 
         Raises:
-            ConfigError: A value is unknown or out of range.
+            ConfigError: A value is unknown, of the wrong type or out of range.
+            StoreError: The workspace's path cannot be used.
         """
         of_run = {name: parameters[name] for name in RunConfig.model_fields if name in parameters}
         of_options = {name: parameters[name] for name in RunOptions.model_fields if name in parameters}
-        return cls(
-            build_run_config(**of_run),
-            build_run_options(**of_options),
-            Path(parameters["workspace"]).resolve(),
-        )
+        workspace = check_workspace(parameters["workspace"]).resolve()
+        return cls(build_run_config(**of_run), build_run_options(**of_options), workspace)
 
     def parameters(self) -> dict[str, Any]:
         """Return the flat mapping of `from_parameters` as JSON values, valid in every current folder."""
@@ -41,6 +46,23 @@ class Request:
         if model.is_dir():
             paths["model"] = str(model.resolve())
         return self.run.model_dump(mode="json") | self.options.model_dump(mode="json") | paths
+
+
+def check_workspace(given: object) -> Path:
+    """Return a workspace's path, which need not exist.
+
+    Raises:
+        ConfigError: It is not a text, holds a NUL, is too long, or is not UTF-8, as Prefect and MLflow require.
+        StoreError: The system refuses the path, or its links lead nowhere.
+    """
+    path = Path(validated(_Place, {"workspace": given}).workspace)
+    with file_errors("use", path):
+        path.exists()
+        try:
+            path.resolve()
+        except RuntimeError as error:  # Python's answer to links in a circle
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
+    return path
 
 
 def parse_task_arguments(arguments: Iterable[str], *, default_all: bool = False) -> dict[str, Any]:

@@ -138,8 +138,8 @@ def report(workspace: Workspace = Path()) -> None:
 @takes_request(default_all=True)
 def up(
     request: Request,
-    prefect_port: Annotated[int, typer.Option(help="Port of the Prefect server.")] = 4200,
-    mlflow_port: Annotated[int, typer.Option(help="Port of the MLflow UI.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Prefect server.")] = 4200,
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow UI.")] = 5000,
 ) -> None:
     """Start what `prefect deployment run pkd/full-glue` needs; the arguments become the deployment's defaults."""
     from flows.service.up import serve_until_stopped
@@ -196,6 +196,8 @@ def _exit_with_sentence(call: Callable[[], None]) -> None:
         with resource_errors("this command"):
             call()
     except PkdError as error:
-        # Some messages quote a library's, which may have several lines.
-        typer.echo(f"pkd: {' '.join(str(error).split()).removesuffix('.')}.", err=True)
+        # Some messages quote a library's, which may have several lines, or a name that has control characters.
+        line = " ".join(str(error).split())
+        sentence = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+        typer.echo(f"pkd: {sentence.removesuffix('.')}.", err=True)
         sys.exit(2)

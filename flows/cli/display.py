@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pkd_core.config.presets import ListedPreset
 from pkd_core.store.cleanup import Garbage
+from pkd_core.store.os_errors import file_errors
 from pkd_core.store.scan import Verified
 from pkd_core.store.stage_store import StageStatus
 
@@ -26,13 +28,18 @@ _STYLES = {
 }
 
 
+def _console(width: int | None = None) -> Console:
+    """Return a console that prints names of files as they are: rich would take `[red]` in them for its own markup."""
+    return Console(width=width, markup=False, emoji=False, highlight=False)
+
+
 def show_plan(plan: "Plan") -> None:
     """Show each stage's status and why."""
     table = Table("stage", "status", "why", "fingerprint", box=None, pad_edge=False)
     for one in plan.stages:
-        style = _STYLES[one.status]
-        table.add_row(one.stage.key, f"[{style}]{one.status.value}[/]", one.reason, one.stage.fingerprint)
-    Console().print(table)
+        status = Text(one.status.value, _STYLES[one.status])
+        table.add_row(one.stage.key, status, one.reason, one.stage.fingerprint)
+    _console().print(table)
     show_counts(plan)
 
 
@@ -53,8 +60,14 @@ def show_server(url: str | None) -> None:
 
 
 def show_report(folder: Path) -> None:
-    """Show the report's table and where its files are."""
-    typer.echo("\n" + (folder / "report.txt").read_text(encoding="utf-8"))
+    """Show the report's table and where its files are.
+
+    Raises:
+        StoreError: If the table cannot be read.
+    """
+    path = folder / "report.txt"
+    with file_errors("read", path):
+        typer.echo("\n" + path.read_text(encoding="utf-8", errors="replace"))
     typer.echo(f"report: {folder / 'report.md'} (and report.json, report.png)")
 
 
@@ -70,7 +83,7 @@ def show_presets(presets: Iterable[ListedPreset]) -> None:
         depths = f"{listed.num_layers}" + ("" if section == "teacher" else f" <- {listed.num_teacher_layers}")
         cells = [values[f"{section}.learning_rate"], *(values.get(key, "") for key in keys)]
         table.add_row(listed.task, listed.method, depths, *map(str, cells), listed.preset.source)
-    Console(width=max(Console().width, 150)).print(table)
+    _console(width=max(Console().width, 150)).print(table)
 
 
 def show_verified(checked: Sequence[Verified], seconds: float) -> bool:
@@ -96,7 +109,7 @@ def show_garbage(found: Sequence[Garbage], num_kept: int, num_runs: int) -> None
         age = f"{days:.0f} days" if days >= 2 else f"{24 * days:.0f} hours"
         table.add_row(one.folder.as_posix(), one.kind.value, size(one.num_bytes), age)
     if found:
-        Console().print(table)
+        _console().print(table)
     typer.echo(
         f"{len(found)} folders, {size(sum(one.num_bytes for one in found))}, to which no run refers "
         f"(kept: {num_kept} of {num_runs} recorded runs)"

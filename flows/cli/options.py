@@ -8,10 +8,9 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from flows.request import Request, parse_task_arguments
+from flows.request import Request, check_workspace, parse_task_arguments
 from pkd_core.config.overrides import build_run_config, build_run_options
 from pkd_core.config.settings import RunConfig, RunOptions
-from pkd_core.store.os_errors import file_errors
 
 # Older names, which keep working.
 _ALIASES = {"max_concurrent_runs": "--share"}
@@ -19,14 +18,12 @@ _LISTS = ("methods", "student_layers", "seeds")
 _FROM_ARGUMENTS = ("tasks", "settings")
 
 
-def _usable(workspace: Path) -> Path:
-    with file_errors("use", workspace):
-        workspace.exists()
-    return workspace
+def _checked(workspace: Path) -> Path:
+    return check_workspace(str(workspace))
 
 
 Workspace = Annotated[
-    Path, typer.Option(help="Folder that holds data_raw, data_feat and artifacts.", callback=_usable)
+    Path, typer.Option(help="Folder that holds data_raw, data_feat and artifacts.", callback=_checked)
 ]
 TaskArguments = Annotated[
     list[str] | None,

@@ -2,12 +2,15 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pkd_core.config.settings import RunConfig, RunOptions, Settings
-from pkd_core.errors import ConfigError
+from pkd_core.errors import ConfigError, listed, quoted, shortened
+
+_MAX_STUDENTS = 1000
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def setting_keys() -> tuple[str, ...]:
@@ -26,9 +29,11 @@ def parse_assignments(arguments: Iterable[str]) -> dict[str, str]:
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals:
-            raise ConfigError(f"expected key=value, got {argument!r}; for example distill.temperature=5.")
+            raise ConfigError(
+                f"expected key=value, got {quoted(argument)}; for example distill.temperature=5."
+            )
         if key in settings:
-            raise ConfigError(f"{key!r} is set twice; give it once.")
+            raise ConfigError(f"{quoted(key)} is set twice; give it once.")
         settings[key] = value
     return settings
 
@@ -47,10 +52,7 @@ def build_settings(*layers: Mapping[str, Any]) -> Settings:
                 raise ConfigError(_unknown_key_message(key, known))
             section, _, name = key.partition(".")
             nested.setdefault(section, {})[name] = value
-    try:
-        return Settings.model_validate(nested)
-    except ValidationError as error:
-        raise ConfigError(_first_error_message(error)) from error
+    return validated(Settings, nested)
 
 
 def build_run_config(**values: Any) -> RunConfig:
@@ -59,16 +61,19 @@ def build_run_config(**values: Any) -> RunConfig:
     Raises:
         ConfigError: A value is of the wrong kind or out of range, or a setting's key is unknown.
     """
-    try:
-        config = RunConfig.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(_first_error_message(error)) from error
+    config = validated(RunConfig, values)
     for name in ("tasks", "methods", "student_layers", "seeds"):
         given = getattr(config, name) or ()
-        if len(set(given)) < len(given):
-            raise ConfigError(
-                f"{name} names the same thing twice: {', '.join(map(str, given))}; give each once."
-            )
+        # Folders whose names differ in capitals alone are one folder on some file systems.
+        if len({str(value).casefold() for value in given}) < len(given):
+            raise ConfigError(f"{name} names the same thing twice: {listed(given)}; give each once.")
+    depths = len(config.student_layers or (1,))
+    num_students = len(config.tasks) * len(config.methods) * depths * len(config.seeds)
+    if num_students > _MAX_STUDENTS:
+        raise ConfigError(
+            f"a run trains at most {_MAX_STUDENTS} students, and this one has {num_students} by tasks, methods, "
+            "depths and seeds; divide it into several runs."
+        )
     build_settings(config.settings)
     return config
 
@@ -79,10 +84,19 @@ def build_run_options(**values: Any) -> RunOptions:
     Raises:
         ConfigError: An option is unknown, of the wrong type or out of range.
     """
+    return validated(RunOptions, values)
+
+
+def validated(model: type[_Model], values: Mapping[str, Any]) -> _Model:
+    """Build a model of values that a user gave.
+
+    Raises:
+        ConfigError: One is unknown, of the wrong type or out of range; names the first.
+    """
     try:
-        return RunOptions.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_first_error_message(error)) from error
+        raise ConfigError(_first_problem(error)) from error
 
 
 def _unknown_key_message(key: str, known: Iterable[str]) -> str:
@@ -92,10 +106,11 @@ def _unknown_key_message(key: str, known: Iterable[str]) -> str:
         if near
         else f"the sections are {', '.join(Settings.model_fields)}"
     )
-    return f"there is no setting {key!r}: {hint}."
+    return f"there is no setting {quoted(key)}: {hint}."
 
 
-def _first_error_message(error: ValidationError) -> str:
+def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
-    key = ".".join(str(part) for part in problem["loc"])
-    return f"{key} cannot be {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."
+    key = ".".join(shortened(str(part)) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key} cannot be {quoted(problem['input'])}: {message[0].lower()}{message[1:]}."

@@ -2,15 +2,30 @@
 
 A setting's dotted key is its path here, such as `student.learning_rate` or `distill.temperature`. The same keys serve
 `pkd run`, the deployment's parameters, Python, and MLflow's parameter names.
+
+Upper bounds are far above what is useful: they exclude numbers that do not fit, or that would take for ever.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
 
-NonNegative = Annotated[FiniteFloat, Field(ge=0)]
-Positive = Annotated[FiniteFloat, Field(gt=0)]
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("expected a text without a NUL character")
+    return text
+
+
+# Within the range of float32.
+NonNegative = Annotated[FiniteFloat, Field(ge=0, le=1e30)]
+Positive = Annotated[FiniteFloat, Field(ge=1e-30, le=1e30)]
 Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+# torch takes seeds of 64 bits.
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+# No path is longer, and none holds a NUL.
+Name = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_without_nul)]
 Reduction = Literal["batch_mean", "element_mean"]
 Precision = Literal["auto", "float32", "bfloat16"]
 DEFAULT_THREADS = 4
@@ -38,9 +53,9 @@ class TrainingConfig(Section):
     """
 
     learning_rate: Positive = 2e-5
-    num_epochs: PositiveInt = 4
-    batch_size: PositiveInt = 32
-    accumulation_steps: PositiveInt = 1
+    num_epochs: Count = 4
+    batch_size: Count = 32
+    accumulation_steps: Count = 1
     warmup_fraction: Fraction = 0.1
     weight_decay: NonNegative = 0.01
     max_grad_norm: Positive = 1.0
@@ -50,7 +65,7 @@ class TrainingConfig(Section):
 class TeacherConfig(TrainingConfig):
     """The teacher's training; one teacher serves all students of its task, whatever their seeds."""
 
-    seed: NonNegativeInt = 42
+    seed: Seed = 42
 
 
 class StudentConfig(TrainingConfig):
@@ -88,8 +103,8 @@ class StatesConfig(Section):
 class EvaluationConfig(Section):
     """Evaluation: the most tokens of a batch, and how many timed passes the speed ratio is the median of."""
 
-    max_tokens: Annotated[int, Field(ge=512)] = 8192
-    speed_repeats: PositiveInt = 5
+    max_tokens: Annotated[int, Field(ge=512, le=2**24)] = 8192
+    speed_repeats: Annotated[int, Field(ge=1, le=1000)] = 5
 
 
 class ComputeConfig(Section):
@@ -124,20 +139,20 @@ class RunConfig(Section):
     `settings` maps dotted keys to values; they come before the presets, which come before the defaults.
     """
 
-    tasks: Annotated[tuple[str, ...], Field(min_length=1, description="GLUE tasks, or folders in data_raw.")]
+    tasks: Annotated[tuple[Name, ...], Field(min_length=1, description="GLUE tasks, or folders in data_raw.")]
     methods: Annotated[
         tuple[Method, ...],
         Field(min_length=1, description="Of finetune, kd, pkd-skip, pkd-last. Default: all."),
     ] = METHODS
     student_layers: Annotated[
-        tuple[PositiveInt, ...] | None, Field(description="Student depths. Default: half the teacher's.")
+        tuple[Count, ...] | None, Field(description="Student depths. Default: half the teacher's.")
     ] = None
     seeds: Annotated[
-        tuple[NonNegativeInt, ...],
+        tuple[Seed, ...],
         Field(min_length=1, description="One student for each seed, method and depth."),
     ] = (42,)
     model: Annotated[
-        str, Field(description="Pretrained BERT: a folder, or a name on the Hugging Face hub.")
+        Name, Field(description="Pretrained BERT: a folder, or a name on the Hugging Face hub.")
     ] = DEFAULT_MODEL
     settings: Annotated[dict[str, Any], Field(description="Settings by dotted key, over the presets.")] = {}
 
@@ -148,15 +163,22 @@ class RunOptions(Section):
     An option is added here alone: the command line, the flow and its deployment take their options from these fields.
     """
 
-    device: Annotated[str, Field(description="auto, cpu, cuda, cuda:1 ...")] = "auto"
+    device: Annotated[Name, Field(description="auto, cpu, cuda, cuda:1 ...")] = "auto"
     deep: Annotated[bool, Field(description="Hash every published file instead of comparing sizes.")] = False
     strict: Annotated[
         bool, Field(description="Stop before distilling a teacher that has learnt nothing.")
     ] = False
     checkpoint_minutes: Annotated[
         FiniteFloat,
-        Field(ge=0, description="Minutes between a training's checkpoints, besides one after each epoch."),
+        Field(
+            ge=0,
+            le=100_000,
+            description="Minutes between a training's checkpoints, besides one after each epoch.",
+        ),
     ] = 5.0
     max_concurrent_runs: Annotated[
-        PositiveInt, Field(description="How many runs of this workspace may compute on one device at once.")
+        int,
+        Field(
+            ge=1, le=1000, description="How many runs of this workspace may compute on one device at once."
+        ),
     ] = 1

@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from pkd_core.data.task import Task, standard_splits
-from pkd_core.errors import DataError
+from pkd_core.errors import DataError, quoted, reason
 
 TASK_FILE = "task.toml"
 CLASS_METRICS = ("accuracy", "f1", "matthews")
 SCORE_METRICS = ("pearson", "spearman")
 
+# Its square, an error of the training, is a float32.
+_MAX_SCORE = 1e18
+_MAX_LABELS = 9_999
 _KEYS = ("texts", "label", "labels", "label_range", "metrics", "index")
 
 
@@ -31,14 +34,18 @@ def read_custom_task(name: str, path: Path) -> Task:
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise DataError(
+            f"{path}: expected a TOML file, got one whose lists are nested too deeply; fix it"
+        ) from None
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path}: expected a TOML file, got one that cannot be read ({error}); fix it"
+            f"{path}: expected a TOML file, got one that cannot be read ({reason(error)}); fix it"
         ) from error
     unknown = sorted(set(values) - set(_KEYS))
     if unknown:
         raise DataError(
-            f"{path}: expected the keys {', '.join(_KEYS)}, got {unknown[0]!r}; remove or rename it"
+            f"{path}: expected the keys {', '.join(_KEYS)}, got {quoted(unknown[0])}; remove or rename it"
         )
     texts = _texts(path, values, "texts", 1, 2)
     label = _column(path, values, "label")
@@ -46,14 +53,14 @@ def read_custom_task(name: str, path: Path) -> Task:
     if ("labels" in values) == ("label_range" in values):
         got = "both" if "labels" in values else "neither"
         raise DataError(f"{path}: expected either `labels` or `label_range`, got {got}; give one of them")
-    labels = _texts(path, values, "labels", 2, 9_999) if "labels" in values else ()
+    labels = _texts(path, values, "labels", 2, _MAX_LABELS) if "labels" in values else ()
     label_range = None if labels else _range(path, values["label_range"])
     splits = standard_splits(name, texts, label, index)
     return Task(name, splits, labels, _metrics(path, values, labels), label_range=label_range)
 
 
 def _error(path: Path, key: str, expected: str, got: object) -> DataError:
-    return DataError(f"{path}: expected `{key}` to be {expected}, got {got!r}; fix that line")
+    return DataError(f"{path}: expected `{key}` to be {expected}, got {quoted(got)}; fix that line")
 
 
 def _column(path: Path, values: Mapping[str, Any], key: str) -> str:
@@ -73,17 +80,22 @@ def _texts(
         and min_count <= len(value) <= max_count
         and len(set(value)) == len(value)
     ):
-        counts = "one or two" if max_count == 2 else "two or more"
+        counts = "one or two" if max_count == 2 else f"two to {max_count}"
         raise _error(path, key, f"a list of {counts} different texts", value)
     return tuple(value)
 
 
 def _range(path: Path, value: object) -> tuple[float, float]:
-    if isinstance(value, list) and len(value) == 2 and all(type(item) in (int, float) for item in value):
-        low, high = float(value[0]), float(value[1])
-        if float("-inf") < low < high < float("inf"):
+    if isinstance(value, list) and len(value) == 2 and all(_is_score(item) for item in value):
+        low, high = map(float, value)
+        if low < high:
             return low, high
-    raise _error(path, "label_range", "the smallest and the largest score", value)
+    expected = f"the smallest and the largest score, from {-_MAX_SCORE:g} to {_MAX_SCORE:g}"
+    raise _error(path, "label_range", expected, value)
+
+
+def _is_score(value: object) -> bool:
+    return type(value) in (int, float) and -_MAX_SCORE <= value <= _MAX_SCORE  # type: ignore[operator]
 
 
 def _metrics(path: Path, values: Mapping[str, Any], labels: tuple[str, ...]) -> tuple[str, ...]:
@@ -91,6 +103,7 @@ def _metrics(path: Path, values: Mapping[str, Any], labels: tuple[str, ...]) -> 
     if len(labels) > 2:
         possible = tuple(metric for metric in possible if metric != "f1")
     value = values.get("metrics")
-    if not isinstance(value, list) or not value or any(metric not in possible for metric in value):
+    is_list = isinstance(value, list) and all(metric in possible for metric in value)
+    if not is_list or not value or len(set(value)) < len(value):
         raise _error(path, "metrics", f"a list out of {', '.join(possible)}", value)
     return tuple(value)

@@ -13,7 +13,7 @@ import numpy as np
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.hub_tables import HUB_TABLES
 from pkd_core.data.task import Split, Task
-from pkd_core.errors import DataError
+from pkd_core.errors import DataError, quoted
 from pkd_core.store.atomic import atomic_file
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def download_task(task: str, data_raw: Path, load: Load | None = None) -> list[P
     """
     if task not in HUB_TABLES:
         raise DataError(
-            f"expected one of GLUE's tasks ({', '.join(HUB_TABLES)}), got {task!r}; put the files of other tasks"
+            f"expected one of GLUE's tasks ({', '.join(HUB_TABLES)}), got {quoted(task)}; put the files of other tasks"
             " into data_raw yourself"
         )
     glue_task = GLUE_TASKS[task]

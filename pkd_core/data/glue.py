@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from pkd_core.data.custom_task import TASK_FILE, read_custom_task
 from pkd_core.data.task import Split, Task, standard_splits
-from pkd_core.errors import DataError
+from pkd_core.errors import DataError, listed, quoted
+from pkd_core.store.address import is_reserved
 
 __all__ = ["GLUE_TASKS", "Split", "Task", "load_task"]
 
@@ -95,7 +96,12 @@ def load_task(name: str, data_raw: Path) -> Task:
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
         raise DataError(
-            f"expected a task's name of up to 100 letters, digits, '.', '_' or '-', got {name!r}; rename its folder"
+            f"expected a task's name of up to 100 letters, digits, '.', '_' or '-', got {quoted(name)}; rename its "
+            "folder"
+        )
+    if is_reserved(name):
+        raise DataError(
+            f"{name} cannot be a task, because pkd keeps its own files at artifacts/{name}; rename its folder"
         )
     if name in GLUE_TASKS:
         return GLUE_TASKS[name]
@@ -110,6 +116,6 @@ def load_task(name: str, data_raw: Path) -> Task:
     known = {task.casefold(): task for task in (*GLUE_TASKS, *custom_names)}
     near = difflib.get_close_matches(name.casefold(), known, n=3) or list(known)
     raise DataError(
-        f"expected a known task, got {name!r}; choose a similar one ({', '.join(known[key] for key in near)})"
+        f"expected a known task, got {quoted(name)}; choose a similar one ({listed([known[key] for key in near])})"
         f" or describe your task in {task_file}"
     )

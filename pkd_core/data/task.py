@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pkd_core.errors import DataError
+from pkd_core.errors import DataError, quoted
 
 Column = str | int
 
@@ -88,7 +88,7 @@ class Task:
                 return split
         names = ", ".join(split.name for split in self.splits)
         raise DataError(
-            f"{self.name}: expected one of its splits ({names}), got {name!r}; choose one of them"
+            f"{self.name}: expected one of its splits ({names}), got {quoted(name)}; choose one of them"
         )
 
 

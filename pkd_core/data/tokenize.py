@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer
 
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.task import Split, Task
 from pkd_core.data.token_table import read_shards
+from pkd_core.data.tokenizer import load_tokenizer
 from pkd_core.data.tsv import BadLine, Example, read_examples
-from pkd_core.errors import DataError, ModelError
+from pkd_core.errors import DataError
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.atomic import atomic_file
 
@@ -70,7 +70,7 @@ def write_tokens(
         ModelError: If the folder has no usable tokenizer.
     """
     splits = _present_splits(data_raw, task)
-    tokenizer = _load_tokenizer(tokenizer_folder, max_length)
+    tokenizer = _load_backend(tokenizer_folder, max_length)
     schema = tokens_schema(task)
     num_lines = sum(_count_lines(data_raw / split.file) - split.header for split in splits)
     num_done = 0
@@ -105,21 +105,9 @@ def _present_splits(data_raw: Path, task: Task) -> list[Split]:
     return present
 
 
-def _load_tokenizer(folder: Path, max_length: int) -> Tokenizer:
-    # For a folder without a tokenizer, transformers 5 silently builds one of five words.
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
-        raise ModelError(
-            f"{folder}: expected a tokenizer.json or a vocab.txt, got neither; add the tokenizer's files"
-        )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # tokenizers raises plain Exception
-        raise ModelError(
-            f"{folder}: expected a tokenizer that transformers can load, got {error!r}; add its files again"
-        ) from error
-    if not tokenizer.is_fast:
-        raise ModelError(f"{folder}: expected a fast tokenizer, got a slow one; add its tokenizer.json")
-    backend = tokenizer.backend_tokenizer
+def _load_backend(folder: Path, max_length: int) -> Tokenizer:
+    tokenizer = load_tokenizer(folder)
+    backend: Tokenizer = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
     return backend

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pkd_core.data.task import Column, Split, Task
-from pkd_core.errors import DataError
+from pkd_core.errors import DataError, listed, quoted
 
 _MAX_LINE_BYTES = 1 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -143,9 +143,9 @@ def _position(column: Column, first_fields: list[str], split: Split) -> int:
         return column
     count = first_fields.count(column)
     if count != 1:
-        got = f"it {count} times" if count else _quoted("\t".join(first_fields))
+        got = f"it {count} times" if count else quoted("\t".join(first_fields))
         raise _LineError(
-            f"expected a header with the column {column!r} for the {split.name} split, got {got}"
+            f"expected a header with the column {quoted(column)} for the {split.name} split, got {got}"
         )
     return first_fields.index(column)
 
@@ -155,7 +155,7 @@ def _class_parser(labels: tuple[str, ...]) -> _ParseLabel:
 
     def parse(text: str) -> int:
         if text not in positions:
-            raise _LineError(f"expected a label out of {', '.join(labels)}, got {_quoted(text)}")
+            raise _LineError(f"expected a label out of {listed(labels)}, got {quoted(text)}")
         return positions[text]
 
     return parse
@@ -166,7 +166,7 @@ def _score_parser(label_range: tuple[float, float]) -> _ParseLabel:
 
     def parse(text: str) -> float:
         if not _SCORE.fullmatch(text) or not low <= float(text) <= high:
-            raise _LineError(f"expected a score from {low} to {high}, got {_quoted(text)}")
+            raise _LineError(f"expected a score from {low} to {high}, got {quoted(text)}")
         return float(text)
 
     return parse
@@ -174,7 +174,7 @@ def _score_parser(label_range: tuple[float, float]) -> _ParseLabel:
 
 def _unseen_index(text: str, seen: set[int]) -> int:
     if not _INDEX.fullmatch(text):
-        raise _LineError(f"expected a whole number as the example's index, got {_quoted(text)}")
+        raise _LineError(f"expected a whole number as the example's index, got {quoted(text)}")
     index = int(text)
     if index in seen:
         raise _LineError(f"expected every index once, got {index} again")
@@ -184,7 +184,3 @@ def _unseen_index(text: str, seen: set[int]) -> int:
 
 def _fields(count: int) -> str:
     return f"{count} field{'s' if count > 1 else ''}"
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")

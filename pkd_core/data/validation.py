@@ -5,9 +5,7 @@ from pathlib import Path
 
 from pkd_core.data.task import Split, Task
 from pkd_core.data.tsv import read_examples
-from pkd_core.errors import DataError
-
-_NUM_NAMED = 5
+from pkd_core.errors import DataError, listed, shortened
 
 
 def check_examples(task: Task, data_raw: Path) -> None:
@@ -38,15 +36,14 @@ def check_labels(path: Path, task: Task, split: Split, labels: Collection[float 
     """
     missing = [label for position, label in enumerate(task.labels) if position not in labels]
     if split is task.train_split and missing:
-        named = ", ".join(missing[:_NUM_NAMED]) + (" and more" if len(missing) > _NUM_NAMED else "")
         raise DataError(
-            f"{path}: expected examples of every label of {task.name}, got none of {named}; add some, or take the "
-            "label out of the task"
+            f"{path}: expected examples of every label of {task.name}, got none of {listed(missing)}; add some, or "
+            "take the label out of the task"
         )
     if len(labels) < 2:
         (label,) = labels
         shown = task.labels[int(label)] if task.labels and label is not None else label
         raise DataError(
-            f"{path}: expected at least two different labels, for a score to mean something, got {shown} alone; "
-            "add examples of another"
+            f"{path}: expected at least two different labels, for a score to mean something, got "
+            f"{shortened(str(shown))} alone; add examples of another"
         )

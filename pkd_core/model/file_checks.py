@@ -1,16 +1,20 @@
 """Checks of a pretrained BERT's files before anything is computed with them; no weight is read."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
 from transformers import BertConfig
 
-from pkd_core.errors import ModelError
+from pkd_core.config.bert_settings import check_bert_settings
+from pkd_core.data.model_folder import find_file, read_json_object
+from pkd_core.data.tokenizer import load_tokenizer
+from pkd_core.errors import ModelError, listed, quoted, reason
 
-_WEIGHT_FILES = ("model.safetensors", "model.safetensors.index.json")
-_WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
+_CONFIG = "config.json"
+_WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
 
 
 def check_pretrained(name: str, folder: Path) -> BertConfig:
@@ -21,18 +25,20 @@ def check_pretrained(name: str, folder: Path) -> BertConfig:
         folder: The folder.
 
     Raises:
-        ModelError: A file is missing, unreadable or not a BERT's, or the tokenizer has more words than the model.
+        ModelError: A file is missing, unreadable or not a BERT's, or settings, weights and tokenizer do not fit each
+            other.
     """
     config = read_config(folder)
-    check_weight_format(folder)
-    if not (folder / "tokenizer.json").is_file():
+    weights = weight_files(folder)
+    path = find_file(folder, "tokenizer.json")
+    if path is None:
         raise ModelError(
             f"{name} needs a tokenizer.json (a fast tokenizer) beside its weights, and has none; "
             "save one there with AutoTokenizer.from_pretrained(...).save_pretrained(...)."
         )
-    _check_tokenizer(name, folder / "tokenizer.json", config.vocab_size)
-    for path in sorted(folder.glob("*.safetensors")):
-        _check_header(path, config.vocab_size)
+    _check_tokenizer(name, path, config.vocab_size)
+    shapes = {key: shape for file in weights for key, shape in _read_shapes(folder / file).items()}
+    _check_shapes(folder, config, shapes)
     return config
 
 
@@ -40,56 +46,87 @@ def read_config(folder: Path) -> BertConfig:
     """Read a model folder's `config.json`.
 
     Raises:
-        ModelError: There is none, it cannot be read, or the model is not a BERT.
+        ModelError: There is none, it cannot be read, or it is not that of a BERT.
     """
-    path = folder / "config.json"
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        model_type = values.get("model_type")
-    except FileNotFoundError:
-        raise ModelError(f"{folder}: expected a model folder, found no config.json; choose another") from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: expected a readable JSON object, got {error}; fetch it again") from error
-    if model_type != "bert":
-        raise ModelError(f"{folder}: expected a BERT model, got {model_type!r}; choose a BERT")
-    try:
-        return BertConfig.from_dict(values)
-    except Exception as error:  # transformers and its validators raise many types for a wrong value
-        reason = " ".join(str(error).split())
+    path = find_file(folder, _CONFIG)
+    if path is None:
+        raise ModelError(f"{folder}: expected a model folder, found no config.json; choose another")
+    values = read_json_object(path)
+    if values.get("model_type") != "bert":
         raise ModelError(
-            f"{path}: expected a BERT's settings, got wrong ones ({reason}); fetch it again"
+            f"{folder}: expected a BERT model, got {quoted(values.get('model_type'))}; choose a BERT"
+        )
+    try:
+        # transformers would make attributes of all others.
+        return BertConfig(**check_bert_settings(values))
+    except Exception as error:  # transformers and its validators raise many types for a wrong value
+        raise ModelError(
+            f"{path}: expected a BERT's settings, got wrong ones ({reason(error).removesuffix('.')}); fetch it again"
         ) from error
 
 
-def check_weight_format(folder: Path) -> None:
-    """Check that a folder has its weights as safetensors, the only format read: it cannot run code.
+def weight_files(folder: Path) -> tuple[str, ...]:
+    """Return the files of a folder's weights, relative to it: one, or the shards that its index names.
+
+    Only safetensors are read: they cannot run code.
 
     Raises:
-        ModelError: It has none.
+        ModelError: There are none, the index cannot be read, or a shard is missing or outside of the folder.
     """
-    if any((folder / name).is_file() for name in _WEIGHT_FILES):
-        return
-    if (folder / "pytorch_model.bin").is_file():
+    if find_file(folder, _WEIGHTS):
+        return (_WEIGHTS,)
+    index = find_file(folder, _INDEX)
+    if index is None:
+        if (folder / "pytorch_model.bin").is_file():
+            raise ModelError(
+                f"{folder}: expected model.safetensors, found pickled weights; load them once with transformers and "
+                "save them with save_pretrained"
+            )
+        raise ModelError(f"{folder}: expected model.safetensors, found no weights; fetch the model again")
+    shards = read_json_object(index).get("weight_map")
+    if (
+        not isinstance(shards, dict)
+        or not shards
+        or not all(isinstance(name, str) for name in shards.values())
+    ):
         raise ModelError(
-            f"{folder}: expected model.safetensors, found pickled weights; load them once with transformers and save "
-            "them with save_pretrained"
+            f"{index}: expected a weight_map with the shard of each weight, got {quoted(shards)}; fetch it again"
         )
-    raise ModelError(f"{folder}: expected model.safetensors, found no weights; fetch the model again")
+    names = sorted(set(shards.values()))
+    missing = [name for name in names if not name.endswith(".safetensors") or find_file(folder, name) is None]
+    if missing:
+        raise ModelError(
+            f"{index}: expected only safetensors files of this folder, which has no {listed(missing)}; "
+            "fetch the model again"
+        )
+    return tuple(names)
+
+
+def loaded_files(folder: Path) -> tuple[str, ...]:
+    """Return all files that loading a model reads, relative to its folder; the tokenizer's are apart.
+
+    Raises:
+        ModelError: See `weight_files`.
+    """
+    weights = weight_files(folder)
+    return (_CONFIG, *([] if weights == (_WEIGHTS,) else [_INDEX]), *weights)
 
 
 def _check_tokenizer(name: str, path: Path, vocab_size: int) -> None:
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises nothing more specific
         raise ModelError(
-            f"{name} has a tokenizer.json that cannot be read ({error}); fetch the model again"
+            f"{name} has a tokenizer.json that cannot be read ({reason(error)}); fetch the model again"
         ) from error
+    # As the tokens stage does: other files may change what tokenizer.json describes.
+    tokenizer = load_tokenizer(path.parent).backend_tokenizer
     if (tokenizer.num_special_tokens_to_add(False), tokenizer.num_special_tokens_to_add(True)) != (2, 3):
         raise ModelError(
             f"{name} needs a BERT tokenizer, which puts [CLS] before and [SEP] after each text; "
             "save the model's own tokenizer beside its weights"
         )
-    num_words = tokenizer.get_vocab_size(with_added_tokens=True)
+    num_words = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
     if num_words > vocab_size:
         raise ModelError(
             f"{name} has embeddings for {vocab_size} words, and a tokenizer of {num_words} words; "
@@ -97,20 +134,38 @@ def _check_tokenizer(name: str, path: Path, vocab_size: int) -> None:
         )
 
 
-def _check_header(path: Path, vocab_size: int) -> None:
-    """Check names and shapes, which the head of the file holds; opening it fails if it was cut short."""
+def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return each weight's shape, which the head of the file holds; opening it fails if it was cut short."""
     try:
         with safe_open(path, framework="numpy") as weights:
-            for key in weights.keys():  # noqa: SIM118 (not a mapping)
-                if not key.endswith(_WORD_EMBEDDINGS):
-                    continue
-                num_words = weights.get_slice(key).get_shape()[0]
-                if num_words != vocab_size:
-                    raise ModelError(
-                        f"{path}: expected embeddings for the {vocab_size} words of config.json, got {num_words}; "
-                        "fetch the model again"
-                    )
-    except (OSError, SafetensorError, IndexError) as error:
+            # Without the prefix that a model with a head has.
+            return {
+                key.removeprefix("bert."): tuple(weights.get_slice(key).get_shape())
+                for key in weights.keys()  # noqa: SIM118 (not a mapping)
+            }
+    except (OSError, SafetensorError) as error:
         raise ModelError(
-            f"{path}: expected complete safetensors, got {error}; fetch the model again"
+            f"{path}: expected complete safetensors, got {reason(error)}; fetch the model again"
         ) from error
+
+
+def _check_shapes(folder: Path, config: BertConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    hidden, inner = config.hidden_size, config.intermediate_size
+    expected = {
+        "embeddings.word_embeddings.weight": (config.vocab_size, hidden),
+        "embeddings.position_embeddings.weight": (config.max_position_embeddings, hidden),
+        "embeddings.token_type_embeddings.weight": (config.type_vocab_size, hidden),
+    }
+    for layer in range(config.num_hidden_layers):
+        expected[f"encoder.layer.{layer}.output.dense.weight"] = (hidden, inner)
+    for name, shape in expected.items():
+        if shapes.get(name) != shape:
+            found = _by(shapes[name]) if name in shapes else "no such weight"
+            raise ModelError(
+                f"{folder}: expected {name} of {_by(shape)} numbers by its config.json, got {found}; "
+                "fetch the model again"
+            )
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "1"

@@ -2,17 +2,18 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
 from pkd_core.data.task import Task
-from pkd_core.errors import ModelError
-from pkd_core.model.file_checks import check_weight_format, read_config
+from pkd_core.errors import ModelError, reason
+from pkd_core.model.file_checks import read_config, weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -80,23 +81,29 @@ def _set_task(config: BertConfig, task: Task) -> None:
 
 def _load(folder: Path, config: BertConfig) -> tuple[BertForSequenceClassification, set[str]]:
     """Load a folder's weights in float32; return the model in evaluation mode, and the names of missing weights."""
-    check_weight_format(folder)
+    files = weight_files(folder)
     try:
         # Missing weights are drawn from torch's global generator, which is left as it was.
-        with torch.random.fork_rng(devices=[]):
+        with ExitStack() as opened, torch.random.fork_rng(devices=[]):
+            weights: dict[str, Any] = {}
+            for name in files:
+                file = opened.enter_context(safe_open(folder / name, framework="pt"))
+                # Read by transformers one after the other.
+                weights |= {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            # Given a folder, transformers would read more than its weights, such as an adapter.
             loaded: Any = BertForSequenceClassification.from_pretrained(
-                folder,
+                None,
                 config=config,
+                state_dict=weights,
                 dtype=torch.float32,
                 attn_implementation="sdpa",
                 local_files_only=True,
-                use_safetensors=True,
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
             )
     except (OSError, RuntimeError, ValueError, TypeError, ArithmeticError, SafetensorError) as error:
         raise ModelError(
-            f"{folder}: expected a complete BERT, got {' '.join(str(error).split())}; fetch the model again"
+            f"{folder}: expected a complete BERT, got {reason(error)}; fetch the model again"
         ) from error
     model, report = loaded
     absent = set(report["missing_keys"]) | {name for name, *_shapes in report["mismatched_keys"]}

@@ -8,11 +8,12 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from pkd_core.data.glue import GLUE_TASKS, Task
-from pkd_core.errors import DataError, ModelError
-from pkd_core.model.file_checks import check_pretrained
+from pkd_core.data.tokenizer import TOKENIZER_FILES
+from pkd_core.errors import DataError, ModelError, quoted, shortened
+from pkd_core.model.file_checks import check_pretrained, loaded_files
 from pkd_core.store.fingerprint import sha256_file, sha256_folder
+from pkd_core.store.verification import WatchedFiles
 
-TOKENIZER_FILES = ("special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
 _RAW = "raw/"
 _MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
 
@@ -24,8 +25,8 @@ class PretrainedModel:
     Attributes:
         name: As the user gave it, a hub name or a folder.
         folder: Where its files lie.
-        weights: Hash of configuration and weights.
-        tokenizer: Hash of the tokenizer's files.
+        weights: Hash of configuration and weights: all files that loading the model reads.
+        tokenizer: Hash of the tokenizer's files: all that loading it reads.
         num_layers: Depth.
         max_length: Number of position embeddings.
     """
@@ -46,20 +47,20 @@ def find_model(name: str) -> PretrainedModel:
             BERT with a fast tokenizer.
     """
     folder = _local_folder(name) or _download(name)
+    # The configuration is read before it is hashed.
+    watched = WatchedFiles([folder / "config.json"])
     config = check_pretrained(name, folder)
-    return PretrainedModel(
+    model = PretrainedModel(
         name=name,
         folder=folder.resolve(),
-        weights=sha256_folder(folder, weight_files(folder)),
+        weights=sha256_folder(folder, loaded_files(folder)),
         tokenizer=sha256_folder(folder, TOKENIZER_FILES),
         num_layers=config.num_hidden_layers,
         max_length=config.max_position_embeddings,
     )
-
-
-def weight_files(folder: Path) -> list[str]:
-    """Return the names of a model's configuration and weights, relative to its folder."""
-    return ["config.json", *sorted(path.name for path in folder.glob("*.safetensors"))]
+    if watched.find_changed():
+        raise ModelError(f"{name} changed while it was read; run again.")
+    return model
 
 
 def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
@@ -91,7 +92,7 @@ def source_files(parts: Iterable[str], task: Task, data_raw: Path, model_folder:
     parts = set(parts)
     paths = [model_folder / name for name in TOKENIZER_FILES] if "tokenizer" in parts else []
     if "pretrained" in parts:
-        paths += [model_folder / name for name in weight_files(model_folder)]
+        paths += [model_folder / name for name in loaded_files(model_folder)]
     if any(part.startswith(_RAW) for part in parts):
         paths += [data_raw / split.file for split in task.splits]
     return paths
@@ -108,7 +109,7 @@ def hash_sources(parts: Iterable[str], task: Task, data_raw: Path, model_folder:
     if "tokenizer" in parts:
         hashes["tokenizer"] = sha256_folder(model_folder, TOKENIZER_FILES)
     if "pretrained" in parts:
-        hashes["pretrained"] = sha256_folder(model_folder, weight_files(model_folder))
+        hashes["pretrained"] = sha256_folder(model_folder, loaded_files(model_folder))
     if any(part.startswith(_RAW) for part in parts):
         hashes |= {f"{_RAW}{split}": digest for split, digest in hash_raw_files(task, data_raw).items()}
     return hashes
@@ -130,12 +131,15 @@ def _local_folder(name: str) -> Path | None:
 def _download(name: str) -> Path:
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(
-            f"there is no model folder {name}; give an existing folder or a name on the Hugging Face hub."
+            f"there is no model folder {shortened(name, 300)}; give an existing folder or a name on the Hugging Face "
+            "hub."
         )
     try:
         return Path(snapshot_download(name, allow_patterns=list(_MODEL_FILES)))
     except HFValidationError as error:
-        raise ModelError(f"{name!r} is neither a folder nor a valid name on the Hugging Face hub.") from error
+        raise ModelError(
+            f"{quoted(name)} is neither a folder nor a valid name on the Hugging Face hub."
+        ) from error
     except LocalEntryNotFoundError as error:
         raise ModelError(
             f"the model {name} is not on this machine and the Hugging Face hub does not answer; "

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pkd_core.errors import StoreError
+from pkd_core.errors import StoreError, shortened
 from pkd_core.pipeline.kinds import CODE_VERSIONS
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.manifest import Manifest, read_manifest
@@ -49,4 +49,4 @@ def _changed_settings(before: Mapping[str, Any], now: Mapping[str, Any], prefix:
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             yield from _changed_settings(old, new, f"{prefix}{key}.")
         elif old != new:
-            yield f"{prefix}{key} is {new}, was {old}"
+            yield f"{prefix}{key} is {shortened(str(new))}, was {shortened(str(old))}"

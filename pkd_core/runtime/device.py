@@ -2,7 +2,7 @@
 
 import torch
 
-from pkd_core.errors import ConfigError
+from pkd_core.errors import ConfigError, quoted
 
 
 def find_device(name: str) -> torch.device:
@@ -19,6 +19,6 @@ def find_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(
-            f"there is no device {name!r} on this machine; give --device auto, cpu or cuda."
+            f"there is no device {quoted(name)} on this machine; give --device auto, cpu or cuda."
         ) from error
     return device

@@ -8,6 +8,17 @@ from typing import Any, Literal, get_args
 
 Area = Literal["data_feat", "artifacts"]
 AREAS: tuple[Area, ...] = get_args(Area)
+# What lies beside the tasks' folders in `artifacts`. Some file systems do not tell capitals from small letters.
+_RESERVED = re.compile(r"(devices|logs|prefect|reports|runs|mlflow.*)", re.IGNORECASE)
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether a task of that name would share its folder with something else in the workspace.
+
+    >>> is_reserved("mlflow.db"), is_reserved("Logs"), is_reserved("prefects")
+    (True, True, False)
+    """
+    return _RESERVED.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

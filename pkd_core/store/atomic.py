@@ -4,6 +4,7 @@ New content is written under a temporary name in the same folder, flushed to the
 """
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,6 +56,30 @@ def atomic_write_text(path: Path, text: str, has_concurrent_writers: bool = Fals
     """Create or replace a UTF-8 text file; see `atomic_file`."""
     with atomic_file(path, has_concurrent_writers) as file:
         file.write(text.encode("utf-8"))
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder that becomes `path` when the body ends, and is removed when the body fails.
+
+    Args:
+        path: The folder to create; an empty folder there is replaced. Only one process at a time may write it.
+
+    Raises:
+        OSError: If the disk is full or cannot be written, or something else is at `path`.
+    """
+    partial = partial_path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if partial.exists():
+        shutil.rmtree(partial)
+    partial.mkdir()
+    try:
+        yield partial
+        fsync_tree(partial)
+        durable_rename(partial, path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
 
 
 def fsync_tree(path: Path) -> None:

@@ -193,6 +193,15 @@ def test_a_glue_name_is_always_glue_s_task(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("texts = [", "expected a TOML file, got one that cannot be read"),
+        ("texts = " + 5000 * "[", "expected a TOML file, got one whose lists are nested too deeply"),
+        (f"texts = {100 * '['}1{100 * ']'}", r"expected `texts` .*, got \[\[\[\.\.\.\]\]\]; fix that line"),
+        (5000 * "k" + " = 1", r"expected the keys .*, got 'kk+\.\.\.kk+'; remove"),
+        (
+            CUSTOM.replace('"yes"', ", ".join(f'"label {number}"' for number in range(10_000))),
+            r"expected `labels` to be a list of two to 9999 different texts, got \['no', .*, \.\.\.\]; fix",
+        ),
+        (CUSTOM.replace('"accuracy"', '"f1"'), "expected `metrics` to be a list out of"),
+        (CUSTOM.replace('"accuracy"', "{f1 = 1}"), "expected `metrics` to be a list out of"),
         ("\xff".encode("latin-1").decode("latin-1") + "=", "expected a TOML file"),
         (CUSTOM + "lables = 1\n", "expected the keys .*, got 'lables'"),
         ("", "expected `texts` to be a list of one or two different texts, got None"),
@@ -201,7 +210,7 @@ def test_a_glue_name_is_always_glue_s_task(tmp_path: Path) -> None:
         (CUSTOM.replace('"right"', "3"), "expected `texts` to be a list"),
         (CUSTOM.replace('"same"', '"a\\tb"'), "expected `label` to be a column's name"),
         (CUSTOM.replace('"same"', "1"), "expected `label` to be a column's name, got 1"),
-        (CUSTOM.replace('["no", "yes"]', '["no"]'), "expected `labels` to be a list of two or more"),
+        (CUSTOM.replace('["no", "yes"]', '["no"]'), "expected `labels` to be a list of two to 9999"),
         (CUSTOM + "label_range = [0, 1]\n", "expected either `labels` or `label_range`, got both"),
         (CUSTOM.replace("labels =", "# labels ="), "expected either `labels` or `label_range`, got neither"),
         (
@@ -219,6 +228,10 @@ def test_a_glue_name_is_always_glue_s_task(tmp_path: Path) -> None:
         (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [1, 1]"), "expected `label_range`"),
         (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [0, nan]"), "expected `label_range`"),
         (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [0, true]"), "expected `label_range`"),
+        (CUSTOM.replace('labels = ["no", "yes"]', f"label_range = [0, 1{400 * '0'}]"), "got .*0000"),
+        (CUSTOM.replace('labels = ["no", "yes"]', f"label_range = [0, 1{5000 * '0'}]"), "cannot be read"),
+        (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [0, 1e-400]"), "expected `label_range`"),
+        (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [-2e18, 0]"), r"from -1e\+18 to 1e\+18"),
         (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [0, 1]"), "a list out of pearson, spearman"),
         (CUSTOM + "index = 3\n", "expected `index` to be a column's name"),
     ],
@@ -229,6 +242,7 @@ def test_an_invalid_description_is_an_error_that_names_file_and_key(
     with pytest.raises(DataError, match=message) as caught:
         custom_task(tmp_path, text)
     assert str(tmp_path / "Mine/task.toml") in str(caught.value)
+    assert len(str(caught.value)) < len(str(tmp_path)) + 600
 
 
 def test_an_unknown_task_is_an_error_that_suggests_similar_names(tmp_path: Path) -> None:
@@ -241,6 +255,16 @@ def test_an_unknown_task_is_an_error_that_suggests_similar_names(tmp_path: Path)
         load_task("xyz", tmp_path)
     with pytest.raises(DataError, match="AX has no training data: MNLI's models predict it"):
         load_task("AX", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["mlflow.db", "MLflow.db-wal", "reports", "Runs", "devices", "prefect", "logs"]
+)
+def test_a_task_cannot_have_the_name_of_pkds_own_files(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "task.toml").write_text(CUSTOM, encoding="utf-8")
+    with pytest.raises(DataError, match=f"{name} cannot be a task, because pkd keeps its own files"):
+        load_task(name, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../RTE", "RTE/", "/etc", ".work", "a b", "RTE\n", "a\\b"])

@@ -96,8 +96,18 @@ def test_a_taken_port_is_named_with_the_option_for_another(
     assert not (workspace / "artifacts").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--nosuch"], ["run", "--nosuch"], ["nosuch"]])
-def test_an_unknown_argument_is_named_with_a_pointer_to_help(
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *[
+            ["up", "RTE", option, port]
+            for option in ("--prefect-port", "--mlflow-port")
+            for port in ("-1", "65536")
+        ],
+        *[["--nosuch"], ["run", "--nosuch"], ["nosuch"], ["nosuch[/red]"]],
+    ],
+)
+def test_an_unknown_or_impossible_argument_is_named_with_a_pointer_to_help(
     arguments: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_pkd(*arguments) == 2
@@ -106,6 +116,11 @@ def test_an_unknown_argument_is_named_with_a_pointer_to_help(
     assert "Error: " in err
     assert "--help' for help" in err
     assert "Traceback" not in err
+
+
+def test_a_mistake_with_control_characters_is_shown_without_them(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_pkd("report", "--workspace", "a\x1b[31m\ab") == 2
+    assert "a\\x1b[31m\\x07b yet" in capfd.readouterr().err
 
 
 def test_help_names_every_command(capfd: pytest.CaptureFixture[str]) -> None:

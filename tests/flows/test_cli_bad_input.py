@@ -87,6 +87,15 @@ def _drop_words(folder: Path) -> None:
     save_file(tensors, folder / "model.safetensors")
 
 
+def _drop_positions(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    tensors["embeddings.position_embeddings.weight"] = tensors["embeddings.position_embeddings.weight"][
+        :64
+    ].copy()
+    save_file(tensors, folder / "model.safetensors")
+    _edit_config(folder, max_position_embeddings=64)
+
+
 BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
     "another type": (lambda folder: _edit_config(folder, model_type="roberta"), "expected a BERT model, got 'roberta'"),
     "no config": (lambda folder: (folder / "config.json").unlink(), "expected a model folder, found no config.json"),
@@ -101,7 +110,7 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: _edit_tokenizer(folder, lambda values: values.update(post_processor=None)),
         "needs a BERT tokenizer, which puts [CLS] before",
     ),
-    "weights of fewer words": (_drop_words, "expected embeddings for the 19 words of config.json, got 18"),
+    "weights of fewer words": (_drop_words, "weight of 19 x 32 numbers by its config.json, got 18 x 32"),
     "weights cut short": (lambda folder: _cut(folder / "model.safetensors"), "expected complete safetensors"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "found no weights; fetch the model again"),
     "pickled weights only": (
@@ -109,7 +118,7 @@ BAD_MODELS: dict[str, tuple[Callable[[Path], object], str]] = {
         "found pickled weights; load them once with transformers and save them with save_pretrained",
     ),
     "too few positions": (
-        lambda folder: _edit_config(folder, max_position_embeddings=64),
+        _drop_positions,
         "tokens.max_length of 128 is more than the 64 positions",
     ),
 }  # fmt: skip

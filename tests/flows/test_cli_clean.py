@@ -123,6 +123,15 @@ def test_replaced_copies_and_abandoned_work_are_listed_too(
     assert not work.exists()
 
 
+@pytest.mark.parametrize("name", ["[", "[red]", ":smile:"])
+def test_a_folder_is_listed_by_its_name_also_where_rich_would_take_it_for_markup(
+    name: str, workspace: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (workspace / "artifacts" / "Tiny" / ".aside" / name).mkdir(parents=True)
+    assert run_pkd("clean") == 0
+    assert f"artifacts/Tiny/.aside/{name} " in capfd.readouterr().out
+
+
 HOLD = """
 import sys, time
 from pathlib import Path

@@ -9,6 +9,8 @@ import pytest
 from command import run_pkd, tree
 from tiny import quick_arguments, write_tiny_task
 
+from pkd_core.store.address import AREAS, is_reserved
+
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, server: None) -> tuple[Path, list[str]]:
@@ -71,6 +73,12 @@ def test_plan_explains_why_a_changed_setting_rebuilds_a_stage(
     (student,) = (line for line in lines if line.startswith("Tiny/finetune-2l-s42 "))
     assert re.search(r"missing +not built yet: training.batch_size is 8, was 32 ", student)
     assert lines[-1] == "6 stages: 3 done, 3 missing"
+
+
+def test_no_task_can_have_the_name_of_what_a_run_leaves_beside_the_tasks(finished: list[str]) -> None:
+    names = {path.name for area in AREAS for path in Path(area).iterdir()}
+    assert {"prefect", "mlflow.db", "reports", "runs"} < names
+    assert {name for name in names if not is_reserved(name)} == {"Tiny"}
 
 
 def test_verify_hashes_what_was_published(finished: list[str], capfd: pytest.CaptureFixture[str]) -> None:

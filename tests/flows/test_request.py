@@ -15,7 +15,7 @@ from flows.pkd import pkd
 from flows.request import Request, parse_task_arguments
 from pkd_core.config.settings import DEFAULT_MODEL, METHODS, RunConfig, RunOptions
 from pkd_core.data.glue import GLUE_TASKS
-from pkd_core.errors import ConfigError
+from pkd_core.errors import ConfigError, StoreError
 
 
 def _recorder(requests: list[Request]) -> Callable[[Request], None]:
@@ -103,7 +103,10 @@ def test_a_comma_too_many_is_a_mistake(lists: tuple[str, str]) -> None:
     [
         ("--checkpoint-minutes", "-1", "checkpoint_minutes cannot be -1.0"),
         ("--checkpoint-minutes", "nan", "checkpoint_minutes cannot be nan"),
+        ("--checkpoint-minutes", "1e300", "checkpoint_minutes cannot be 1e\\+300"),
         ("--max-concurrent-runs", "0", "max_concurrent_runs cannot be 0"),
+        ("--share", "30000000", "max_concurrent_runs cannot be 30000000: input should be less"),
+        ("--device", 5000 * "x", "device cannot be 'x+[.]{3}x+': string should have at most"),
     ],
 )
 def test_an_option_out_of_range_is_a_mistake(option: str, value: str, message: str) -> None:
@@ -122,6 +125,54 @@ def test_parameters_survive_json_and_build_the_same_request(
     parameters: dict[str, Any] = json.loads(json.dumps(request.parameters()))
     assert parameters["workspace"] == str(tmp_path / "here")
     assert Request.from_parameters(parameters) == Request(request.run, request.options, tmp_path / "here")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[
+            (name, None)
+            for name in ("tasks", "methods", "seeds", "model", "settings", "device", "deep", "workspace")
+        ],
+        *[(name, 0) for name in ("tasks", "methods", "seeds", "model", "settings", "device", "workspace")],
+        ("max_concurrent_runs", 0),
+        ("checkpoint_minutes", float("nan")),
+        ("strict", "perhaps"),
+        ("tasks", "RTE"),
+        ("tasks", [["RTE"]]),
+        ("tasks", [{}]),
+        ("tasks", [f"T{number}" for number in range(50_000)]),
+        ("seeds", {"a": 1}),
+        ("seeds", [None]),
+        ("seeds", list(range(50_000))),
+        ("settings", ["distill.alpha=0.5"]),
+        ("settings", {"distill.alpha": {"a": [1]}}),
+        ("settings", {"distill.alpha": "0\0"}),
+        ("settings", {"\0": 1}),
+        ("model", "a\0b"),
+        ("device", "cpu\0"),
+        ("workspace", "a\0b"),
+        ("workspace", ""),
+        ("workspace", ["."]),
+        ("workspace", 5000 * "x"),
+    ],
+)
+def test_a_parameter_of_the_wrong_kind_is_refused_in_one_sentence_that_names_it(
+    name: str, value: Any
+) -> None:
+    parameters = Request(RunConfig(tasks=("RTE",)), RunOptions(), Path()).parameters()
+    with pytest.raises(ConfigError) as caught:
+        Request.from_parameters(parameters | {name: value})
+    message = str(caught.value)
+    assert name in message or "distill.alpha" in message or "no setting" in message
+    assert "\n" not in message and "\0" not in message and len(message) < 300
+
+
+def test_a_workspace_that_is_a_loop_of_links_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    parameters = Request(RunConfig(tasks=("RTE",)), RunOptions(), Path()).parameters()
+    with pytest.raises(StoreError, match="loop"):
+        Request.from_parameters(parameters | {"workspace": str(tmp_path / "loop")})
 
 
 def test_a_model_folder_is_found_from_any_other_current_folder(

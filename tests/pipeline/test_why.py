@@ -113,6 +113,11 @@ def test_a_setting_that_is_new_or_gone_is_named(tmp_path: Path, publish: Publish
     assert "training.dropout is None, was 0.1" in reason
 
 
+def test_long_values_are_shortened(tmp_path: Path, publish: Publish) -> None:
+    publish(teacher(), config=teacher().config | {"labels": [f"label {number}" for number in range(9000)]})
+    assert len(explain_missing(teacher(), tmp_path)) < 150
+
+
 def test_the_comparison_is_with_the_newest_stage(tmp_path: Path, publish: Publish) -> None:
     publish(teacher(batch_size=8), day=3)
     publish(teacher(batch_size=64), day=9)

@@ -9,11 +9,11 @@ from pathlib import Path
 from transformers import BertForSequenceClassification
 
 from pkd_core.data.token_table import TokenTable
+from pkd_core.data.tokenizer import TOKENIZER_FILES
 from pkd_core.evaluation.predict import count_parameters
 from pkd_core.model.loading import save_classifier
 from pkd_core.pipeline.facts import TrainingFacts
 from pkd_core.pipeline.job import Job
-from pkd_core.pipeline.sources import TOKENIZER_FILES
 from pkd_core.pipeline.specs import TrainingSpec
 from pkd_core.store.atomic import durable_rename, fsync_tree
 from pkd_core.store.os_errors import check_disk_space

@@ -89,6 +89,8 @@ def test_the_page_shows_each_number_under_its_heading() -> None:
         ["kd, 3 layers", "55.0", "-15.0", "–", "44.0M", "176.0", "2.50", "3.80", "–", "61.0"],
     ]
     assert list(table_rows(page, "RTE")["kd, 6 layers"]) == headings
+    sections = [line for line in page.splitlines() if line.startswith("#")]
+    assert sections == ["# Results", "## RTE", "## Settings", "## Notes"], "no overview of a single task"
     assert "\n\n![Dev scores by method, and against speed or size](report.png)\n\n" in page
     assert (
         "Selected by accuracy on 277 dev examples; one standard error is 2.8; "

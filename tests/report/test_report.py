@@ -238,7 +238,6 @@ def test_the_terminal_table_has_a_line_for_each_group_and_failure_and_shows_name
         replace(TEACHER, scores={"dev/accuracy": 0.70, "dev/f1": 0.80}),
         *(student("finetune", 0.60), student("kd", 0.64), student("kd", 0.66, seed=2)),
         replace(TEACHER, task="a[b] :bug:", scores={"dev/f1": 0.80}, selection="dev/f1"),
-        student("kd", 0.6, task="a[b] :bug:", scores={"dev/f1": 0.80}, selection="dev/f1"),
     ]
     text = results_table(rows, {"QQP/teacher": "out of\nmemory [bold]", "QQP/kd-6l-s1": "no teacher"})
     table = """
@@ -249,7 +248,6 @@ def test_the_terminal_table_has_a_line_for_each_group_and_failure_and_shows_name
                    kd, 6 layers         65.0 ± 1.4 (2)         -5.0         50 %        55.0M   220.0      2.00     2.00
 
  a[b] :bug: (F1)   teacher, 12 layers             80.0            –            –       110.0M   440.0         –        –
-                   kd, 6 layers                   80.0         +0.0            –        55.0M   220.0      2.00     2.00
 
 FAILED QQP/teacher: out of memory [bold]
 FAILED QQP/kd-6l-s1: no teacher"""

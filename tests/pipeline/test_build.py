@@ -12,7 +12,7 @@ from tiny_bert import Recorder
 
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
-from pkd_core.errors import StoreError
+from pkd_core.errors import DataError, StoreError
 from pkd_core.pipeline import build as building
 from pkd_core.pipeline.build import build
 from pkd_core.pipeline.facts import TokensFacts, TrainingFacts
@@ -113,6 +113,23 @@ def test_a_stage_is_computed_once_and_published_with_what_it_was_made_from(build
     assert builder.observer.progress_seen[-1][0] > 0
     assert builder.build_tokens() == record
     assert len(builder.tracked) == 1
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ("train", "expected examples of every label of Tiny, got none of down; add some, or "),
+        ("dev", "expected at least two different labels, for a score to mean something, got up alone; "),
+    ],
+)
+def test_labels_that_leave_nothing_to_learn_or_score_end_the_tokens_with_the_files_name(
+    split: str, message: str, builder: Builder
+) -> None:
+    path = builder.root / "data_raw" / "Tiny" / f"{split}.tsv"
+    path.write_text(path.read_text(encoding="utf-8").replace("\tdown", "\tup"), encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        builder.build_tokens()
+    assert str(caught.value).startswith(f"{path}: {message}")
 
 
 def test_a_stage_whose_work_folder_has_a_checkpoint_resumes(builder: Builder) -> None:

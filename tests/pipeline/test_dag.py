@@ -1,5 +1,6 @@
 """What a stage's address depends on, and what it does not."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,29 @@ def test_a_task_has_tokens_teacher_states_students_evaluations_and_a_report() ->
         "RTE/evaluation-pkd-skip-6l-s1",
         "reports/report",
     ]
+
+
+def test_each_stage_names_the_stages_and_files_that_it_is_made_from() -> None:
+    stages = dag(methods=["finetune", "kd"])
+    trained = {"tokens": "RTE/tokens", "teacher": "RTE/teacher"}
+    pretrained = {"pretrained": "w1"}
+    assert {key: (stage.inputs, stage.sources) for key, stage in stages.items()} == {
+        "RTE/tokens": ({}, {"raw/train": "a", "raw/dev": "b", "raw/test": "c", "tokenizer": "t1"}),
+        "RTE/teacher": ({"tokens": "RTE/tokens"}, pretrained),
+        "RTE/evaluation-teacher": ({"tokens": "RTE/tokens", "model": "RTE/teacher"}, {}),
+        "RTE/teacher-states": (trained, {}),
+        "RTE/finetune-6l-s1": ({"tokens": "RTE/tokens"}, pretrained),
+        "RTE/evaluation-finetune-6l-s1": (trained | {"model": "RTE/finetune-6l-s1"}, {}),
+        "RTE/kd-6l-s1": ({"tokens": "RTE/tokens", "states": "RTE/teacher-states"}, pretrained),
+        "RTE/evaluation-kd-6l-s1": (trained | {"model": "RTE/kd-6l-s1"}, {}),
+        "reports/report": (
+            {key: key for key in stages if key.startswith("RTE/evaluation-")},
+            {},
+        ),
+    }
+    areas = {stage.name: stage.address.area for stage in stages.values()}
+    assert areas.pop("tokens") == areas.pop("teacher-states") == "data_feat"
+    assert set(areas.values()) == {"artifacts"}
 
 
 def test_every_input_comes_before_the_stage_that_reads_it() -> None:
@@ -118,11 +142,31 @@ def test_plain_fine_tuning_alone_extracts_no_teacher_states() -> None:
 
 
 def test_a_student_initialised_from_the_teacher_does_not_depend_on_the_pretrained_model() -> None:
-    student = dag({"student.init": "teacher-skip"})["RTE/finetune-6l-s1"]
-    assert student.inputs["teacher"] == "RTE/teacher"
-    assert not student.sources
-    assert isinstance(student.spec, StudentSpec)
-    assert student.spec.initial_layers == (2, 4, 6, 8, 10, 12)
+    stages = dag({"student.init": "teacher-skip"})
+    for method, states in (("finetune", {}), ("kd", {"states": "RTE/teacher-states"})):
+        student = stages[f"RTE/{method}-6l-s1"]
+        assert student.inputs == {"tokens": "RTE/tokens", "teacher": "RTE/teacher"} | states
+        assert student.sources == {}
+
+
+@pytest.mark.parametrize(
+    ("init", "num_layers", "layers"),
+    [
+        ("pretrained-first", 2, (1, 2)),
+        ("teacher-first", 3, (1, 2, 3)),
+        ("teacher-skip", 6, (2, 4, 6, 8, 10, 12)),
+        ("teacher-skip", 1, (12,)),
+        ("teacher-skip", 12, tuple(range(1, 13))),
+    ],
+)
+def test_a_student_starts_from_as_many_layers_as_it_has(
+    init: str, num_layers: int, layers: tuple[int, ...]
+) -> None:
+    spec = dag({"student.init": init}, methods=["kd"], student_layers=[num_layers])[
+        f"RTE/kd-{num_layers}l-s1"
+    ].spec
+    assert isinstance(spec, StudentSpec)
+    assert spec.initial_layers == layers
 
 
 def test_the_default_depth_is_half_the_teachers() -> None:
@@ -132,30 +176,61 @@ def test_the_default_depth_is_half_the_teachers() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"student_layers": [24]}, "deeper than its teacher"),
-        ({"student_layers": [5], "methods": ["pkd-skip"]}, "pkd-skip with 5 student layers"),
+        (
+            {"student_layers": [13], "methods": ["kd"]},
+            "a student of 13 layers is deeper than its teacher of 12; give --student-layers of at most 12.",
+        ),
+        ({"student_layers": [5], "methods": ["pkd-skip"]}, "pkd-skip with 5 student layers: "),
         (
             {"student_layers": [5], "methods": ["kd"], "settings": {"student.init": "teacher-skip"}},
-            "student.init=teacher-skip needs a depth that divides",
+            "student.init=teacher-skip needs a depth that divides the teacher's 12 layers, got 5; "
+            "choose another --student-layers or student.init.",
+        ),
+        (
+            {"settings": {"tokens.max_length": 65}, "model": replace(MODEL, max_length=64)},
+            "tokens.max_length of 65 is more than the 64 positions that bert has; set tokens.max_length=64.",
         ),
     ],
 )
-def test_impossible_depths_are_refused_before_anything_runs(values: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_what_does_not_fit_the_teacher_is_refused_before_anything_runs(
+    values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
         dag(**values)
+    assert str(caught.value).startswith(message)
+    assert str(caught.value) == message or message.endswith(": ")
 
 
-def test_a_report_names_presets_and_their_overrides() -> None:
+def test_a_student_may_be_as_deep_as_its_teacher_and_a_text_as_long_as_the_model_allows() -> None:
+    stages = dag({"tokens.max_length": 512}, student_layers=[12], methods=["finetune", "kd"])
+    assert "RTE/kd-12l-s1" in stages
+    assert stages["RTE/tokens"].config["tokens"] == {"max_length": 512}
+
+
+def test_a_report_names_failures_and_the_presets_of_its_evaluations_with_what_overrides_them() -> None:
+    values = {
+        "distill.temperature": "7",
+        "student.learning_rate": "1e-4",
+        "distill.beta": "3",
+        "tokens.max_length": "64",
+    }
     config = build_run_config(
-        tasks=["RTE"], student_layers=[6], seeds=[1], settings={"distill.temperature": 7}
+        tasks=["RTE"], methods=["finetune", "kd"], student_layers=[6], seeds=[1], settings=values
     )
-    stages = build_dag(config, [GLUE_TASKS["RTE"]], {"RTE": HASHES}, MODEL)
+    model = replace(MODEL, num_layers=24)
+    stages = build_dag(config, [GLUE_TASKS["RTE"]], {"RTE": HASHES}, model)
     evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
-    spec = report_stage(config, evaluations, {}, 12).spec
-    assert isinstance(spec, ReportSpec)
-    presets = spec.presets
-    assert presets["RTE/evaluation-kd-6l-s1"].startswith("kd_6layer best RTE, but for distill.temperature")
-    assert "but for" not in presets["RTE/evaluation-teacher"]
+    stage = report_stage(config, evaluations, {"RTE/pkd-skip-6l-s1": "no memory"}, 24)
+    finetune, kd = (preset_for("RTE", method, 6, 24).source for method in ("finetune", "kd"))
+    presets = {
+        "RTE/evaluation-teacher": preset_for("RTE", "teacher", 24, 24).source,
+        "RTE/evaluation-finetune-6l-s1": f"{finetune}, but for student.learning_rate",
+        "RTE/evaluation-kd-6l-s1": f"{kd}, but for distill.temperature, student.learning_rate",
+    }
+    assert stage.spec == ReportSpec(presets=presets, failures={"RTE/pkd-skip-6l-s1": "no memory"})
+    assert (stage.key, stage.inputs) == ("reports/report", {key: key for key in presets})
+    assert isinstance(stages[-1].spec, ReportSpec)
+    assert (stages[-1].spec.presets, stages[-1].spec.failures) == (presets, {})
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Evaluation and report of a run, compared with what transformers alone computes from the published models."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 from tiny import write_tiny_model, write_tiny_task
+from tiny_bert import Recorder
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertForSequenceClassification
 
 from pkd_core.config.overrides import build_run_config
@@ -21,9 +23,10 @@ from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.pipeline.specs import ReportSpec
+from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.stages import evaluation
 from pkd_core.pipeline.stages.report import write_run_report
-from pkd_core.runtime.observer import LogObserver
+from pkd_core.runtime.observer import LogObserver, Observer
 from pkd_core.store.address import StageRecord
 
 SETTINGS = {
@@ -38,7 +41,15 @@ Records = Mapping[str, StageRecord]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Records, list[tuple[int, int, int]]]:
+def observers() -> dict[str, Recorder]:
+    """What each stage of the run reported, by its key."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, observers: dict[str, Recorder]
+) -> tuple[Plan, Records, list[tuple[int, int, int]]]:
     """A run of one student, and the depths (student, teacher) and repeats of each speed measurement."""
     root = tmp_path_factory.mktemp("evaluated")
     write_tiny_task(root / "data_raw")
@@ -50,11 +61,19 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Records, l
         teacher: BertForSequenceClassification,
         table: TokenTable,
         repeats: int,
-        *_: object,
+        device: torch.device,
+        observe: Callable[[int], None],
     ) -> float:
         measured.append((student.config.num_hidden_layers, teacher.config.num_hidden_layers, repeats))
         assert len(table) == 24, "speed is measured on dev"
+        assert device == torch.device("cpu")
+        observe(3)
         return 1.75
+
+    @contextmanager
+    def track(stage: Stage, _inputs: Mapping[str, StageRecord], _resumes: bool) -> Iterator[Observer]:
+        observers[stage.key] = Recorder()
+        yield observers[stage.key]
 
     config = build_run_config(
         tasks=["Tiny"], methods=["kd"], seeds=[3], model=str(root / "model"), settings=SETTINGS
@@ -62,7 +81,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Records, l
     plan = make_plan(config, root)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluation, "speed_ratio", speed)
-        return plan, run_plan(plan, RunOptions(device="cpu")), measured
+        return plan, run_plan(plan, RunOptions(device="cpu"), track), measured
 
 
 def folder_of(finished: tuple[Plan, Records, object], stage: str) -> Path:
@@ -117,6 +136,17 @@ def test_a_student_is_timed_against_its_teacher_and_the_teacher_not_at_all(
     assert finished[2] == [(2, 4, 4)]
     assert read_result(folder_of(finished, "evaluation-kd-2l-s3")).speed_ratio == 1.75
     assert read_result(folder_of(finished, "evaluation-teacher")).speed_ratio is None
+
+
+@pytest.mark.usefixtures("finished")
+def test_an_evaluation_reports_how_many_examples_and_timed_turns_are_done(
+    observers: dict[str, Recorder],
+) -> None:
+    reported = observers["Tiny/evaluation-kd-2l-s3"].progress_seen
+    assert [one for one in reported if one[0] == one[1]] == [(24, 24, "examples"), (6, 6, "examples")]
+    assert reported[-1] == (3, 4, "timed turns")
+    last_of_teacher = observers["Tiny/evaluation-teacher"].progress_seen[-1]
+    assert last_of_teacher == (6, 6, "examples"), "it is not timed"
 
 
 def test_the_facts_of_an_evaluation_are_its_score_and_speed(finished: tuple[Plan, Records, object]) -> None:

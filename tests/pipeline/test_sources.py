@@ -40,7 +40,8 @@ def model(bert: Path, tmp_path: Path) -> Path:
 def test_a_folder_is_found_with_its_depth(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(model.parent)
     found = find_model("model")
-    assert (found.name, found.folder, found.num_layers) == ("model", model, 2)
+    assert (found.name, found.folder) == ("model", model)
+    assert (found.num_layers, found.max_length) == (2, 256)
 
 
 def test_hashes_depend_on_bytes_and_not_on_paths(model: Path, bert: Path) -> None:
@@ -59,11 +60,14 @@ def test_hashes_depend_on_bytes_and_not_on_paths(model: Path, bert: Path) -> Non
     other_weights = find_model(str(model))
     assert other_weights.weights != copy.weights
     assert other_weights.tokenizer == other_words.tokenizer
+    config = model / "config.json"
+    config.write_text(config.read_text(encoding="utf-8").replace("0.1", "0.2"), encoding="utf-8")
+    assert find_model(str(model)).weights != other_weights.weights
 
 
 def test_a_folder_without_a_fast_tokenizer_is_refused_with_a_remedy(model: Path) -> None:
     (model / "tokenizer.json").unlink()
-    with pytest.raises(ModelError, match=r"needs a tokenizer\.json .* AutoTokenizer\.from_pretrained"):
+    with pytest.raises(ModelError, match=rf"^{model} needs a tokenizer\.json .* AutoTokenizer\."):
         find_model(str(model))
 
 
@@ -80,7 +84,9 @@ def test_a_model_of_another_kind_is_refused(model: Path) -> None:
         find_model(str(model))
 
 
-@pytest.mark.parametrize("name", ["./absent", "/absent/model", "~/absent-model", "models/bert/base"])
+@pytest.mark.parametrize(
+    "name", ["./absent", "/absent", "/absent/model", "~/absent-model", "models/bert/base"]
+)
 def test_a_missing_path_is_not_looked_up_on_the_hub(name: str) -> None:
     with pytest.raises(ModelError, match=rf"^there is no model folder {name}; "):
         find_model(name)
@@ -109,13 +115,18 @@ def test_raw_files_are_hashed_and_optional_ones_may_be_absent(tmp_path: Path) ->
     assert has_raw_files(task, tmp_path)
 
 
-def test_an_absent_required_file_is_named(tmp_path: Path) -> None:
+def test_an_absent_required_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     write_tiny_task(tmp_path)
     (tmp_path / "Tiny" / "dev.tsv").unlink()
-    task = load_task("Tiny", tmp_path)
-    assert not has_raw_files(task, tmp_path)
-    with pytest.raises(DataError, match=r"^Tiny needs .*/Tiny/dev\.tsv, which does not exist; "):
-        hash_raw_files(task, tmp_path)
+    for name, path, remedy in (
+        ("Tiny", "Tiny/dev.tsv", "put the file there."),
+        ("RTE", "RTE/train.tsv", "run `pkd fetch RTE`, or put the file there."),
+    ):
+        task = load_task(name, tmp_path)
+        assert not has_raw_files(task, tmp_path)
+        with pytest.raises(DataError) as caught:
+            hash_raw_files(task, tmp_path)
+        assert str(caught.value) == f"{name} needs {tmp_path / path}, which does not exist; {remedy}"
 
 
 class Hub(ThreadingHTTPServer):

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tiny_bert import TASK
 
-from pkd_core.config.settings import TeacherConfig, TokensConfig
+from pkd_core.config.settings import StatesConfig, TeacherConfig, TokensConfig
 from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
-from pkd_core.pipeline.specs import FileShape, TeacherSpec, TokensSpec
+from pkd_core.pipeline.specs import FileShape, TeacherSpec, TeacherStatesSpec, TokensSpec
 from pkd_core.pipeline.stage import Stage, make_stage
 from pkd_core.pipeline.why import explain_missing
 from pkd_core.store.manifest import Manifest, read_manifest, write_manifest
@@ -92,6 +92,16 @@ def test_a_raised_code_version_is_named(
 def test_another_input_is_named_where_nothing_else_has_changed(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
     assert explain_missing(teacher(max_length=32), tmp_path) == "built before, but from another tokens stage"
+
+
+def test_all_inputs_are_named_where_any_may_be_another(tmp_path: Path, publish: Publish) -> None:
+    def states(max_length: int) -> Stage:
+        inputs = {"tokens": tokens(max_length), "teacher": teacher(max_length=max_length)}
+        return make_stage("Tiny", "teacher-states", TeacherStatesSpec(states=StatesConfig()), inputs, {})
+
+    publish(states(16))
+    reason = explain_missing(states(32), tmp_path)
+    assert reason == "built before, but from another tokens and teacher stage"
 
 
 def test_at_most_three_changes_are_named(tmp_path: Path, publish: Publish) -> None:

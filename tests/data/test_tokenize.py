@@ -173,7 +173,7 @@ class StopAfter:
 
 
 @pytest.mark.parametrize("num_shards", range(1, 7))
-def test_an_interrupted_call_resumes_to_the_same_bytes(
+def test_a_call_after_an_interrupted_one_writes_the_same_bytes(
     tmp_path: Path, tokenizer_folder: Path, num_shards: int
 ) -> None:
     work = tmp_path / "resumed"
@@ -183,13 +183,14 @@ def test_an_interrupted_call_resumes_to_the_same_bytes(
     with pytest.raises(KeyboardInterrupt):
         write_tokens(work, tmp_path, RTE, tokenizer_folder, 16, observer, shard_rows=4)
     assert observer.done == [4, 8, 10, 14, 18, 20][:num_shards]
-    # The shard that was being written is not published.
-    kept = {path.name: path.stat().st_mtime_ns for path in work.glob("*.parquet")}
-    assert len(kept) == num_shards - 1
+    # The shard that was being written is not published; damage to the others is of no consequence.
+    shards = sorted(work.glob("*.parquet"))
+    assert len(shards) == num_shards - 1
+    for shard in shards:
+        shard.write_bytes(shard.read_bytes().replace(b"PAR1", b"PAR2"))
     assert read_all(tokenize_rte(tmp_path, "resumed", tokenizer_folder)) == read_all(
         tokenize_rte(tmp_path, "at-once", tokenizer_folder)
     )
-    assert {name: (work / name).stat().st_mtime_ns for name in kept} == kept
 
 
 @pytest.mark.parametrize("keep_bytes", [0, 100, -10])

@@ -25,7 +25,7 @@ from pkd_core.runtime.observer import Observer
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.stage_store import StageStore
-from pkd_core.training.checkpoints import checkpoint_folder
+from pkd_core.store.work_folder import resume_folder
 
 STOPPED = r"^Tiny/tokens was stopped; the same command goes on from there\.$"
 SECONDS = 30.0  # for a busy machine; nothing takes so long
@@ -46,12 +46,16 @@ class Builder:
         run = build_run_config(
             tasks=["Tiny"], methods=["kd"], model=str(model), settings={"tokens.max_length": 12}
         )
-        self.plan = make_plan(run, root)
+        self.run = run
         self.root = root
-        self.tokens, self.teacher = (planned.stage for planned in self.plan.stages[:2])
+        self.make_plan()
         self.store = StageStore(root)
         self.tracked: list[tuple[str, dict[str, StageRecord], bool]] = []
         self.observer = Recorder()
+
+    def make_plan(self) -> None:
+        self.plan = make_plan(self.run, self.root)
+        self.tokens, self.teacher = (planned.stage for planned in self.plan.stages[:2])
 
     @contextmanager
     def track(self, stage: Stage, inputs: Mapping[str, StageRecord], resumes: bool) -> Iterator[Observer]:
@@ -127,6 +131,7 @@ def test_labels_that_leave_nothing_to_learn_or_score_end_the_tokens_with_the_fil
 ) -> None:
     path = builder.root / "data_raw" / "Tiny" / f"{split}.tsv"
     path.write_text(path.read_text(encoding="utf-8").replace("\tdown", "\tup"), encoding="utf-8")
+    builder.make_plan()
     with pytest.raises(DataError) as caught:
         builder.build_tokens()
     assert str(caught.value).startswith(f"{path}: {message}")
@@ -134,8 +139,7 @@ def test_labels_that_leave_nothing_to_learn_or_score_end_the_tokens_with_the_fil
 
 def test_a_stage_whose_work_folder_has_a_checkpoint_resumes(builder: Builder) -> None:
     with builder.store.writing(builder.tokens.address, builder.tokens.sources) as work:
-        checkpoint_folder(work).mkdir()
-        (checkpoint_folder(work) / "file").touch()
+        (resume_folder(work) / "checkpoint").mkdir()
     builder.build_tokens()
     assert builder.tracked == [("Tiny/tokens", {}, True)]
 

@@ -25,12 +25,14 @@ from pkd_core.runtime.observer import Observer
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.stage_store import StageStore
-from pkd_core.training.checkpoints import checkpoint_folder
+from pkd_core.store.work_folder import resume_folder
 from pkd_core.training.loop import Training, TrainingResult
+from pkd_core.training.metric_history import read_metrics
 
 CPU = RunOptions(device="cpu")
 HISTORY = [{"epoch": 1, "step": 6, "score": 0.75, "dev/accuracy": 0.75}]
-RESULT = TrainingResult(2, 0.75, HISTORY, 12, "float32")
+POINTS = [(6, {"train/total": 0.5, "train/learning_rate": 1e-5}), (6, {"dev/accuracy": 0.75})]
+RESULT = TrainingResult(2, 0.75, HISTORY, POINTS, 12, "float32")
 FACTS = {"best_epoch": 2, "best_score": 0.75, "metric": "accuracy", "num_steps": 12, "precision": "float32"}
 STATES_FACTS = {
     "rows": 48, "num_layers": 2, "hidden_size": 32, "num_outputs": 2, "dtype": "float16", "bytes": 6
@@ -92,6 +94,7 @@ def test_a_training_leaves_its_newest_best_model_its_course_and_its_facts(plan: 
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json",
         "manifest.json",
+        "metrics.jsonl",
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
@@ -112,6 +115,10 @@ def test_a_training_leaves_its_newest_best_model_its_course_and_its_facts(plan: 
     }
     text = (folder / "training.json").read_text(encoding="utf-8")
     assert text == json.dumps(course, indent=2, sort_keys=True) + "\n"
+    assert (folder / "metrics.jsonl").read_text(encoding="utf-8") == (
+        '{"step": 6, "train/total": 0.5, "train/learning_rate": 1e-05}\n{"step": 6, "dev/accuracy": 0.75}\n'
+    )
+    assert list(read_metrics(folder)) == POINTS
 
 
 def test_a_training_needs_room_for_two_checkpoints_or_for_one_more(plan: Plan, train: Train) -> None:
@@ -123,7 +130,7 @@ def test_a_training_needs_room_for_two_checkpoints_or_for_one_more(plan: Plan, t
     inputs = read_manifest(folder).inputs
     folder.rename(folder.with_name("elsewhere"))
     with StageStore(plan.workspace).writing(stage.address, inputs):
-        checkpoint_folder(work).mkdir()
+        (resume_folder(work) / "checkpoint").mkdir()
     train(trainer)
     purpose = "training checkpoints"
     assert trainer.disk_checks == [(work, 2 * size, purpose), (work, size, purpose)]
@@ -145,6 +152,7 @@ def test_the_best_weights_belong_to_a_checkpoint_and_what_a_killed_save_left_is_
     train(trainer)
     assert sorted(path.name for path in folder.iterdir()) == [
         "manifest.json",
+        "metrics.jsonl",
         "model.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
@@ -153,8 +161,8 @@ def test_the_best_weights_belong_to_a_checkpoint_and_what_a_killed_save_left_is_
     assert (folder / "model.safetensors").read_bytes() == b"the best so far"
     checkpoints = trainer.trainings[0].checkpoints
     assert checkpoints is not None
-    assert checkpoints.folder == checkpoint_folder(work)
-    assert checkpoints._companions == ("model.safetensors",)
+    assert checkpoints.folder == resume_folder(work) / "checkpoint"
+    assert checkpoints._companions == ("config.json", "model.safetensors")
 
 
 def states_of_teacher(plan: Plan, best_score: float, strict: bool) -> StageRecord:
@@ -190,7 +198,14 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     calls: list[tuple[object, ...]] = []
 
     def extract(
-        model: object, table: TokenTable, work: Path, dtype: str, _: Observer, *, device: torch.device
+        model: object,
+        table: TokenTable,
+        work: Path,
+        dtype: str,
+        _: Observer,
+        *,
+        device: torch.device,
+        finished: object,
     ) -> dict[str, Any]:
         calls.append((model, len(table), dtype, device))
         (work / "states").write_bytes(b"states")

@@ -93,16 +93,20 @@ class Up:
 
     def processes(self) -> dict[int, str]:
         """Return the command of every living process of this `pkd up`, by its id."""
-        found = {}
-        for folder in Path("/proc").iterdir():
-            with suppress(OSError):
-                if (
-                    folder.name.isdigit()
-                    and f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes()
-                ):
-                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    found[int(folder.name)] = command
-        return found
+        return marked_processes(self.mark)
+
+
+def marked_processes(mark: str) -> dict[int, str]:
+    """Return the command of every living process with this mark, by its id."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            if folder.name.isdigit() and f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(
+                b"\0"
+            ):
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[int(folder.name)] = command
+    return found
 
 
 def authorization(login: str | None) -> dict[str, str]:

@@ -13,6 +13,7 @@ from flows.service.login import prefect_client_environment, random_login
 from flows.service.prefect_database import set_aside_unusable_database
 from flows.service.processes import is_free, launch, stop, wait_until_ready
 from flows.service.services import prefect_api, temporary_prefect_service
+from pkd_core.errors import PkdError
 from pkd_core.store.os_errors import file_errors
 
 # Below the ports that Linux gives to outgoing connections, and above those that people choose for servers.
@@ -44,7 +45,10 @@ def own_server(logs: Path) -> Iterator[str]:
     service = temporary_prefect_service(port, login)
     process = launch(service, logs)
     atexit.register(stop, process)
-    wait_until_ready(service, process, logs, threading.Event())
+    try:
+        wait_until_ready(service, process, logs, threading.Event())
+    except PkdError as error:
+        raise PkdError(f"{str(error).removesuffix('.')}; {_check_disk_sentence()}.") from error
     # It has no pages, to which Prefect would print an address.
     variables = {"PREFECT_API_URL": prefect_api(port), "PREFECT_UI_URL": ""} | prefect_client_environment(
         login
@@ -62,9 +66,15 @@ def own_server(logs: Path) -> Iterator[str]:
 def server_sentence(error: Exception) -> str:
     """Return the sentence for a run that Prefect's server failed."""
     return (
-        f"Prefect's server failed the run ({type(error).__name__}): check that the disk of "
-        f"{os.environ['PREFECT_HOME']} has free space and can be written, and run again (what is finished is kept); "
+        f"Prefect's server failed the run ({type(error).__name__}): {_check_disk_sentence()}; "
         "with PREFECT_SERVER_LOGGING_LEVEL=ERROR the server's own messages are in artifacts/logs"
+    )
+
+
+def _check_disk_sentence() -> str:
+    return (
+        f"check that the disk of {os.environ['PREFECT_HOME']} has free space and can be written, and run again "
+        "(what is finished is kept)"
     )
 
 

@@ -26,9 +26,10 @@ run_plan(plan, request.options)
 _SERVER = """
 import sys
 from pathlib import Path
-from flows.environment import prefect_server, prepare_environment
+from flows.environment import prepare_environment
+from flows.service.own_server import own_server
 prepare_environment(Path(sys.argv[1]))
-with prefect_server():
+with own_server(Path(sys.argv[1]) / "logs"):
     from prefect import flow
     from flows.pkd import pkd
     flow(lambda: None, name="empty")()

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import typer
 
-from flows.environment import server_sentence
+from flows.service.own_server import server_sentence
 from flows.stopping import end_process, received_signal, report_stopped
 from pkd_core.store.os_errors import find_shortage
 

@@ -18,6 +18,7 @@ from flows.environment import show_progress
 from flows.pages import show_plan, show_report
 from flows.prepare import prepare
 from flows.request import Request
+from flows.service.root import check_below_root
 from flows.stopping import received_signal, redeliver, stopping_at_signals
 from flows.summary import count_done, name_failures
 from pkd_core.config.settings import RunConfig, RunOptions
@@ -47,29 +48,35 @@ def build_flow(make_plan: Callable[[Request], Plan] = prepare) -> Flow[..., Stat
 
     def pkd(**parameters: Any) -> State[Any]:
         """Distil students for every task, running only the stages that are not done."""
-        try:
-            request = Request.from_parameters(parameters)
-            if deployment.id:
-                # A deployment's run is a process of its own, which nobody else has set up.
-                show_progress()
-                configure_process()
-            plan = make_plan(request)
-            # Prefect's own thread for such calls opens files when it starts, and hangs if it may open no more.
-            run_coro_as_sync(asyncio.sleep(0))
-            show_plan(plan)
-            ending = ending_at_dead_threads() if deployment.id else nullcontext()
-            with resource_errors("this run"), plan.recorded(), stopping_at_signals(), ending:
-                state = _run_stages(plan, plan.context(request.options))
-        except PkdError as error:
-            return Failed(message=str(error))
-        if stopped := received_signal():
-            redeliver(stopped)
-            return Failed(message="Stopped; the same run goes on from there.")
-        return state
+        # Prefect copies this function into the process of a deployment's run; all it calls is imported there.
+        return _run(parameters, make_plan)
 
     pkd.__signature__ = _signature()  # type: ignore[attr-defined]
     pkd.__doc__ = f"{pkd.__doc__}\n\n{_arguments_section()}"
     return flow(name="pkd", flow_run_name=_run_name, validate_parameters=False)(pkd)
+
+
+def _run(parameters: Mapping[str, Any], make_plan: Callable[[Request], Plan]) -> State[Any]:
+    try:
+        request = Request.from_parameters(parameters)
+        if deployment.id:
+            # A deployment's run is a process of its own, which nobody else has set up.
+            show_progress()
+            check_below_root(request.workspace)
+            configure_process()
+        plan = make_plan(request)
+        # Prefect's own thread for such calls opens files when it starts, and hangs if it may open no more.
+        run_coro_as_sync(asyncio.sleep(0))
+        show_plan(plan)
+        ending = ending_at_dead_threads() if deployment.id else nullcontext()
+        with resource_errors("this run"), plan.recorded(), stopping_at_signals(), ending:
+            state = _run_stages(plan, plan.context(request.options))
+    except PkdError as error:
+        return Failed(message=str(error))
+    if stopped := received_signal():
+        redeliver(stopped)
+        return Failed(message="Stopped; the same run goes on from there.")
+    return state
 
 
 def _arguments_section() -> str:

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,7 +65,7 @@ def stopping_at_signals() -> Iterator[None]:
     finally:
         clear_stop_request()
         if _process.is_ours and _process.received is not None:
-            # A terminal sends Ctrl-C to Prefect's server as well, and Prefect would retry for a minute to reach it.
+            # If the server has ended too, as when the machine shuts down, Prefect would retry for a minute to reach it.
             _process.deadline = threading.Timer(_SECONDS_TO_RECORD, _end, (_process.received, None))
             _process.deadline.daemon = True
             _process.deadline.start()
@@ -92,12 +91,8 @@ def report_stopped(number: int) -> int:
 
 
 def end_process(status: int) -> NoReturn:
-    """End the process without waiting for its threads, and Prefect's server with it if this process started one."""
-    try:
-        if prefect := sys.modules.get("prefect.server.api.server"):
-            prefect.SubprocessASGIServer().stop()
-    finally:
-        os._exit(status)
+    """End the process without waiting for its threads; a server that it started ends with it, some moments later."""
+    os._exit(status)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -108,9 +109,14 @@ def store_errors(name: str) -> Iterator[None]:
         while cause.__cause__:
             cause = cause.__cause__
         raise StoreError(
-            f"MLflow needs to log {name}, but its store answers '{' '.join(str(cause).split())}'; "
+            f"MLflow needs to log {name}, but its store answers '{_without_login(cause)}'; "
             "check the store and run again."
         ) from error
+
+
+def _without_login(error: BaseException) -> str:
+    """Return an error's message in one line, without the login that a quoted address may contain."""
+    return re.sub(r"//[^/\s]*@", "//", " ".join(str(error).split()))
 
 
 def _database(workspace: Path) -> Path:

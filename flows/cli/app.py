@@ -1,8 +1,10 @@
 """The command line `pkd`."""
 
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -160,19 +162,20 @@ def _run(request: Request, next_steps: str = "") -> None:
     """Check everything that can be checked, then run the flow in this process and show its report."""
     from flows.crashes import ending_at_crashes
     from flows.dead_threads import ending_at_dead_threads
-    from flows.environment import prefect_server, start_own_server
     from flows.prepare import check_data, prepare
 
     planned = prepare(request)
     check_data(planned)
     display.show_counts(planned)
     before = latest_report(request.workspace)
-    with prefect_server() as server, ending_at_signals(), ending_at_crashes(), ending_at_dead_threads():
+    with (
+        ending_at_signals(),
+        ending_at_crashes(),
+        ending_at_dead_threads(),
+        _prefect_server(request.workspace),
+    ):
         from flows.pkd import build_flow
 
-        display.show_server(server)
-        if server is None:
-            start_own_server()
         flow = build_flow(lambda _: planned)
         state = flow(**request.parameters(), return_state=True)
     if stopped := received_signal():
@@ -184,6 +187,22 @@ def _run(request: Request, next_steps: str = "") -> None:
     typer.echo(next_steps)
     if not state.is_completed():
         raise PkdError(state.message or state.name)
+
+
+@contextmanager
+def _prefect_server(workspace: Path) -> Iterator[None]:
+    """Let Prefect use the running server while the body runs, or one that is started for it."""
+    from flows.service.find_server import find_server
+    from flows.service.own_server import own_server
+
+    server = find_server(workspace)
+    display.show_server(server)
+    if server is None:
+        with own_server(workspace.resolve() / "artifacts" / "logs"):
+            yield
+    else:
+        os.environ["PREFECT_API_URL"] = server
+        yield
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -55,7 +55,7 @@ def show_server(url: str | None) -> None:
     typer.echo(
         f"this run is shown at {url.removesuffix('/api')}"
         if url
-        else "no running Prefect server found: starting one inside this process"
+        else "no running Prefect server found: starting one for this run"
     )
 
 

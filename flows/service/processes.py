@@ -4,15 +4,18 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.service.up_record import UpRecord
 from pkd_core.errors import PkdError
+from pkd_core.store.os_errors import file_errors
 
-SECONDS_TO_START = 90.0
+SECONDS_TO_START = 120.0
 _SECONDS_TO_STOP = 15.0
 
 
@@ -33,35 +36,63 @@ class Service:
     environment: Mapping[str, str]
 
 
-def require_free_port(name: str, port: int) -> None:
-    """Check that nothing listens on a loopback port.
-
-    Raises:
-        PkdError: Something does.
-    """
+def is_free(port: int) -> bool:
+    """Return whether nothing listens on a loopback port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            option = f"--{name.split(maxsplit=1)[0].lower()}-port"
-            raise PkdError(
-                f"{name} needs port {port}, which is taken; stop what uses it, or give {option}."
-            ) from error
+        except OSError:
+            return False
+    return True
+
+
+def require_free_port(name: str, port: int, record: UpRecord | None) -> None:
+    """Check that nothing listens on a loopback port.
+
+    Args:
+        name: The service that needs it.
+        port: Its number.
+        record: What the latest `pkd up` wrote down, which may hold it still.
+
+    Raises:
+        PkdError: Something does; names it, and the command that ends it, where it is known.
+    """
+    if is_free(port):
+        return
+    option = f"--{name.split(maxsplit=1)[0].lower()}-port"
+    holder = record.holder_of(port) if record else None
+    if holder is None:
+        raise PkdError(f"{name} needs port {port}, which is taken; stop what uses it, or give {option}.")
+    raise PkdError(f"{name} needs port {port}, which is taken {holder}, or give {option}.")
 
 
 def launch(service: Service, log_folder: Path) -> subprocess.Popen[bytes]:
-    """Start a service in a new process group, its output appended to a log file."""
-    log_folder.mkdir(parents=True, exist_ok=True)
-    with _log_file(service, log_folder).open("ab") as output:
+    """Start a service in a new process group, its output appended to a log file; it ends with this process.
+
+    Its supervisor watches for the end of this process: `subprocess` gives no other child the write end of its pipe.
+
+    Raises:
+        StoreError: The log cannot be written.
+    """
+    log = log_file(service, log_folder)
+    with file_errors("write", log):
+        log_folder.mkdir(parents=True, exist_ok=True)
+        output = log.open("ab")
+    with output:
         return subprocess.Popen(
-            service.command,
+            supervised(service.command),
             stdout=output,
             stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             env=os.environ | dict(service.environment),
             start_new_session=True,
         )
+
+
+def supervised(command: Sequence[str]) -> list[str]:
+    """Return the command of the supervisor that runs a service's command."""
+    return [sys.executable, "-m", "flows.service.supervisor", *command]
 
 
 def wait_until_ready(
@@ -73,7 +104,7 @@ def wait_until_ready(
         PkdError: It ended, or did not answer in time; names the log.
     """
     deadline = time.monotonic() + SECONDS_TO_START
-    log = _log_file(service, log_folder)
+    log = log_file(service, log_folder)
     while not stopped.is_set() and not service.is_ready():
         if process.poll() is not None:
             raise PkdError(f"the {service.name} ended with status {process.returncode}; its log is {log}.")
@@ -99,6 +130,9 @@ def stop(*processes: subprocess.Popen[bytes]) -> None:
     # A killed grandchild may stay listed until process 1 collects it: wait for the services alone.
     for process in groups.values():
         process.wait()
+    for process in processes:
+        if process.stdin:
+            process.stdin.close()
 
 
 def _signal(group: int, number: int) -> bool:
@@ -110,5 +144,6 @@ def _signal(group: int, number: int) -> bool:
     return True
 
 
-def _log_file(service: Service, log_folder: Path) -> Path:
+def log_file(service: Service, log_folder: Path) -> Path:
+    """Return the path of a service's log."""
     return log_folder / f"{service.name.lower().replace(' ', '-')}.log"

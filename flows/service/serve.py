@@ -7,30 +7,33 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
-from prefect import flow
-
-from flows.environment import answers
+from flows.pkd import pkd
+from flows.service.answers import answers
 from flows.service.processes import SECONDS_TO_START
+from flows.service.root import ROOT_VARIABLE
+from flows.service.services import DEPLOYMENT
 
-DEPLOYMENT = "full-glue"
 
+def serve(parameters: Mapping[str, Any]) -> None:
+    """Wait for the server, then serve the flow.
 
-def serve(parameters: str) -> None:
-    """Wait for the server, then serve the flow from its source, so that the next run uses edited code.
+    Prefect runs a flow that it is given as an object in a new process, which imports the current source, and never
+    reads from its server what to run: with a flow that is loaded from a source, whoever may write to the server could
+    put commands into the deployment's pull steps, its entrypoint or its path.
 
     Args:
-        parameters: The deployment's default parameters, as a JSON object.
+        parameters: The deployment's default parameters. Their workspace is the one below which it works.
     """
+    os.environ[ROOT_VARIABLE] = parameters["workspace"]
     deadline = time.monotonic() + SECONDS_TO_START
     while not answers(f"{os.environ['PREFECT_API_URL']}/health") and time.monotonic() < deadline:
         time.sleep(0.25)
-    root = Path(__file__).resolve().parents[2]
-    served = flow.from_source(source=str(root), entrypoint="flows/pkd.py:pkd")
-    served.serve(  # type: ignore[union-attr]
+    pkd.serve(
         name=DEPLOYMENT,
-        parameters=json.loads(parameters),
+        parameters=dict(parameters),
         limit=1,
         print_starting_message=False,
         description="Every GLUE task: tokens, teacher, teacher states, students, evaluations, report.",
@@ -38,4 +41,4 @@ def serve(parameters: str) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(json.loads(sys.argv[1]))

@@ -1,5 +1,7 @@
 """`pkd up`: Prefect's server, MLflow's UI and the serving process, until Ctrl-C."""
 
+import os
+import shlex
 import signal
 import subprocess
 import threading
@@ -10,11 +12,28 @@ from pathlib import Path
 import typer
 
 from flows.request import Request
-from flows.service.login import VARIABLE, mlflow_environment, read_login
-from flows.service.processes import Service, launch, require_free_port, stop, wait_until_ready
-from flows.service.serve import DEPLOYMENT
-from flows.service.services import Servers, mlflow_service, prefect_service, serving_service
+from flows.service.login import (
+    VARIABLE,
+    Login,
+    keep_new_login,
+    kept_login,
+    kept_login_path,
+    mlflow_environment,
+    read_login,
+)
+from flows.service.prefect_database import set_aside_unusable_database
+from flows.service.processes import (
+    Service,
+    launch,
+    require_free_port,
+    stop,
+    supervised,
+    wait_until_ready,
+)
+from flows.service.services import DEPLOYMENT, Servers, mlflow_service, prefect_service, serving_service
+from flows.service.up_record import read_record, remove_record, write_record
 from pkd_core.errors import PkdError
+from pkd_core.store.os_errors import file_errors
 from tasks.mlflow_store import ensure_store, experiment_page
 
 Running = list[tuple[Service, "subprocess.Popen[bytes]"]]
@@ -23,29 +42,59 @@ Running = list[tuple[Service, "subprocess.Popen[bytes]"]]
 def serve_until_stopped(request: Request, prefect_port: int, mlflow_port: int) -> None:
     """Start the three services, print their addresses, and stop them all at Ctrl-C or SIGTERM.
 
-    With PKD_LOGIN set, both servers require it.
+    Both servers require a login: PKD_LOGIN, or one that is made and kept in the workspace.
 
     Raises:
         PkdError: A port is taken, a service does not start or ends, or PKD_LOGIN is not a login.
     """
-    servers = Servers(prefect_port, mlflow_port, read_login())
-    require_free_port("Prefect server", prefect_port)
-    require_free_port("MLflow UI", mlflow_port)
+    read_login()
+    earlier = read_record(request.workspace)
+    require_free_port("Prefect server", prefect_port, earlier)
+    require_free_port("MLflow UI", mlflow_port, earlier)
     logs = request.workspace.resolve() / "artifacts" / "logs"
     ensure_store(request.workspace)
+    servers = Servers(prefect_port, mlflow_port, _login(request.workspace))
+    home = Path(os.environ["PREFECT_HOME"])
+    with file_errors("write", home):
+        home.mkdir(parents=True, exist_ok=True)
+    set_aside_unusable_database(home)
     stopped = _stopped_by_signals()
     typer.echo("starting Prefect's server, MLflow's pages and the serving process ...")
     with mlflow_environment(servers.login) as environment:
-        prefect = prefect_service(servers)
+        prefect = prefect_service(prefect_port, servers.login)
         mlflow = mlflow_service(servers, request.workspace, environment)
         serving = serving_service(servers, request.parameters())
         # The serving process signs off from Prefect's server, and would wait long for one that is gone: it stops first.
         with _launched(logs, prefect, mlflow) as started, _launched(logs, serving) as last:
             try:
+                _record(request.workspace, servers, [*started, *last])
                 _wait_for_end([*started, *last], logs, stopped, _welcome(request, servers))
             finally:
                 typer.echo("stopping ...")
+    remove_record(request.workspace)
     typer.echo("stopped; what was done stays done, and `pkd up` continues from there.")
+
+
+def _login(workspace: Path) -> Login:
+    """Return the login of PKD_LOGIN, else the one that is kept in the workspace, else a new one, and show that."""
+    login = read_login() or kept_login(workspace)
+    if login is None:
+        login = keep_new_login(workspace)
+        typer.echo(
+            f"made a login, which only this user can read in {kept_login_path(workspace)}:\n    {login.pair}"
+        )
+    return login
+
+
+def _record(workspace: Path, servers: Servers, running: Running) -> None:
+    """Write down which processes use which ports, for the `pkd up` or `pkd run` that finds them later."""
+    (_, prefect), (_, mlflow), _ = running
+    write_record(
+        workspace,
+        servers.prefect_api,
+        {process.pid: " ".join(supervised(service.command)) for service, process in running},
+        {servers.prefect_port: prefect.pid, servers.mlflow_port: mlflow.pid},
+    )
 
 
 @contextmanager
@@ -90,20 +139,20 @@ def _stopped_by_signals() -> threading.Event:
 
 def _welcome(request: Request, servers: Servers) -> str:
     api = servers.prefect_api
-    if servers.login:
-        access = f"Both require {VARIABLE}: MLflow name and password, Prefect's page name:password in one."
-        # The shell inserts the login, so that it appears neither here nor in the shell's history.
-        export = f'\n    export PREFECT_API_AUTH_STRING="${VARIABLE}"'
+    # The shell inserts the login, so that it appears neither here nor in the shell's history.
+    if os.environ.get(VARIABLE):
+        source, pair = f"${VARIABLE}", VARIABLE
     else:
-        access = f"Anyone on this machine can use both; {VARIABLE}=name:password, set beforehand, gives them a login."
-        export = ""
+        path = kept_login_path(request.workspace)
+        source, pair = f"$(cat {shlex.quote(str(path))})", f"the login in {path}"
     return f"""
 Prefect   {api.removesuffix("/api")}
 MLflow    {servers.mlflow}/{experiment_page(request.workspace)}
-{access}
+Both require {pair}: MLflow name and password, Prefect's page name:password in one.
 
 In another terminal:
-    export PREFECT_API_URL={api}{export}
+    export PREFECT_API_URL={api}
+    export PREFECT_API_AUTH_STRING="{source}"
     prefect deployment run pkd/{DEPLOYMENT} --watch
 
 Tasks by default: {", ".join(request.run.tasks)}. Ctrl-C stops all three."""

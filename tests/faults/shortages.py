@@ -15,7 +15,6 @@ from pkd_core.store.scan import verify_all
 from pkd_core.store.stage_store import StageStatus
 
 _TIMEOUT_SECONDS = 150
-_PREFECT_LAST_LINE = ".+ prefect - Stopping temporary server .+"
 _LIBRARY_OUT_OF_MEMORY = r"\n.*[Mm]emory alloc.*\n\Z"
 _PKD_FRAME = r'File "[^"]*/(pkd_core|tasks|flows)/\w+(/\w+)*\.py", line'
 # The moments of a run, each by the first file that the run writes then.
@@ -125,7 +124,7 @@ def _exit_failures(status: int | None, output: str, may_abort: bool) -> list[str
     if status == 0 or (may_abort and (status < 0 or re.search(_LIBRARY_OUT_OF_MEMORY, output))):
         return []
     failures = [f"the run ended with status {status}"] if status < 0 else []
-    if not re.search(rf"^pkd: .+\.\n({_PREFECT_LAST_LINE}\n)?\Z", output, re.MULTILINE):
+    if not re.search(r"^pkd: .+\.\n\Z", output, re.MULTILINE):
         failures.append(f"its output ended with {output[-200:]!r} instead of one sentence of pkd")
     # Prefect may print its own tracebacks.
     if re.search(_PKD_FRAME, output) and not may_abort:

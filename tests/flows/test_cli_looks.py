@@ -13,7 +13,9 @@ from pkd_core.store.address import AREAS, is_reserved
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, server: None) -> tuple[Path, list[str]]:
+def ran(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, server_variables: dict[str, str]
+) -> Iterator[tuple[Path, list[str]]]:
     """A workspace in which `pkd run` has run, and the words that it ran with."""
     root = tmp_path_factory.mktemp("ran")
     write_tiny_task(root / "data_raw")
@@ -27,8 +29,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, server: None
         "--workspace",
         str(root),
     ]
-    assert run_pkd("run", *words) == 0
-    return root, words
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name, value in server_variables.items():
+            monkeypatch.setenv(name, value)
+        assert run_pkd("run", *words) == 0
+        yield root, words
 
 
 @pytest.fixture

@@ -7,8 +7,6 @@ import pytest
 
 from flows import crashes, stopping
 from flows.crashes import ending_at_crashes
-from flows.environment import start_own_server
-from pkd_core.errors import PkdError
 
 
 @pytest.fixture(autouse=True)
@@ -61,13 +59,3 @@ def test_a_server_that_the_signal_ended_too_is_no_crash(
     monkeypatch.setattr(stopping, "_process", stopping._Process(received=15))
     assert ended(httpx.ConnectError("refused")) == 143
     assert capsys.readouterr().err.startswith("pkd: stopped; ")
-
-
-def test_a_server_that_does_not_start_is_a_users_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Server:
-        def start(self) -> None:
-            raise RuntimeError("Timed out")
-
-    monkeypatch.setattr("prefect.server.api.server.SubprocessASGIServer", Server)
-    with pytest.raises(PkdError, match=r"^Prefect's server failed the run \(RuntimeError\): .* messages\.$"):
-        start_own_server()

@@ -1,65 +1,39 @@
 """Both servers require PKD_LOGIN; it is never shown, and sent only to a server on this machine that requires it."""
 
-import asyncio
 import os
 import subprocess
+import sys
 import threading
-from base64 import b64encode
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from importlib.metadata import entry_points
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from command import run_pkd
-from prefect.server.api.server import create_app
-from prefect.settings import PREFECT_SERVER_API_AUTH_STRING, Settings, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 
-from flows import environment
-from flows.environment import answers, prefect_server, prepare_environment
-from flows.service.login import Login, mlflow_environment, read_login
-from flows.service.services import Servers, mlflow_service, prefect_service, serving_service
+from flows.environment import prepare_environment
+from flows.service.answers import answers
+from flows.service.login import (
+    Login,
+    keep_new_login,
+    kept_login,
+    kept_login_path,
+    mlflow_environment,
+    read_login,
+)
+from flows.service.own_server import own_server
+from flows.service.processes import Service
+from flows.service.services import (
+    Servers,
+    mlflow_service,
+    serving_service,
+)
 from pkd_core.errors import ConfigError, PkdError
 
 LOGIN = "me:two words, 100 %: $HOME"
 VARIABLES = ("PKD_LOGIN", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_URL")
 SERVICE_PAGE = (Path(__file__).resolve().parents[2] / "docs" / "service.md").read_text(encoding="utf-8")
-
-
-class Server(HTTPServer):
-    """Answers as a Prefect server that requires LOGIN, or none, and records the logins that it receives."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.api = f"http://127.0.0.1:{self.server_port}/api"
-        self.requires_login = True
-        self.received: list[str] = []
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        login = self.headers.get("Authorization")
-        if login:
-            self.server.received.append(login)
-        is_open = self.path == "/api/health" or not self.server.requires_login
-        right = f"Basic {b64encode(LOGIN.encode()).decode()}"
-        self.send_response(200 if is_open or login == right else 401)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as running:
-        threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
-        yield running
-        running.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -118,70 +92,6 @@ def test_mlflows_users_are_in_a_folder_for_this_user_alone_and_are_deleted_with_
         assert config.parent.stat().st_mode & 0o777 == 0o700
         assert "two words" not in config.read_text(encoding="utf-8")
     assert not config.parent.exists()
-    with mlflow_environment(None) as given:
-        assert given == {}
-
-
-def test_a_run_logs_in_to_a_server_that_requires_it(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PKD_LOGIN", LOGIN)
-    monkeypatch.setattr(environment, "SERVER_URL", server.api)
-    with prefect_server() as url:
-        assert url == server.api
-        assert os.environ["PREFECT_API_AUTH_STRING"] == LOGIN
-
-
-def test_a_server_that_requires_no_login_does_not_receive_it(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server.requires_login = False
-    monkeypatch.setenv("PKD_LOGIN", LOGIN)
-    monkeypatch.setattr(environment, "SERVER_URL", server.api)
-    with prefect_server() as url:
-        assert url == server.api
-    assert server.received == []
-
-
-@pytest.mark.parametrize(
-    ("variables", "got", "unset"),
-    [
-        ({"PKD_LOGIN": "me:another-password"}, "another", "PKD_LOGIN"),
-        ({"PREFECT_API_AUTH_STRING": "me:another-password"}, "another", "PREFECT_API_AUTH_STRING"),
-        ({}, "none", "PREFECT_API_URL"),
-    ],
-)
-def test_a_run_with_a_server_or_a_login_set_does_not_continue_without_them(
-    variables: dict[str, str], got: str, unset: str, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    if variables:
-        monkeypatch.setattr(environment, "SERVER_URL", server.api)
-    else:
-        monkeypatch.setenv("PREFECT_API_URL", server.api)
-    with (
-        pytest.raises(PkdError, match=rf"needs its login, and got {got}; set PKD_LOGIN .* unset {unset} to "),
-        prefect_server(),
-    ):
-        pass
-
-
-def test_a_run_with_neither_set_continues_without_a_server_that_may_be_another_users(
-    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(environment, "SERVER_URL", server.api)
-    with prefect_server() as url:
-        assert url is None
-    assert "requires a login, and PKD_LOGIN is not set: continuing without it" in capsys.readouterr().out
-
-
-def test_no_other_machine_receives_the_login(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PKD_LOGIN", LOGIN)
-    # An address of the loopback network that is not recognised as one, in place of another machine's.
-    monkeypatch.setenv("PREFECT_API_URL", server.api.replace("127.0.0.1", "127.1"))
-    with prefect_server() as url:
-        assert url is not None
-        assert "PREFECT_API_AUTH_STRING" not in os.environ
-    assert server.received == []
 
 
 @pytest.mark.parametrize(
@@ -193,7 +103,7 @@ def test_no_other_machine_receives_the_login(server: Server, monkeypatch: pytest
     ],
 )
 def test_requests_to_our_own_servers_bypass_a_proxy(
-    set_by_user: str, expected: str, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    set_by_user: str, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nothing listens there
     monkeypatch.setenv("NO_PROXY", set_by_user)
@@ -201,77 +111,88 @@ def test_requests_to_our_own_servers_bypass_a_proxy(
     for _ in range(2):
         prepare_environment(tmp_path)
     assert os.environ["no_proxy"] == expected
-    assert answers(f"{server.api}/health")
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        assert answers(f"http://127.0.0.1:{server.server_port}/")
 
 
-def statuses(app: Any, paths: list[str], logins: list[Login | None]) -> list[list[int]]:
-    """Return the status of each path of an ASGI app, by login."""
-
-    async def get() -> list[list[int]]:
-        transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            auths = [(login.name, login.password) if login else None for login in logins]
-            return [[(await client.get(path, auth=auth)).status_code for path in paths] for auth in auths]
-
-    return asyncio.run(get())
+OURS = Login(*LOGIN.split(":", 1))
 
 
-NAME, PASSWORD = LOGIN.split(":", 1)
-OURS = Login(NAME, PASSWORD)
-LOGINS = [None, Login(NAME, "another-password"), OURS]
-
-
-def test_the_prefect_server_of_up_requires_the_login_everywhere_except_at_its_health_check(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    service = prefect_service(Servers(4200, 5000, OURS))
-    for name, value in service.environment.items():
-        monkeypatch.setenv(name, value)
-    login = Settings().server.api.auth_string
-    assert login is not None
-    with temporary_settings({PREFECT_SERVER_API_AUTH_STRING: login}):
-        app = create_app(ephemeral=True, ignore_cache=True)
-        answered = statuses(app, ["/api/health", "/api/admin/version"], LOGINS)
-    assert answered == [[200, 401], [200, 401], [200, 200]]
-    assert service.command[-4:] == ["--host", "127.0.0.1", "--port", "4200"]
-
-
-@pytest.mark.filterwarnings("ignore:starlette.middleware.wsgi")
-def test_the_mlflow_server_of_up_requires_the_login_everywhere_except_at_its_health_check(
+def test_no_command_line_contains_the_password_of_mlflows_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with mlflow_environment(OURS) as given:
-        service = mlflow_service(Servers(4200, 5000, OURS), tmp_path, given)
-        for name, value in service.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("_MLFLOW_SGI_NAME", "uvicorn")  # as `mlflow server` sets it
-        name = service.command[service.command.index("--app-name") + 1]
-        # MLflow's distributions list the same app.
-        entry_point, *_ = entry_points(group="mlflow.app", name=name)
-        app = entry_point.load()()
-        answered = statuses(app, ["/health", "/", f"/api/2.0/mlflow/users/get?username={NAME}"], LOGINS)
-    assert answered == [[200, 401, 401], [200, 401, 401], [200, 200, 200]]
-    assert "127.0.0.1" in service.command
-    assert "5000" in service.command
+    uri = "postgresql://me:store-password@db.test/mlflow"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    service = mlflow_service(Servers(4200, 5000, OURS), tmp_path, {})
+    assert service.environment["MLFLOW_BACKEND_STORE_URI"] == uri
+    assert "store-password" not in " ".join(service.command)
 
 
-def test_the_deployment_logs_in_and_without_a_login_no_server_requires_one(tmp_path: Path) -> None:
-    api = {"PREFECT_API_URL": "http://127.0.0.1:4200/api"}
-    servers = Servers(4200, 5000, OURS)
-    assert serving_service(servers, {}).environment == api | {"PREFECT_API_AUTH_STRING": LOGIN}
-    without = Servers(4200, 5000, None)
-    assert serving_service(without, {}).environment == prefect_service(without).environment == api
-    assert "--app-name" not in mlflow_service(without, tmp_path, {}).command
+def test_the_deployment_logs_in() -> None:
+    environment = {"PREFECT_API_URL": "http://127.0.0.1:4200/api", "PREFECT_API_AUTH_STRING": LOGIN}
+    assert serving_service(Servers(4200, 5000, OURS), {}).environment == environment
 
 
-def test_the_server_that_a_run_starts_requires_the_login_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_login_is_made_once_for_this_user_alone_and_replaced_if_others_could_read_it(
+    tmp_path: Path,
+) -> None:
+    assert kept_login(tmp_path) is None
+    before = os.umask(0)
+    try:
+        login = keep_new_login(tmp_path)
+    finally:
+        os.umask(before)
+    path = kept_login_path(tmp_path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [one.name for one in path.parent.iterdir()] == ["login"]
+    assert kept_login(tmp_path) == login
+    assert len(login.password) >= 32
+    path.chmod(0o644)
+    assert kept_login(tmp_path) is None
+    assert keep_new_login(tmp_path) != login
+    path.write_text("rubbish", encoding="utf-8")
+    assert kept_login(tmp_path) is None
+
+
+def test_the_server_of_a_run_has_a_login_of_its_own_which_only_this_process_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PKD_LOGIN", LOGIN)
-    monkeypatch.setattr(environment, "SERVER_URL", "http://127.0.0.1:9/api")  # nothing listens there
-    with prefect_server() as url:
-        assert url is None
-        # Prefect starts it with this process's environment.
-        assert os.environ["PREFECT_SERVER_API_AUTH_STRING"] == LOGIN
-        assert os.environ["PREFECT_API_AUTH_STRING"] == LOGIN
+    launched: list[Any] = []
+    monkeypatch.setattr(
+        "flows.service.own_server.launch", lambda service, _: launched.append(service) or object()
+    )
+    monkeypatch.setattr("flows.service.own_server.wait_until_ready", lambda *_: None)
+    monkeypatch.setattr("atexit.register", lambda *_: None)
+    logins = set()
+    for _ in range(2):
+        with own_server(tmp_path / "logs") as url:
+            login = os.environ["PREFECT_API_AUTH_STRING"]
+            assert os.environ["PREFECT_API_URL"] == url == PREFECT_API_URL.value()
+            assert PREFECT_API_AUTH_STRING.value() == login != LOGIN
+        assert "PREFECT_API_AUTH_STRING" not in os.environ
+        service = launched.pop()
+        assert service.environment["PREFECT_SERVER_API_AUTH_STRING"] == login
+        assert login not in " ".join(service.command)
+        logins.add(login)
+    assert len(logins) == 2
+
+
+def test_a_server_that_does_not_start_is_a_users_error_that_names_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = Service(
+        "temporary Prefect server", [sys.executable, "-c", "raise SystemExit(3)"], lambda: False, {}
+    )
+    monkeypatch.setattr("flows.service.own_server.temporary_prefect_service", lambda *_: ends)
+    with (
+        pytest.raises(
+            PkdError, match=r"ended with status 3; its log is .+\.log; check that the disk of .* is kept\)\.$"
+        ),
+        own_server(tmp_path / "logs"),
+    ):
+        pass
 
 
 def test_the_documented_command_to_set_the_login_accepts_every_character_and_exports_it() -> None:

@@ -54,11 +54,14 @@ def num_plans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_command_lines_options_reach_the_stages_of_a_run_that_is_planned_once(
     workspace: Path,
     tiny_model: Path,
-    server: None,
+    server_variables: dict[str, str],
     stages: list[tuple[Stage, RunContext]],
     num_plans: list[str],
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name, value in server_variables.items():
+        monkeypatch.setenv(name, value)
     assert run_pkd("run", "Tiny", "--model", str(tiny_model), *TYPED) == 2
     assert "1 of 1 tasks failed: Tiny tokens: not in this test" in capfd.readouterr().err
     ((stage, context),) = stages

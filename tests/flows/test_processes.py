@@ -159,10 +159,10 @@ def test_a_taken_port_is_an_error_that_names_the_option() -> None:
         with pytest.raises(
             PkdError, match=rf"MLflow UI needs port {port}, which is taken; .* --mlflow-port\.$"
         ):
-            require_free_port("MLflow UI", port)
+            require_free_port("MLflow UI", port, None)
         with pytest.raises(PkdError, match=r"--prefect-port\.$"):
-            require_free_port("Prefect server", port)
-    require_free_port("MLflow UI", port)
+            require_free_port("Prefect server", port, None)
+    require_free_port("MLflow UI", port, None)
 
 
 def test_a_port_with_connections_of_an_ended_server_is_free() -> None:
@@ -176,4 +176,4 @@ def test_a_port_with_connections_of_an_ended_server_is_free() -> None:
             served, _ = listener.accept()
             served.close()
             assert client.recv(1) == b""
-    require_free_port("Prefect server", port)
+    require_free_port("Prefect server", port, None)

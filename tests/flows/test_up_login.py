@@ -91,7 +91,7 @@ def run_beside(up: Up, words: list[str], variables: dict[str, str]) -> subproces
 
 def folder_of_users(up: Up) -> Path:
     """The folder of MLflow's users, from the environment of its process."""
-    (mlflow,) = (pid for pid, command in up.processes().items() if " -m mlflow server " in command)
+    (mlflow,) = (pid for pid, command in up.processes().items() if re.match(r"\S+ -m mlflow ", command))
     variables = Path(f"/proc/{mlflow}/environ").read_bytes().split(b"\0")
     (config,) = (one for one in variables if one.startswith(b"MLFLOW_AUTH_CONFIG_PATH="))
     return Path(config.partition(b"=")[2].decode()).parent
@@ -121,7 +121,7 @@ def test_a_run_in_another_terminal_shows_on_the_server_with_the_login_and_stops_
     before = up.latest_flow_run()["id"]
     let_in = run_beside(up, words, at_server | {"PKD_LOGIN": LOGIN})
     assert let_in.returncode == 0, let_in.stderr
-    assert f"this run shows at {up.api.removesuffix('/api')}\n" in let_in.stdout
+    assert f"this run is shown at {up.api.removesuffix('/api')}\n" in let_in.stdout
     assert up.latest_flow_run()["id"] != before
 
 
@@ -149,13 +149,14 @@ def test_another_password_takes_effect_with_the_next_start(up: Up, words: list[s
             assert [status(address, LOGIN), status(address, WRONG)] == [401, 200], address
 
 
-def test_a_server_that_a_run_starts_requires_the_login_too(tmp_path: Path) -> None:
+def test_the_server_of_a_run_lets_nobody_else_in(tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     code = (
         "from pathlib import Path\n"
-        "from flows.environment import prefect_server, prepare_environment\n"
+        "from flows.environment import prepare_environment\n"
+        "from flows.service.own_server import own_server\n"
         "prepare_environment(Path())\n"
-        "with prefect_server():\n"
+        "with own_server(Path('logs')):\n"
         "    from prefect import get_client\n"
         "    with get_client(sync_client=True) as client:\n"
         "        print(client.api_url, client.api_healthcheck(), client.read_flows(), flush=True)\n"
@@ -164,7 +165,7 @@ def test_a_server_that_a_run_starts_requires_the_login_too(tmp_path: Path) -> No
     with subprocess.Popen(
         [str(BIN / "python"), "-c", code],
         cwd=tmp_path,
-        env=environment | {"PKD_LOGIN": LOGIN, "PREFECT_API_URL": "http://127.0.0.1:9/api"},
+        env=environment | {"PKD_LOGIN": LOGIN},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -172,5 +173,5 @@ def test_a_server_that_a_run_starts_requires_the_login_too(tmp_path: Path) -> No
         assert process.stdin and process.stdout
         url, health, flows = wait_for(process.stdout.readline, 120, "the server's address").split(maxsplit=2)
         assert (health, flows) == ("None", "[]\n")
-        assert [status(f"{url}admin/version"), status(f"{url}admin/version", LOGIN)] == [401, 200]
+        assert [status(f"{url}admin/version"), status(f"{url}admin/version", LOGIN)] == [401, 401]
         process.stdin.write("\n")

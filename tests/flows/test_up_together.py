@@ -35,13 +35,13 @@ def up(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[U
 
 
 def run_here(up: Up, model: Path, name: str) -> "subprocess.Popen[bytes]":
-    """Start the same run as a command: on the deployment's server for a.txt, else on one that it starts."""
+    """Start the same run as a command: a.txt finds the deployment's server by itself, b.txt starts its own."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     with (up.root / name).open("wb") as output:
         return subprocess.Popen(
             [str(BIN / "pkd"), "run", "Tiny", "--methods", "kd", "--model", str(model), *QUICK],
             cwd=up.root,
-            env=environment | ({"PREFECT_API_URL": up.api} if name == "a.txt" else {}),
+            env=environment | ({} if name == "a.txt" else {"PREFECT_API_URL": "http://127.0.0.1:9/api"}),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -73,6 +73,9 @@ def test_two_commands_and_a_deployments_run_share_the_work(up: Up, tiny_model: P
         ("tiny/kd-2l-s42", "FINISHED"),
         ("tiny/teacher", "FINISHED"),
     ]
+    assert f"this run is shown at {up.api.removesuffix('/api')}\n" in (up.root / "a.txt").read_text(
+        encoding="utf-8"
+    )
     logs = "".join((up.root / name).read_text(encoding="utf-8") for name in ("a.txt", "b.txt"))
     assert "waits for process" in logs + (up.root / "artifacts/logs/serving-process.log").read_text(
         encoding="utf-8"

@@ -45,7 +45,12 @@ class Up:
     prefect_port: int
     mlflow_port: int
     mark: str
-    login: str | None = None
+    given_login: str | None = None
+
+    @property
+    def login(self) -> str:
+        """Return name:password, as given in PKD_LOGIN, or as `pkd up` has made it."""
+        return self.given_login or (self.root / "artifacts" / "login").read_text(encoding="utf-8").strip()
 
     @property
     def output(self) -> str:
@@ -55,18 +60,19 @@ class Up:
     def api(self) -> str:
         return f"http://127.0.0.1:{self.prefect_port}/api"
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+    def post(self, path: str, body: Mapping[str, Any], method: str = "POST") -> Any:
         """Return what Prefect's server answers."""
         headers = {"Content-Type": "application/json"} | authorization(self.login)
-        request = urllib.request.Request(f"{self.api}/{path}", json.dumps(body).encode(), headers)
+        request = urllib.request.Request(
+            f"{self.api}/{path}", json.dumps(body).encode(), headers, method=method
+        )
         with urllib.request.urlopen(request, timeout=30) as response:
-            return json.load(response)
+            content = response.read()
+            return json.loads(content) if content else None
 
     def prefect(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run Prefect's own command line against the server, as README does."""
-        environment = os.environ | {"PREFECT_API_URL": self.api}
-        if self.login:
-            environment["PREFECT_API_AUTH_STRING"] = self.login
+        environment = os.environ | {"PREFECT_API_URL": self.api, "PREFECT_API_AUTH_STRING": self.login}
         command = [str(BIN / "prefect"), *words]
         return subprocess.run(
             command, env=environment, cwd=self.root, capture_output=True, text=True, timeout=500, check=False
@@ -93,16 +99,20 @@ class Up:
 
     def processes(self) -> dict[int, str]:
         """Return the command of every living process of this `pkd up`, by its id."""
-        found = {}
-        for folder in Path("/proc").iterdir():
-            with suppress(OSError):
-                if (
-                    folder.name.isdigit()
-                    and f"{MARK}={self.mark}".encode() in (folder / "environ").read_bytes()
-                ):
-                    command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    found[int(folder.name)] = command
-        return found
+        return marked_processes(self.mark)
+
+
+def marked_processes(mark: str) -> dict[int, str]:
+    """Return the command of every living process with this mark, by its id."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            if folder.name.isdigit() and f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(
+                b"\0"
+            ):
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[int(folder.name)] = command
+    return found
 
 
 def authorization(login: str | None) -> dict[str, str]:

@@ -12,10 +12,19 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from sqlalchemy import event
 
 from pkd_core.errors import StoreError
-from tasks.mlflow_store import EXPERIMENT, Store, artifact_root, ensure_store, experiment_page, tracking_uri
+from tasks.mlflow_store import (
+    EXPERIMENT,
+    Store,
+    artifact_root,
+    ensure_store,
+    experiment_page,
+    store_errors,
+    tracking_uri,
+)
 
 OPENS = """
 import sys
@@ -147,3 +156,14 @@ def test_a_moved_workspace_is_refused_before_files_are_written_to_its_old_path(
 def test_a_path_that_sqlite_cannot_address_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(StoreError, match="rename the folder"):
         tracking_uri(tmp_path / name)
+
+
+def test_a_stores_answer_is_shown_without_the_login_in_its_address() -> None:
+    answer = "API request to http://me:my-secret@db.test/api/2.0 failed,\ntoo many retries"
+    with (
+        pytest.raises(
+            StoreError, match=r"'API request to http://db\.test/api/2\.0 failed, too many retries'"
+        ),
+        store_errors("a run"),
+    ):
+        raise MlflowException(answer)

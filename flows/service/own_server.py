@@ -1,0 +1,97 @@
+"""The Prefect server of one `pkd run`: starts it with a login of its own, and ends with the run."""
+
+import atexit
+import os
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flows.limits import check_disk
+from flows.service.login import prefect_client_environment, random_login
+from flows.service.prefect_database import set_aside_unusable_database
+from flows.service.processes import is_free, launch, stop, wait_until_ready
+from flows.service.services import prefect_api, temporary_prefect_service
+from pkd_core.errors import PkdError
+from pkd_core.store.os_errors import file_errors
+
+# Below the ports that Linux gives to outgoing connections, and above those that people choose for servers.
+_PORTS = range(20_000, 32_768)
+
+
+@contextmanager
+def own_server(logs: Path) -> Iterator[str]:
+    """Start a Prefect server, and let Prefect use it while the body runs.
+
+    It stops when this process ends, in whatever way: after the body, Prefect may still send its last log lines.
+
+    Args:
+        logs: Folder for its log.
+
+    Yields:
+        The address of its API.
+
+    Raises:
+        PkdError: It does not start; names its log.
+        StoreError: Prefect's folder or the log cannot be written, or the disk is too full for a server's database.
+    """
+    home = Path(os.environ["PREFECT_HOME"])
+    with file_errors("write", home):
+        home.mkdir(parents=True, exist_ok=True)
+    check_disk(home)
+    set_aside_unusable_database(home)
+    login, port = random_login(), _free_port()
+    service = temporary_prefect_service(port, login)
+    process = launch(service, logs)
+    atexit.register(stop, process)
+    try:
+        wait_until_ready(service, process, logs, threading.Event())
+    except PkdError as error:
+        raise PkdError(f"{str(error).removesuffix('.')}; {_check_disk_sentence()}.") from error
+    # It has no pages, to which Prefect would print an address.
+    variables = {"PREFECT_API_URL": prefect_api(port), "PREFECT_UI_URL": ""} | prefect_client_environment(
+        login
+    )
+    with _environment(variables):
+        from prefect import settings
+
+        # Prefect reads the environment when it is imported, which a program that uses pkd may have done before.
+        with settings.temporary_settings(
+            {getattr(settings, name): value for name, value in variables.items()}
+        ):
+            yield prefect_api(port)
+
+
+def server_sentence(error: Exception) -> str:
+    """Return the sentence for a run that Prefect's server failed."""
+    return (
+        f"Prefect's server failed the run ({type(error).__name__}): {_check_disk_sentence()}; "
+        "with PREFECT_SERVER_LOGGING_LEVEL=ERROR the server's own messages are in artifacts/logs"
+    )
+
+
+def _check_disk_sentence() -> str:
+    return (
+        f"check that the disk of {os.environ['PREFECT_HOME']} has free space and can be written, and run again "
+        "(what is finished is kept)"
+    )
+
+
+def _free_port() -> int:
+    return next(port for port in random.sample(_PORTS, len(_PORTS)) if is_free(port))
+
+
+@contextmanager
+def _environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables while the body runs."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -7,14 +7,14 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from up_process import wait_for
 
 from flows.service import find_server as module
 from flows.service.find_server import find_server
@@ -26,7 +26,7 @@ LOGIN = "me:two words, 100 %: $HOME"
 VARIABLES = ("PKD_LOGIN", "PREFECT_API_AUTH_STRING", "PREFECT_API_URL")
 
 
-class Server(HTTPServer):
+class Server(ThreadingHTTPServer):
     """Answers as a Prefect server that requires a login, or none, and records the logins that it receives."""
 
     def __init__(self) -> None:
@@ -36,7 +36,8 @@ class Server(HTTPServer):
         self.health, self.version = b"true", b'"3.8.8"'
         self.status = 200
         self.received: list[str] = []
-        self.hangs_after_health = threading.Event()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -44,8 +45,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         is_health = self.path == "/api/health"
-        if not is_health and self.server.hangs_after_health.is_set():
-            time.sleep(20)
+        if not is_health:
+            self.server.may_answer.wait()
         login = self.headers.get("Authorization")
         if login:
             self.server.received.append(login)
@@ -64,11 +65,10 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as running:
-        running.daemon_threads = True  # type: ignore[attr-defined]
         threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
         yield running
-        if not running.hangs_after_health.is_set():
-            running.shutdown()
+        running.may_answer.set()
+        running.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -252,7 +252,7 @@ def test_a_server_that_hangs_after_its_health_check_is_one_sentence(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_SECONDS", 0.3)
-    server.hangs_after_health.set()
+    server.may_answer.clear()
     monkeypatch.setenv("PREFECT_API_URL", server.api)
     with pytest.raises(ConfigError, match="does not answer within 0 s"):
         find_server(tmp_path)
@@ -290,8 +290,15 @@ def test_a_signal_ends_the_wait_for_a_server_that_hangs(number: int, tmp_path: P
         ) as process,
     ):
         connection, _ = listener.accept()
-        process.send_signal(number)
-        _, printed = process.communicate(timeout=20)
+        assert connection.recv(1000)
+
+        def has_ended() -> bool:
+            # CPython handles a signal that comes just before it waits only after it has waited.
+            process.send_signal(number)
+            return process.poll() is not None
+
+        wait_for(has_ended, 20, "the end of the process")
+        _, printed = process.communicate()
         connection.close()
     assert process.returncode == 128 + number
     assert printed.startswith("pkd: stopped; ") and printed.count("\n") == 1

@@ -2,10 +2,7 @@
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
 from base64 import b64encode
 from collections.abc import Iterator
@@ -14,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from up_process import wait_for
 
 from flows.service import find_server as module
 from flows.service.find_server import find_server
@@ -264,41 +260,3 @@ def test_nothing_that_listens_means_a_server_of_its_own(
     for url in ("http://127.0.0.1:9/api", "http://localhost:9/api/"):
         monkeypatch.setenv("PREFECT_API_URL", url)
         assert find_server(tmp_path) is None
-
-
-WAITS = """
-from pathlib import Path
-from flows.service import find_server
-from flows.stopping import ending_at_signals
-find_server._SECONDS = 60
-print("waits", flush=True)
-with ending_at_signals():
-    find_server.find_server(Path())
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_wait_for_a_server_that_hangs(number: int, tmp_path: Path) -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        subprocess.Popen(
-            [sys.executable, "-c", WAITS],
-            cwd=tmp_path,
-            env=os.environ | {"PREFECT_API_URL": f"http://127.0.0.1:{listener.getsockname()[1]}/api"},
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process,
-    ):
-        connection, _ = listener.accept()
-        assert connection.recv(1000)
-
-        def has_ended() -> bool:
-            # CPython handles a signal that comes just before it waits only after it has waited.
-            process.send_signal(number)
-            return process.poll() is not None
-
-        wait_for(has_ended, 20, "the end of the process")
-        _, printed = process.communicate()
-        connection.close()
-    assert process.returncode == 128 + number
-    assert printed.startswith("pkd: stopped; ") and printed.count("\n") == 1

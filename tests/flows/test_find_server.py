@@ -2,16 +2,12 @@
 
 import json
 import os
-import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -26,7 +22,7 @@ LOGIN = "me:two words, 100 %: $HOME"
 VARIABLES = ("PKD_LOGIN", "PREFECT_API_AUTH_STRING", "PREFECT_API_URL")
 
 
-class Server(HTTPServer):
+class Server(ThreadingHTTPServer):
     """Answers as a Prefect server that requires a login, or none, and records the logins that it receives."""
 
     def __init__(self) -> None:
@@ -36,7 +32,8 @@ class Server(HTTPServer):
         self.health, self.version = b"true", b'"3.8.8"'
         self.status = 200
         self.received: list[str] = []
-        self.hangs_after_health = threading.Event()
+        self.may_answer = threading.Event()
+        self.may_answer.set()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -44,8 +41,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         is_health = self.path == "/api/health"
-        if not is_health and self.server.hangs_after_health.is_set():
-            time.sleep(20)
+        if not is_health:
+            self.server.may_answer.wait()
         login = self.headers.get("Authorization")
         if login:
             self.server.received.append(login)
@@ -64,11 +61,10 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server() as running:
-        running.daemon_threads = True  # type: ignore[attr-defined]
         threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
         yield running
-        if not running.hangs_after_health.is_set():
-            running.shutdown()
+        running.may_answer.set()
+        running.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -252,7 +248,7 @@ def test_a_server_that_hangs_after_its_health_check_is_one_sentence(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_SECONDS", 0.3)
-    server.hangs_after_health.set()
+    server.may_answer.clear()
     monkeypatch.setenv("PREFECT_API_URL", server.api)
     with pytest.raises(ConfigError, match="does not answer within 0 s"):
         find_server(tmp_path)
@@ -264,34 +260,3 @@ def test_nothing_that_listens_means_a_server_of_its_own(
     for url in ("http://127.0.0.1:9/api", "http://localhost:9/api/"):
         monkeypatch.setenv("PREFECT_API_URL", url)
         assert find_server(tmp_path) is None
-
-
-WAITS = """
-from pathlib import Path
-from flows.service import find_server
-from flows.stopping import ending_at_signals
-find_server._SECONDS = 60
-print("waits", flush=True)
-with ending_at_signals():
-    find_server.find_server(Path())
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_wait_for_a_server_that_hangs(number: int, tmp_path: Path) -> None:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as listener,
-        subprocess.Popen(
-            [sys.executable, "-c", WAITS],
-            cwd=tmp_path,
-            env=os.environ | {"PREFECT_API_URL": f"http://127.0.0.1:{listener.getsockname()[1]}/api"},
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process,
-    ):
-        connection, _ = listener.accept()
-        process.send_signal(number)
-        _, printed = process.communicate(timeout=20)
-        connection.close()
-    assert process.returncode == 128 + number
-    assert printed.startswith("pkd: stopped; ") and printed.count("\n") == 1

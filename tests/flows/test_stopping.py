@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -175,6 +176,44 @@ def test_a_signal_that_stopped_a_command_is_not_delivered_again() -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     assert received == [signal.SIGTERM]
+
+
+WAITS_FOR_A_SERVER = """
+from pathlib import Path
+from flows.service import find_server
+from flows.stopping import ending_at_signals
+find_server._SECONDS = 60
+print("waits", flush=True)
+with ending_at_signals():
+    find_server.find_server(Path())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_a_server_that_hangs(number: int, tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        subprocess.Popen(
+            [sys.executable, "-c", WAITS_FOR_A_SERVER],
+            cwd=tmp_path,
+            env=os.environ | {"PREFECT_API_URL": f"http://127.0.0.1:{listener.getsockname()[1]}/api"},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        connection, _ = listener.accept()
+        assert connection.recv(1000)
+
+        def has_ended() -> bool:
+            # CPython handles a signal that comes just before it waits only after it has waited.
+            process.send_signal(number)
+            return process.poll() is not None
+
+        wait_for(has_ended, 20, "the end of the process")
+        _, printed = process.communicate()
+        connection.close()
+    assert process.returncode == 128 + number
+    assert printed.startswith("pkd: stopped; ") and printed.count("\n") == 1
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ RUN_ELSEWHERE = {
     "pkd up RTE MRPC": "tests/flows/test_up.py",
     "read -rs PKD_LOGIN && export PKD_LOGIN": "tests/flows/test_login.py",
     'export PREFECT_API_AUTH_STRING="$PKD_LOGIN"': "tests/flows/test_up_login.py",
+    'export PREFECT_API_AUTH_STRING="$(cat artifacts/login)"': "tests/flows/test_up.py",
     "prefect deployment run pkd/full-glue --watch": "tests/flows/test_up.py",
     "prefect flow-run retry FLOW_RUN_ID": "tests/flows/test_up.py",
     "pkd run RTE MRPC --seeds 1,2,3,4 --device cuda:0": "tests/tasks/test_device.py",

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
+from pkd_core.store.atomic import durable_rename
 from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import file_errors
 
@@ -45,7 +46,7 @@ def set_aside_unusable_database(home: Path) -> None:
         with file_errors("rename", path):
             for suffix in ("-wal", "-shm", ""):
                 with suppress(FileNotFoundError):
-                    Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
+                    durable_rename(Path(f"{path}{suffix}"), Path(f"{aside}{suffix}"))
         logger.warning(
             "Prefect's history of flow runs %s: it is kept as %s, and a new one is made", fault, aside
         )

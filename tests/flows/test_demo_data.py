@@ -122,6 +122,7 @@ def test_the_model_is_a_bert_of_the_size_asked_for_in_safe_files(data_raw: Path,
     }
 
 
+@pytest.mark.slow
 def test_another_process_writes_the_same_bytes(data_raw: Path, model_folder: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from flows.demo_data import *\n"

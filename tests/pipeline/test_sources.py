@@ -235,6 +235,7 @@ def asker(hub: Hub, tmp_path: Path) -> Iterator[Any]:
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_hub_model_is_downloaded_once_and_then_found_without_the_hub(
     hub: Hub, asker: Any, bert: Path
 ) -> None:

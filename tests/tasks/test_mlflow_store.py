@@ -38,6 +38,7 @@ sys.stdout.write(store.experiment_id)
 """
 
 
+@pytest.mark.slow
 def test_processes_that_open_a_store_at_once_get_the_same_experiment_though_one_was_killed_creating_it(
     tmp_path: Path,
 ) -> None:

@@ -113,6 +113,7 @@ def test_missing_and_duplicate_examples_are_errors(tmp_path: Path) -> None:
         TeacherStates.open(tmp_path)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_states_that_are_read(tmp_path: Path) -> None:
     shape = StatesShape(12, 768, 2, "float16")
     rows = Rows(4000, shape=shape)

@@ -97,10 +97,16 @@ def run(mutants: Sequence[Mutant], num_jobs: int, max_seconds: float) -> Iterato
 
 
 def _tests_for(mutant: Mutant, max_seconds: float) -> list[str]:
-    """Return the tests that reach a mutant, those of its own package first and fast ones before slow ones."""
+    """Return the tests of the files that reach a mutant, its own package's first and fast ones before slow ones.
+
+    All tests of a file: what a shared fixture reaches is counted for the first test that uses the fixture alone.
+    """
     durations = state().duration_by_test
     reaching = state().tests_by_mangled_function_name[mangled_name_from_mutant_name(mutant.name)]
-    ordered = sorted(reaching, key=durations.__getitem__)
+    files = {test.partition("::")[0] for test in reaching}
+    ordered = sorted(
+        (test for test in durations if test.partition("::")[0] in files), key=durations.__getitem__
+    )
     own = [test for test in ordered if test.startswith(f"tests/{mutant.package}/")]
     others = [test for test in ordered if test not in own]
     total = accumulate(durations[test] for test in others)

@@ -97,3 +97,16 @@ def test_two_students_whose_folders_were_swapped_are_built_again_and_mlflow_stay
     assert contents(store) == before
     rebuilt = {folder for folder, time in published(root).items() if files[folder] != time}
     assert rebuilt == {folder.relative_to(root).as_posix() for folder in (first, second)}
+
+
+def test_a_tracking_server_that_does_not_answer_ends_a_run_in_one_sentence_before_it_computes(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = published(root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    state = start(root, ("TinyA",), student__learning_rate=0.5)
+    assert state.is_failed()
+    assert str(state.message).startswith("MLflow needs to log experiment pkd, but its store answers ")
+    assert str(state.message).endswith("; check the store and run again.")
+    assert published(root) == files

@@ -1,5 +1,6 @@
 """The logged model predicts what its checkpoint predicts, without pkd, and is found by its name."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from transformers import AutoTokenizer, BertForSequenceClassification, BertToken
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.task import Task
 from pkd_core.errors import StoreError
+from tasks import logged_model
 from tasks.logged_model import log_model
 from tasks.mlflow_store import Store, tracking_uri
 
@@ -249,3 +251,24 @@ def test_each_kind_of_task_has_its_own_signature_and_nothing_reaches_the_termina
     ).read_text()
     assert "torch==2" in requirements
     assert "+" not in requirements
+
+
+def test_nothing_that_a_tracking_server_returns_is_loaded_or_executed() -> None:
+    """A server may be hostile: what was logged there is neither fetched nor loaded back."""
+    fetching = {
+        "load_model",
+        "load_context",
+        "download_artifacts",
+        "download_artifact_from_uri",
+        "get_artifact",
+    }
+    room = Path(logged_model.__file__).parent
+    called = {
+        node.attr
+        for path in room.glob("*.py")
+        if path.name != "served_model.py"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+    }
+    assert "log_model_artifacts" in called
+    assert not called & fetching

@@ -1,6 +1,7 @@
 """The command line `pkd`."""
 
 import os
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -215,6 +216,8 @@ def _exit_with_sentence(call: Callable[[], None]) -> None:
         with resource_errors("this command"):
             call()
     except PkdError as error:
+        # Prefect would report lines that its server does not take any more, after the sentence.
+        logging.raiseExceptions = False
         # Some messages quote a library's, which may have several lines, or a name that has control characters.
         line = " ".join(str(error).split())
         sentence = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)

@@ -1,7 +1,7 @@
 """The command line `pkd`."""
 
-import os
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator

@@ -202,6 +202,25 @@ def test_a_source_replaced_after_the_plan_is_not_published_at_the_address_of_the
     assert key not in digests(plan)
 
 
+def test_a_tokenizer_replaced_during_a_training_is_not_published_with_the_model(
+    finetuned: Path, undisturbed: Mapping[str, str], tmp_path: Path
+) -> None:
+    root = copy_of(finetuned, tmp_path)
+    plan, path = plan_of(root, "kd", "pkd-skip"), root / "model" / "tokenizer.json"
+    original = path.read_bytes()
+    tracker = replacing("Tiny/pkd-skip-2l-s1", path, flip_bit, puts_back=False)
+    with pytest.raises(StoreError) as caught:
+        run_plan(plan, OPTIONS, tracker)
+    assert str(caught.value) == (
+        f"Tiny/pkd-skip-2l-s1 needs the tokenizer that made its tokens, and {root / 'model'} has another one by now; "
+        "run again."
+    )
+    assert "Tiny/pkd-skip-2l-s1" not in digests(plan)
+    path.write_bytes(original)
+    run_plan(plan_of(root, "kd", "pkd-skip"), OPTIONS)
+    assert digests(plan) == undisturbed
+
+
 def test_a_test_split_that_appears_after_the_plan_is_noticed(finetuned: Path, tmp_path: Path) -> None:
     root = copy_of(finetuned, tmp_path)
     shutil.rmtree(root / "data_feat")

@@ -10,12 +10,14 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.data.token_table import TokenTable
 from pkd_core.data.tokenizer import TOKENIZER_FILES
+from pkd_core.errors import StoreError
 from pkd_core.evaluation.predict import count_parameters
 from pkd_core.model.loading import save_classifier
 from pkd_core.pipeline.facts import TrainingFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.specs import TrainingSpec
 from pkd_core.store.atomic import durable_rename, fsync_tree
+from pkd_core.store.fingerprint import sha256_folder
 from pkd_core.store.os_errors import check_disk_space
 from pkd_core.training.checkpoints import Checkpoints, has_checkpoint
 from pkd_core.training.loop import Training, train
@@ -59,9 +61,7 @@ def train_and_save(
             device=job.context.device,
         )
     )
-    for name in TOKENIZER_FILES:
-        if (job.context.model_folder / name).is_file():
-            shutil.copyfile(job.context.model_folder / name, job.work / name)
+    _copy_tokenizer(job)
     write_metrics(job.work, result.points)
     training = asdict(result) | {"metric": task.metrics[0], "config": job.stage.config}
     del training["points"]
@@ -76,6 +76,23 @@ def train_and_save(
         num_steps=result.num_steps,
         precision=result.precision,
     )
+
+
+def _copy_tokenizer(job: Job) -> None:
+    """Copy the pretrained model's tokenizer.
+
+    Raises:
+        StoreError: It is not the one that made the tokens.
+    """
+    source = job.context.model_folder
+    for name in TOKENIZER_FILES:
+        (job.work / name).unlink(missing_ok=True)
+        if (source / name).is_file():
+            shutil.copyfile(source / name, job.work / name)
+    if sha256_folder(job.work, TOKENIZER_FILES) != job.manifests["tokens"].inputs["tokenizer"]:
+        raise StoreError(
+            f"{job.stage.key} needs the tokenizer that made its tokens, and {source} has another one by now; run again."
+        )
 
 
 def _save_model(model: BertForSequenceClassification, folder: Path) -> None:

@@ -182,14 +182,13 @@ def test_pkd_core_trains_and_evaluates_without_the_pipelines_packages(wheel: Pat
     script = """
 from pathlib import Path
 from pkd_core.config.overrides import build_run_config
-from pkd_core.pipeline.job import Context
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
 
 settings = {"teacher.num_epochs": 1, "student.num_epochs": 1, "tokens.max_length": 16}
 run = build_run_config(tasks=["Tiny"], methods=["pkd-skip"], model="model", settings=settings)
 plan = make_plan(run, workspace=Path())
-records = run_plan(plan, Context(workspace=Path(), model_folder=plan.model.folder))
+records = run_plan(plan)
 print(*records)
 """
     assert run([python, "-c", script], tmp_path).split()[-1] == "reports/report"

@@ -7,6 +7,12 @@ import logging
 import os
 import tempfile
 
+import hypothesis
+
+# A busy machine may take any time for one example.
+hypothesis.settings.register_profile("pkd", deadline=None)
+hypothesis.settings.load_profile("pkd")
+
 _prefect_home = tempfile.TemporaryDirectory(prefix="pkd-prefect-", ignore_cleanup_errors=True)
 
 os.environ.update(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkd_core.errors import StoreError
+from pkd_core.store.os_errors import file_errors
 from tasks.mlflow_store import Store, ensure_store, store_errors
 from tasks.run_contents import (
     RunContents,
@@ -64,7 +65,8 @@ def complete_run(
             fill_points(store, run_id, points)
             add_files(store, run_id)
             finish_run(store, run_id, digest)
-    attempt_file.unlink(missing_ok=True)
+    with file_errors("remove", attempt_file):
+        attempt_file.unlink(missing_ok=True)
 
 
 def complete_values(workspace: Path, fingerprint: str, digest: str, values: Mapping[str, float]) -> None:

@@ -13,7 +13,7 @@ from prefect.context import TaskRunContext
 from prefect.states import Failed
 from prefect.transactions import get_transaction
 
-from pkd_core.errors import PkdError
+from pkd_core.errors import DamagedError, PkdError, StoreError
 from pkd_core.pipeline.build import build
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.kinds import StageKind
@@ -43,12 +43,20 @@ def run_stage(
         # Another run that has just found the stage done would log the same a second time.
         with resource_errors(stage.key), StageStore(context.workspace).locked(stage.address):
             log_stage(stage, records, record, context, flow_run)
-    except PkdError as error:
+    except PkdError as caught:
+        error = _set_aside(stage, context, caught) if isinstance(caught, DamagedError) else caught
         # Prefect would keep a record of the failure, and return it as the result once the stage's files exist.
         if transaction := get_transaction():
             transaction.write_on_commit = False
         return Failed(message=str(error))
     return record.to_json()
+
+
+def _set_aside(stage: Stage, context: RunContext, damage: DamagedError) -> StoreError:
+    """Move a published stage that turned out to be damaged to the backups, and return the sentence for the user."""
+    backup = StageStore(context.workspace).set_aside(stage.address)
+    place = f"it was moved to {backup}" if backup else "another run is building it again"
+    return StoreError(f"MLflow needs {stage.key} as it was published, but {damage}; {place}: run again.")
 
 
 def cache_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:

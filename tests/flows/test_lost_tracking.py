@@ -24,8 +24,9 @@ def root(tmp_path_factory: pytest.TempPathFactory, server: None) -> Path:
 
 def contents(store: Store) -> dict[str, Any]:
     """Return what MLflow holds, without ids, times and flow runs; a point that is there twice counts twice."""
-    held: dict[str, Any] = {}
-    for run in store.client.search_runs([store.experiment_id]):
+    running = store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'")
+    held: dict[str, Any] = {"running": sorted(run.info.run_name for run in running)}
+    for run in store.client.search_runs([store.experiment_id], "attributes.status = 'FINISHED'"):
         points = {
             key: sorted(
                 (point.step, point.value) for point in store.client.get_metric_history(run.info.run_id, key)
@@ -51,7 +52,7 @@ def published(root: Path) -> dict[str, int]:
 
 def test_a_deleted_database_is_filled_again_from_the_published_files(root: Path, tmp_path: Path) -> None:
     before = contents(ensure_store(root))
-    assert len(before) == 2 * len(TRAININGS) + 1
+    assert len(before) == 2 * len(TRAININGS) + 2
     # At another path, because MLflow's client remembers an open database.
     shutil.copytree(root, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow*"))
     files = published(tmp_path)
@@ -97,6 +98,29 @@ def test_two_students_whose_folders_were_swapped_are_built_again_and_mlflow_stay
     assert contents(store) == before
     rebuilt = {folder for folder, time in published(root).items() if files[folder] != time}
     assert rebuilt == {folder.relative_to(root).as_posix() for folder in (first, second)}
+
+
+def test_a_damaged_model_is_not_logged_and_the_next_run_builds_it_again(root: Path) -> None:
+    store = ensure_store(root)
+    before = contents(store)
+    runs = {run.info.run_name: run.info.run_id for run in store.client.search_runs([store.experiment_id])}
+    store.client.delete_run(runs["tinya/kd-2l-s42"])
+    store.client.delete_registered_model("pkd-TinyA-kd-2l")
+    (path,) = root.glob("artifacts/TinyA/kd-2l-s42-*/model.safetensors")
+    weights = bytearray(path.read_bytes())
+    weights[-1] ^= 1
+    path.write_bytes(weights)
+    message = str(start(root, ("TinyA",)).message)
+    assert (
+        "MLflow needs TinyA/kd-2l-s42 as it was published, but model.safetensors has other bytes" in message
+    )
+    assert "; it was moved to " in message
+    assert start(root, ("TinyA",)).is_completed()
+    after = contents(store)
+    # The failed run has a report of its own, over what it had.
+    assert after.pop("report/tinya") is not None
+    del before["report/tinya"]
+    assert after == before
 
 
 def test_a_tracking_server_that_does_not_answer_ends_a_run_in_one_sentence_before_it_computes(

@@ -19,8 +19,9 @@ setup: $(STAMP) ## Create .venv with the versions of requirements.lock (minutes,
 demo: $(STAMP) ## Run the complete pipeline on generated data in ./demo
 	$(BIN)/pkd demo
 
-test: $(STAMP) ## Run the tests that take seconds each
-	$(BIN)/python -m pytest
+# By files: the tests of one share its fixtures, whole runs among them. A process takes about 1.5 GB of memory.
+test: $(STAMP) ## Run the tests that take seconds each, in up to 4 processes
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 test-all: $(STAMP) ## Run all tests, the slow ones too
 	$(BIN)/python -m pytest -m ''

@@ -107,5 +107,4 @@ def _sentence(rng: random.Random) -> str:
 
 def default_settings() -> dict[str, object]:
     """Return every setting's default by its dotted key."""
-    sections = Settings().model_dump().items()
-    return {f"{section}.{key}": value for section, values in sections for key, value in values.items()}
+    return {f"{section}.{key}": value for section, values in Settings() for key, value in values}

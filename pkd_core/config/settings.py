@@ -6,9 +6,20 @@ A setting's dotted key is its path here, such as `student.learning_rate` or `dis
 Upper bounds are far above what is useful: they exclude numbers that do not fit, or that would take for ever.
 """
 
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+
+from pkd_core.data.truncation import Truncation
 
 
 def _without_nul(text: str) -> str:
@@ -28,7 +39,24 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Name = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_without_nul)]
 Reduction = Literal["batch_mean", "element_mean"]
 Precision = Literal["auto", "float32", "bfloat16"]
+OptimizerName = Literal["adamw", "bert-adam"]
+Schedule = Literal["all-steps", "full-batches"]
+ConventionName = Literal["default", "authors", "paper"]
 DEFAULT_THREADS = 4
+
+
+def without_defaults(
+    model: type[BaseModel], values: Mapping[str, Any], newer: Collection[str]
+) -> dict[str, Any]:
+    """Leave out the defaults of settings that are newer than published addresses, which come from this JSON.
+
+    Args:
+        model: Has the defaults.
+        values: Its JSON.
+        newer: Names of such settings.
+    """
+    defaults = {name: model.model_fields[name].default for name in newer}
+    return {key: value for key, value in values.items() if key not in defaults or defaults[key] != value}
 
 
 class Section(BaseModel):
@@ -38,9 +66,18 @@ class Section(BaseModel):
 
 
 class TokensConfig(Section):
-    """Tokenising: `max_length` counts [CLS] and [SEP]; longer examples lose tokens, from the longer text first."""
+    """Tokenising: `max_length` counts [CLS] and [SEP]; longer examples lose tokens, from the longer text first.
+
+    `truncation` says which text keeps one token more where both are cut to half of an odd number: the second, as
+    Hugging Face's tokenizers do, or the first, as the authors' code does.
+    """
 
     max_length: Annotated[int, Field(ge=8, le=512)] = 128
+    truncation: Truncation = "second-text-longer"
+
+    @model_serializer(mode="wrap")
+    def _without_newer_default(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_defaults(type(self), serialize(self), ("truncation",))
 
 
 class TrainingConfig(Section):
@@ -50,6 +87,9 @@ class TrainingConfig(Section):
     `warmup_fraction` is of all optimizer steps; the rate then decays linearly to 0.
     `weight_decay` spares biases and LayerNorm; `max_grad_norm` clips the global L2 norm.
     `accumulation_steps` splits each batch into that many micro-batches, with the same result.
+    `optimizer` "bert-adam" is that of the authors' code: no bias correction, epsilon 1e-6, each tensor's norm clipped.
+    `shuffle` draws a new order for each epoch; without it, the order is that of the file.
+    `schedule` "full-batches" lets the rate end where the authors' code does: it counts no batch that is not full.
     """
 
     learning_rate: Positive = 2e-5
@@ -60,6 +100,13 @@ class TrainingConfig(Section):
     weight_decay: NonNegative = 0.01
     max_grad_norm: Positive = 1.0
     precision: Precision = "auto"
+    optimizer: OptimizerName = "adamw"
+    shuffle: bool = True
+    schedule: Schedule = "all-steps"
+
+    @model_serializer(mode="wrap")
+    def _without_newer_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return without_defaults(type(self), serialize(self), ("optimizer", "shuffle", "schedule"))
 
 
 class TeacherConfig(TrainingConfig):
@@ -136,7 +183,7 @@ DEFAULT_MODEL = "google-bert/bert-base-uncased"
 class RunConfig(Section):
     """What a run computes: everything here is part of some stage's address.
 
-    `settings` maps dotted keys to values; they come before the presets, which come before the defaults.
+    `settings` maps dotted keys to values; they come before the convention's, then the presets, then the defaults.
     """
 
     tasks: Annotated[tuple[Name, ...], Field(min_length=1, description="GLUE tasks, or folders in data_raw.")]
@@ -154,6 +201,9 @@ class RunConfig(Section):
     model: Annotated[
         Name, Field(description="Pretrained BERT: a folder, or a name on the Hugging Face hub.")
     ] = DEFAULT_MODEL
+    convention: Annotated[
+        ConventionName, Field(description="How to read the paper: default, authors or paper.")
+    ] = "default"
     settings: Annotated[dict[str, Any], Field(description="Settings by dotted key, over the presets.")] = {}
 
 

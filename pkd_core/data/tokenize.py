@@ -1,7 +1,7 @@
 """Tokenising: TSV files to Parquet shards of token ids, with one shard in memory at a time."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.task import Split, Task
 from pkd_core.data.token_table import read_shards
 from pkd_core.data.tokenizer import load_tokenizer
+from pkd_core.data.truncation import TruncatedPair, Truncation, truncate_pair
 from pkd_core.data.tsv import BadLine, Example, read_examples
 from pkd_core.errors import DataError
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.atomic import atomic_file
+
+# Encodes a batch of texts, or of pairs of texts.
+Encode = Callable[[list[Any]], Sequence[Encoding | TruncatedPair]]
 
 _ENCODE_ROWS = 1024
 _ROW_GROUP_ROWS = 8 * _ENCODE_ROWS
@@ -50,6 +54,7 @@ def write_tokens(
     max_length: int,
     observer: Observer,
     shard_rows: int = 65536,
+    truncation: Truncation = "second-text-longer",
 ) -> dict[str, Any]:
     """Write every split that has a file to `work/<split>-00000.parquet` and so on.
 
@@ -61,6 +66,7 @@ def write_tokens(
         max_length: Maximum tokens of an example, with [CLS] and [SEP]; the longer text of a pair is cut first.
         observer: Receives the number of examples tokenised.
         shard_rows: Examples per shard.
+        truncation: Which text of a pair keeps one token more where both are cut to half of an odd number.
 
     Returns:
         "rows" by split, "mean_length" of the train split in tokens, and "skipped_lines" by split.
@@ -70,7 +76,7 @@ def write_tokens(
         ModelError: If the folder has no usable tokenizer.
     """
     splits = _present_splits(data_raw, task)
-    tokenizer = _load_backend(tokenizer_folder, max_length)
+    encode = _encoder(tokenizer_folder, task, max_length, truncation)
     schema = tokens_schema(task)
     num_lines = sum(_count_lines(data_raw / split.file) - split.header for split in splits)
     num_done = 0
@@ -83,7 +89,7 @@ def write_tokens(
         while shard := list(itertools.islice(examples, shard_rows)):
             path = work / f"{split.name}-{len(paths):05d}.parquet"
             paths.append(path)
-            for num_rows in _write_shard(path, shard, tokenizer, schema):
+            for num_rows in _write_shard(path, shard, encode, schema):
                 num_done += num_rows
                 observer.progress(num_done, num_lines, "examples")
         if bad_lines:
@@ -105,12 +111,18 @@ def _present_splits(data_raw: Path, task: Task) -> list[Split]:
     return present
 
 
-def _load_backend(folder: Path, max_length: int) -> Tokenizer:
+def _encoder(folder: Path, task: Task, max_length: int, truncation: Truncation) -> Encode:
+    """Return a function that encodes a batch of texts or of pairs, truncated."""
     tokenizer = load_tokenizer(folder)
     backend: Tokenizer = tokenizer.backend_tokenizer
     backend.no_padding()
+    is_pair = len(task.train_split.texts) == 2
+    if is_pair and truncation == "first-text-longer":
+        backend.no_truncation()
+        return lambda texts: [truncate_pair(one, max_length) for one in backend.encode_batch_fast(texts)]
     backend.enable_truncation(max_length, strategy="longest_first", direction=tokenizer.truncation_side)
-    return backend
+    encode: Encode = backend.encode_batch_fast
+    return encode
 
 
 def _count_lines(path: Path) -> int:
@@ -118,16 +130,14 @@ def _count_lines(path: Path) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
 
 
-def _write_shard(
-    path: Path, examples: Sequence[Example], tokenizer: Tokenizer, schema: pa.Schema
-) -> Iterator[int]:
+def _write_shard(path: Path, examples: Sequence[Example], encode: Encode, schema: pa.Schema) -> Iterator[int]:
     """Write a shard atomically; yield the number of rows of each row group."""
     with (
         atomic_file(path) as file,
         pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer,
     ):
         for group in _slices(examples, _ROW_GROUP_ROWS):
-            batches = [_encode(batch, tokenizer, schema) for batch in _slices(group, _ENCODE_ROWS)]
+            batches = [_to_record(batch, encode, schema) for batch in _slices(group, _ENCODE_ROWS)]
             writer.write_table(pa.Table.from_batches(batches))
             yield len(group)
 
@@ -136,9 +146,9 @@ def _slices(examples: Sequence[Example], size: int) -> Iterator[Sequence[Example
     return (examples[start : start + size] for start in range(0, len(examples), size))
 
 
-def _encode(examples: Sequence[Example], tokenizer: Tokenizer, schema: pa.Schema) -> pa.RecordBatch:
+def _to_record(examples: Sequence[Example], encode: Encode, schema: pa.Schema) -> pa.RecordBatch:
     inputs = [example.texts if len(example.texts) == 2 else example.texts[0] for example in examples]
-    encodings = tokenizer.encode_batch_fast(inputs)
+    encodings = encode(inputs)
     lengths = np.array([len(encoding) for encoding in encodings], dtype=np.int32)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     input_ids = _flat([encoding.ids for encoding in encodings], offsets[-1])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from pkd_core.config.conventions import CONVENTIONS
 from pkd_core.config.overrides import build_settings
 from pkd_core.config.presets import Preset, preset_for
 from pkd_core.config.settings import Method, RunConfig, Settings
@@ -57,7 +58,7 @@ def report_stage(
 def _task_dag(
     run: RunConfig, task: Task, raw_hashes: Mapping[str, str], model: PretrainedModel
 ) -> Iterator[Stage]:
-    settings = build_settings(_preset(task.name, "teacher", model.num_layers, model).settings, run.settings)
+    settings = _settings(run, _preset(task.name, "teacher", model.num_layers, model))
     tokens = _tokens_stage(task, raw_hashes, settings, model)
     teacher_spec = TeacherSpec(num_layers=model.num_layers, metric=task.metrics[0], training=settings.teacher)
     threads = settings.compute.threads
@@ -75,9 +76,10 @@ def _task_dag(
     for num_layers in run.student_layers or (model.num_layers // 2,):
         for method in run.methods:
             preset = _preset(task.name, method, num_layers, model)
-            settings = build_settings(preset.settings, run.settings)
+            settings = _settings(run, preset)
+            layer_map = _layer_map(run, method, num_layers, model.num_layers)
             for seed in run.seeds:
-                spec = _student_spec(task, method, num_layers, seed, settings, model)
+                spec = _student_spec(task, method, num_layers, seed, settings, model, layer_map)
                 student = _student_stage(task, spec, inputs, model, threads)
                 yield student
                 evaluated = {"tokens": tokens, "model": student, "teacher": teacher}
@@ -97,10 +99,19 @@ def _tokens_stage(
     return make_stage(task.name, "tokens", spec, {}, sources | {"tokenizer": model.tokenizer})
 
 
+def _settings(run: RunConfig, preset: Preset) -> Settings:
+    return build_settings(preset.settings, CONVENTIONS[run.convention].settings, run.settings)
+
+
 def _student_spec(
-    task: Task, method: Method, num_layers: int, seed: int, settings: Settings, model: PretrainedModel
+    task: Task,
+    method: Method,
+    num_layers: int,
+    seed: int,
+    settings: Settings,
+    model: PretrainedModel,
+    layer_map: LayerMap,
 ) -> StudentSpec:
-    layer_map = _layer_map(method, num_layers, model.num_layers)
     return StudentSpec(
         method=method,
         num_layers=num_layers,
@@ -142,12 +153,15 @@ def _evaluation_stage(
     )
 
 
-def _layer_map(method: Method, num_layers: int, num_teacher_layers: int) -> LayerMap:
+def _layer_map(run: RunConfig, method: Method, num_layers: int, num_teacher_layers: int) -> LayerMap:
     if num_layers > num_teacher_layers:
         raise ConfigError(
             f"a student of {num_layers} layers is deeper than its teacher of {num_teacher_layers}; "
             f"give --student-layers of at most {num_teacher_layers}."
         )
+    of_convention = CONVENTIONS[run.convention].layer_maps
+    if (method, num_layers, num_teacher_layers) in of_convention:
+        return of_convention[method, num_layers, num_teacher_layers]
     try:
         return _LAYER_MAPS[method](num_layers, num_teacher_layers) if method in _LAYER_MAPS else ()
     except ValueError as error:

@@ -170,5 +170,5 @@ def parse_training_spec(config: Mapping[str, Any]) -> TrainingSpec:
 
 
 def _dotted(section: str, values: Section) -> dict[str, Any]:
-    # Sorted, as in every evaluation.json that was published so far.
-    return {f"{section}.{key}": value for key, value in sorted(values.model_dump(mode="json").items())}
+    # Sorted, as in every evaluation.json that was published so far. Not the JSON of an address, which omits defaults.
+    return {f"{section}.{key}": getattr(values, key) for key in sorted(type(values).model_fields)}

@@ -50,7 +50,7 @@ class BatchLoader:
 
     Attributes:
         table: The examples.
-        settings: Give the batch size and the number of micro-batches.
+        settings: Give the order, the batch size and the number of micro-batches.
         teacher: Source of the teacher's targets; None for plain fine-tuning.
         seed: Seeds the order and the dropout.
         device: Where the steps are computed.
@@ -63,7 +63,7 @@ class BatchLoader:
     device: torch.device
 
     def epoch(self, epoch: int, num_done: int = 0) -> Iterator[StepBatch]:
-        """Yield an epoch's steps, in an order that depends only on the seed and the epoch.
+        """Yield an epoch's steps, in an order that depends only on the settings, the seed and the epoch.
 
         Args:
             epoch: The epoch, from 1.
@@ -72,11 +72,17 @@ class BatchLoader:
         Raises:
             StoreError: If the teacher states lack an example.
         """
-        generator = torch.Generator().manual_seed(_mix(self.seed, epoch))
-        batches = list(shuffled_batches(self.table, self.settings.batch_size, generator))
+        batches = list(self._batches(epoch))
         first_step = (epoch - 1) * len(batches) + 1
         numbered = itertools.islice(enumerate(batches, first_step), num_done, None)
         return prefetch(self._step(step, rows) for step, rows in numbered)
+
+    def _batches(self, epoch: int) -> Iterator[Rows]:
+        size = self.settings.batch_size
+        if self.settings.shuffle:
+            return shuffled_batches(self.table, size, torch.Generator().manual_seed(_mix(self.seed, epoch)))
+        rows = np.arange(len(self.table))
+        return (rows[start : start + size] for start in range(0, len(rows), size))
 
     def _step(self, step: int, rows: Rows) -> StepBatch:
         split = [part for part in np.array_split(rows, self.settings.accumulation_steps) if len(part)]

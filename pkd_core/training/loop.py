@@ -18,7 +18,7 @@ from pkd_core.training.batches import StepBatch
 from pkd_core.training.metric_buffer import StepMetrics
 from pkd_core.training.metric_history import Point
 from pkd_core.training.objective import Objective, batch_losses
-from pkd_core.training.optimizer import clipped_step, learning_rate_at, set_learning_rate
+from pkd_core.training.optimizer import learning_rate_at, update
 from pkd_core.training.run import Training, TrainingRun, describe_last_checkpoint, save_checkpoint, start_run
 
 __all__ = ["Objective", "Training", "TrainingResult", "train"]
@@ -97,10 +97,9 @@ def _train_epoch(run: TrainingRun) -> None:
     for batch in run.loader.epoch(state.epoch, state.num_done):
         state.step += 1
         state.num_done += 1
-        learning_rate = learning_rate_at(state.step, training.num_steps, settings)
-        set_learning_rate(run.optimizer, learning_rate)
+        learning_rate = learning_rate_at(state.step, len(training.train_table), settings)
         losses = _backward(run, batch)
-        gradient_norm = clipped_step(run.optimizer, settings.max_grad_norm)
+        gradient_norm = update(run.optimizer, run.update_rule, state.step, learning_rate, settings)
         run.vocabulary.decay(1.0 - learning_rate * settings.weight_decay)
         example_ids = training.train_table.example_ids_R[batch.rows].tolist()
         run.metric_buffer.add(StepMetrics(state.step, learning_rate, example_ids, losses, gradient_norm))

@@ -21,6 +21,7 @@ from pkd_core.training.metric_buffer import MetricBuffer
 from pkd_core.training.metric_history import MetricHistory
 from pkd_core.training.objective import Objective
 from pkd_core.training.optimizer import make_optimizer
+from pkd_core.training.update_rules import UpdateRule, update_rule
 
 logger = logging.getLogger(__name__)
 
@@ -31,9 +32,9 @@ class Training:
 
     Attributes:
         model: Changed in place; ends with the last epoch's weights, which may not be the best.
-        train_table: Labelled examples to learn from, reshuffled every epoch.
+        train_table: Labelled examples to learn from.
         dev_table: Labelled examples to score on.
-        settings: Learning rate, epochs, batch size and so on.
+        settings: Learning rate, epochs, batch size, order and so on.
         seed: Seeds the shuffling and the dropout.
         metrics: Names of the dev scores, such as "accuracy". The first selects the best epoch; a tie keeps the earlier.
         is_regression: Whether labels are scores, trained with squared error.
@@ -88,6 +89,7 @@ class TrainingRun:
     loader: BatchLoader
     dev_table: TokenTable
     optimizer: torch.optim.AdamW
+    update_rule: UpdateRule
     history: MetricHistory
     metric_buffer: MetricBuffer
     precision: Precision
@@ -110,6 +112,7 @@ def start_run(training: Training) -> TrainingRun:
         BatchLoader(vocabulary.translate(training.train_table), settings, teacher, training.seed, device),
         vocabulary.translate(training.dev_table),
         make_optimizer(model, settings, device),
+        update_rule(settings),
         history,
         MetricBuffer(history),
         resolve_precision(settings.precision, device),

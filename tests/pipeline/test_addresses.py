@@ -18,6 +18,9 @@ OTHER = {
     "pretrained-first": "teacher-first",
     "element_mean": "batch_mean",
     "float16": "float32",
+    "adamw": "bert-adam",
+    "all-steps": "full-batches",
+    "second-text-longer": "first-text-longer",
 }
 SCORE_FILE = """\
 texts = ["sentence"]

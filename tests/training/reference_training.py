@@ -1,4 +1,4 @@
-"""A complete training written out with transformers' model, torch's AdamW and the paper's formulas.
+"""A complete training written out with transformers' model, the paper's formulas, and torch's AdamW or BertAdam.
 
 It uses nothing of pkd: it pads its batches, runs transformers' own forward pass, clips with torch, and computes order,
 schedule and losses by their formulas. Shape suffixes: B batch, C classes, M matched layers, D hidden size.
@@ -17,6 +17,7 @@ from pkd_core.data.token_table import TokenTable
 from pkd_core.method.layer_map import LayerMap
 
 SEED = 7
+SPARED = ("bias", "LayerNorm.weight")
 SETTINGS = TrainingConfig(
     learning_rate=2e-3,
     num_epochs=3,
@@ -70,41 +71,92 @@ def reference_training(
     """Train as the paper and README describe it, with transformers and torch alone."""
     trace, settings = Trace(), variant.settings
     model = tiny_classifier(3, seed=3, dropout=0.0, num_outputs=variant.num_outputs).train()
-    spared = ("bias", "LayerNorm.weight")
-    decayed = [weight for name, weight in model.named_parameters() if not name.endswith(spared)]
-    others = [weight for name, weight in model.named_parameters() if name.endswith(spared)]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=settings.learning_rate,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        fused=False,
-    )
-    steps_per_epoch = -(-len(train_table) // settings.batch_size)
-    num_steps = settings.num_epochs * steps_per_epoch
-    num_warmup_steps = round(settings.warmup_fraction * num_steps)
+    is_release = settings.optimizer == "bert-adam"
+    optimizer = ReleasedOptimizer(model, settings) if is_release else ModernOptimizer(model, settings)
+    schedule = released_rate if settings.schedule == "full-batches" else modern_rate
     for epoch in range(1, settings.num_epochs + 1):
-        order = epoch_order(len(train_table), epoch)
+        order = epoch_order(len(train_table), epoch) if settings.shuffle else list(range(len(train_table)))
         for start in range(0, len(order), settings.batch_size):
             rows = order[start : start + settings.batch_size]
-            done = len(trace.losses)
-            rising = done / num_warmup_steps if num_warmup_steps else 1.0
-            falling = (num_steps - done) / (num_steps - num_warmup_steps)
-            rate = settings.learning_rate * min(rising, falling)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            rate = schedule(len(trace.losses), len(train_table), settings)
             losses = reference_losses(variant, model, teacher, train_table, rows)
-            optimizer.zero_grad()
+            model.zero_grad()
             losses["total"].backward()
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.max_grad_norm)
-            optimizer.step()
+            trace.gradient_norms.append(global_norm(model))
+            optimizer.step(rate)
             trace.losses.append({name: float(value.detach()) for name, value in losses.items()})
             trace.learning_rates.append(rate)
-            trace.gradient_norms.append(float(norm))
         with torch.no_grad():
             trace.dev_logits.append(model(**padded(dev_table, range(len(dev_table)))).logits)
         trace.weights.append(copied_weights(model))
     return trace
+
+
+def modern_rate(done: int, num_examples: int, settings: TrainingConfig) -> float:
+    """Return the rate after `done` steps: linear up to the peak, then down to 0 at the training's end."""
+    num_steps = settings.num_epochs * -(-num_examples // settings.batch_size)
+    num_warmup_steps = round(settings.warmup_fraction * num_steps)
+    rising = done / num_warmup_steps if num_warmup_steps else 1.0
+    falling = (num_steps - done) / (num_steps - num_warmup_steps)
+    return settings.learning_rate * min(rising, falling)
+
+
+def released_rate(done: int, num_examples: int, settings: TrainingConfig) -> float:
+    """Return the rate of the release: a function of progress, in which steps are counted by full batches."""
+    progress = done / (settings.num_epochs * int(num_examples / settings.batch_size))
+    if progress < settings.warmup_fraction:
+        return settings.learning_rate * progress / settings.warmup_fraction
+    return settings.learning_rate * max((progress - 1.0) / (settings.warmup_fraction - 1.0), 0.0)
+
+
+class ModernOptimizer:
+    """torch's AdamW, and one limit for the norm of all gradients."""
+
+    def __init__(self, model: BertForSequenceClassification, settings: TrainingConfig) -> None:
+        self.model, self.settings = model, settings
+        decayed = [weight for name, weight in model.named_parameters() if not name.endswith(SPARED)]
+        others = [weight for name, weight in model.named_parameters() if name.endswith(SPARED)]
+        groups = [
+            {"params": decayed, "weight_decay": settings.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self.adamw = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, fused=False)
+
+    def step(self, rate: float) -> None:
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.max_grad_norm)
+        for group in self.adamw.param_groups:
+            group["lr"] = rate
+        self.adamw.step()
+
+
+class ReleasedOptimizer:
+    """BertAdam, written out: m and v are plain running means, and the decay is part of the step."""
+
+    def __init__(self, model: BertForSequenceClassification, settings: TrainingConfig) -> None:
+        self.model, self.settings = model, settings
+        self.first = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
+        self.second = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        for name, weight in self.model.named_parameters():
+            assert weight.grad is not None
+            gradient = weight.grad * min(
+                1.0, self.settings.max_grad_norm / (float(weight.grad.norm()) + 1e-6)
+            )
+            self.first[name] = 0.9 * self.first[name] + 0.1 * gradient
+            self.second[name] = 0.999 * self.second[name] + 0.001 * gradient**2
+            step = self.first[name] / (self.second[name].sqrt() + 1e-6)
+            decay = 0.0 if name.endswith(SPARED) else self.settings.weight_decay
+            weight.sub_(rate * (step + decay * weight))
+
+
+def global_norm(model: BertForSequenceClassification) -> float:
+    """Return the L2 norm of all gradients together."""
+    squares = [
+        float(weight.grad.double().square().sum()) for weight in model.parameters() if weight.grad is not None
+    ]
+    return sum(squares) ** 0.5
 
 
 def epoch_order(num_rows: int, epoch: int) -> list[int]:

@@ -18,8 +18,10 @@ from pkd_core.training.batches import BatchLoader
 TABLE = make_table(37, first_id=500)
 
 
-def loader(accumulation_steps: int = 1, seed: int = 1, device: torch.device = CPU) -> BatchLoader:
-    settings = SETTINGS.model_copy(update={"accumulation_steps": accumulation_steps})
+def loader(
+    accumulation_steps: int = 1, seed: int = 1, device: torch.device = CPU, shuffle: bool = True
+) -> BatchLoader:
+    settings = SETTINGS.model_copy(update={"accumulation_steps": accumulation_steps, "shuffle": shuffle})
     return BatchLoader(TABLE, settings, None, seed, device)
 
 
@@ -45,6 +47,13 @@ def test_each_epoch_has_every_row_once_in_an_order_of_its_own() -> None:
     orders = [np.concatenate([step.rows for step in loader().epoch(epoch)]).tolist() for epoch in (1, 2, 1)]
     assert orders[0] == orders[2] != orders[1]
     assert sorted(orders[0]) == sorted(orders[1]) == list(range(37))
+
+
+def test_without_shuffling_every_epoch_has_the_order_of_the_file() -> None:
+    for epoch in (1, 2):
+        rows = [step.rows.tolist() for step in loader(shuffle=False).epoch(epoch)]
+        assert rows == [list(range(16)), list(range(16, 32)), list(range(32, 37))]
+    assert [step.rows[0] for step in loader(shuffle=False).epoch(1, num_done=1)] == [16, 32]
 
 
 def test_the_next_step_is_prepared_while_one_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,16 +8,17 @@ from tiny_bert import tiny_classifier
 from transformers import get_linear_schedule_with_warmup
 
 from pkd_core.config.settings import TrainingConfig
-from pkd_core.training.optimizer import clipped_step, learning_rate_at, make_optimizer, set_learning_rate
+from pkd_core.training.optimizer import learning_rate_at, make_optimizer, update
+from pkd_core.training.update_rules import AdamW, BertAdam
 
 
 @given(st.integers(1, 60), st.sampled_from([0.0, 0.1, 0.5, 1.0]))
 def test_schedule_equals_hugging_face(num_steps: int, warmup_fraction: float) -> None:
-    settings = TrainingConfig(learning_rate=3e-5, warmup_fraction=warmup_fraction)
+    settings = TrainingConfig(learning_rate=3e-5, warmup_fraction=warmup_fraction, num_epochs=1, batch_size=4)
     reference = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=3e-5)
     schedule = get_linear_schedule_with_warmup(reference, round(warmup_fraction * num_steps), num_steps)
     for step in range(1, num_steps + 1):
-        assert learning_rate_at(step, num_steps, settings) == pytest.approx(schedule.get_last_lr()[0])
+        assert learning_rate_at(step, 4 * num_steps - 1, settings) == pytest.approx(schedule.get_last_lr()[0])
         reference.step()
         schedule.step()
 
@@ -36,21 +37,52 @@ def test_weight_decay_skips_biases_and_layer_norms_only() -> None:
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(model.parameters()))
 
 
-def test_the_learning_rate_is_set_in_every_group() -> None:
-    settings = TrainingConfig(learning_rate=0.25)
-    optimizer = make_optimizer(tiny_classifier(), settings, torch.device("cpu"))
-    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25]
-    set_learning_rate(optimizer, 0.5)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.5]
+def test_counted_by_full_batches_the_rate_ends_at_0_before_the_training_does() -> None:
+    settings = TrainingConfig(
+        learning_rate=1.0, warmup_fraction=0.25, num_epochs=2, batch_size=4, schedule="full-batches"
+    )
+    rates = [learning_rate_at(step, 11, settings) for step in range(1, 7)]
+    # 2 of 3 batches are full in each of 2 epochs, so the rate lasts for 4 steps, one of which warms up.
+    assert rates == pytest.approx([0.0, 1.0, 2 / 3, 1 / 3, 0.0, 0.0])
+
+
+def test_a_data_set_smaller_than_a_batch_has_a_schedule_too() -> None:
+    settings = TrainingConfig(num_epochs=2, batch_size=32, warmup_fraction=1.0, schedule="full-batches")
+    assert [learning_rate_at(step, 3, settings) for step in (1, 2, 3)] == pytest.approx([0.0, 1e-5, 0.0])
+
+
+def test_each_step_sets_rate_epsilon_and_decay() -> None:
+    settings = TrainingConfig(learning_rate=0.25, weight_decay=0.5)
+    model = tiny_classifier()
+    optimizer = make_optimizer(model, settings, torch.device("cpu"))
+    for weight in model.parameters():
+        weight.grad = torch.ones_like(weight)
+    update(optimizer, AdamW(), 7, 0.125, settings)
+    values = [(group["lr"], group["eps"], group["weight_decay"]) for group in optimizer.param_groups]
+    assert values == [(0.125, 1e-8, 0.5), (0.125, 1e-8, 0.0)]
+
+
+def test_without_bias_correction_the_first_step_is_three_times_as_long() -> None:
+    """Of a gradient g, m / sqrt(v) is 0.1 g / sqrt(0.001 g^2) there, which is 3.16; with the correction it is 1."""
+    settings = TrainingConfig(weight_decay=0.0)
+    model = torch.nn.Linear(3, 2)
+    before = model.weight.detach().clone()
+    optimizer = make_optimizer(model, settings, torch.device("cpu"))
+    for weight in model.parameters():
+        weight.grad = torch.full_like(weight, 0.01)
+    update(optimizer, BertAdam(), 1, 0.5, settings)
+    moved = 0.5 * 0.001 / ((0.001 * 0.01**2) ** 0.5 + 1e-6)
+    torch.testing.assert_close(before - model.weight, torch.full_like(before, moved))
+    assert moved == pytest.approx(0.5 * 3.16, rel=0.01)
 
 
 # torch's optimizer is fused on the CPU and on CUDA, and on no other device.
 @pytest.mark.parametrize("device", ["cpu", "cuda", "meta"])
 @pytest.mark.parametrize("max_norm", [0.01, 1e6])
-def test_a_clipped_step_equals_torchs_clipping_and_a_plain_step(max_norm: float, device: str) -> None:
+def test_an_update_equals_torchs_clipping_and_a_plain_step(max_norm: float, device: str) -> None:
     # Random gradients: real ones of the keys' biases are rounding alone, which Adam scales up to full steps.
     generator = torch.Generator().manual_seed(0)
-    settings = TrainingConfig(learning_rate=0.01)
+    settings = TrainingConfig(learning_rate=0.01, max_grad_norm=max_norm)
     models = [tiny_classifier(2), tiny_classifier(2)]
     optimizers = [make_optimizer(model, settings, torch.device(device)) for model in models]
     assert optimizers[0].defaults["fused"] is (device != "meta")
@@ -61,7 +93,8 @@ def test_a_clipped_step_equals_torchs_clipping_and_a_plain_step(max_norm: float,
         expected = torch.nn.utils.clip_grad_norm_(models[0].parameters(), max_norm)
         optimizers[0].step()
         optimizers[0].zero_grad()
-        torch.testing.assert_close(clipped_step(optimizers[1], max_norm), expected)
+        norm = update(optimizers[1], AdamW(), 1, settings.learning_rate, settings)
+        torch.testing.assert_close(norm, expected)
     for mine, other in zip(*(model.parameters() for model in models), strict=True):
         assert other.grad is None
         torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)

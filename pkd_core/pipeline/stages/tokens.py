@@ -16,9 +16,17 @@ def tokenize(job: Job, spec: TokensSpec) -> TokensFacts:
     Raises:
         DataError: The files are not of the stated shape, or their labels leave nothing to learn or to score.
     """
-    data_raw, max_length = job.context.data_raw, spec.tokens.max_length
-    facts = write_tokens(job.work, data_raw, job.task, job.context.model_folder, max_length, job.observer)
+    data_raw = job.context.data_raw
+    facts = write_tokens(
+        job.work,
+        data_raw,
+        job.task,
+        job.context.model_folder,
+        spec.tokens.max_length,
+        job.observer,
+        truncation=spec.tokens.truncation,
+    )
     for split in (job.task.train_split, *job.task.dev_splits):
         labels = pc.unique(read_shards(shards_of(job.work, split.name), ["label"])["label"]).to_pylist()
         check_labels(data_raw / split.file, job.task, split, labels)
-    return TokensFacts(**facts, max_length=max_length)
+    return TokensFacts(**facts, max_length=spec.tokens.max_length)

@@ -147,6 +147,22 @@ class StatesConfig(Section):
     dtype: Literal["float16", "float32"] = "float16"
 
 
+class TransferConfig(Section):
+    """Texts without labels that distilled students learn from, besides the training split.
+
+    `unlabelled`: use the task's `unlabelled.tsv` where there is one. `num_copies`: varied copies of each training
+    example. Of each copy: `mask_probability` of replacing a word by [MASK], `swap_probability` of replacing a span by
+    one of another example of the same class, `ngram_probability` of keeping only 1 to 5 words. `seed`: of the copies.
+    """
+
+    unlabelled: bool = True
+    num_copies: Annotated[int, Field(ge=0, le=1000)] = 0
+    mask_probability: Fraction = 0.1
+    swap_probability: Fraction = 0.1
+    ngram_probability: Fraction = 0.25
+    seed: Seed = 0
+
+
 class EvaluationConfig(Section):
     """Evaluation: the most tokens of a batch, and how many timed passes the speed ratio is the median of."""
 
@@ -171,6 +187,7 @@ class Settings(Section):
     student: StudentConfig = StudentConfig()
     distill: DistillConfig = DistillConfig()
     states: StatesConfig = StatesConfig()
+    transfer: TransferConfig = TransferConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     compute: ComputeConfig = ComputeConfig()
 

@@ -1,6 +1,6 @@
 """A task and its splits: files, columns, labels and metrics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pkd_core.errors import DataError, quoted
 
@@ -76,6 +76,13 @@ class Task:
     def test_splits(self) -> tuple[Split, ...]:
         """Unlabelled splits, which are predicted and never scored."""
         return tuple(split for split in self.splits if split.label is None)
+
+    @property
+    def unlabelled_split(self) -> Split:
+        """Further texts that a teacher may label, with the test split's columns; no label of theirs is read."""
+        test = self.test_splits[0]
+        file = f"{self.name}/unlabelled.tsv"
+        return replace(test, name="unlabelled", file=file, index=None, required=False, submission=None)
 
     def split(self, name: str) -> Split:
         """Return a split by its name.

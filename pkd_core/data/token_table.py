@@ -57,7 +57,11 @@ class TokenTable:
             raise DataError(
                 f"{folder}: expected tokens of the {split} split, got none; add its TSV file and run again"
             )
-        table = read_shards(shards)
+        return cls.from_arrow(read_shards(shards))
+
+    @classmethod
+    def from_arrow(cls, table: pa.Table) -> "TokenTable":
+        """Return a split of the columns that `tokens_schema` names."""
         chunks = table["input_ids"].chunks
         lengths = table["length"].to_numpy()
         labels = table["label"]
@@ -99,6 +103,21 @@ def shards_of(folder: Path, split: str) -> list[Path]:
     """Return a split's shards in order; other splits' names may have the same prefix (dev, dev-mismatched)."""
     name = re.compile(rf"{re.escape(split)}-\d{{5}}")
     return sorted(path for path in folder.glob("*.parquet") if name.fullmatch(path.stem))
+
+
+def append_unlabelled(labelled: TokenTable, unlabelled: TokenTable) -> TokenTable:
+    """Return the rows of both, whose example ids differ; a missing class is -1, and a missing score is nan."""
+    assert labelled.labels_R is not None, "the first table has labels"
+    is_class = np.issubdtype(labelled.labels_R.dtype, np.integer)
+    missing_R = np.full(len(unlabelled), -1 if is_class else np.nan, dtype=labelled.labels_R.dtype)
+    first, second = labelled, unlabelled
+    return TokenTable(
+        example_ids_R=np.concatenate([first.example_ids_R, second.example_ids_R]),
+        offsets=np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]),
+        input_ids=np.concatenate([first.input_ids, second.input_ids]),
+        second_starts_R=np.concatenate([first.second_starts_R, second.second_starts_R]),
+        labels_R=np.concatenate([labelled.labels_R, missing_R]),
+    )
 
 
 def read_shards(paths: Iterable[Path], columns: Sequence[str] | None = None) -> pa.Table:

@@ -14,7 +14,7 @@ from tokenizers import Encoding, Tokenizer
 
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.task import Split, Task
-from pkd_core.data.token_table import read_shards
+from pkd_core.data.token_table import TokenTable, read_shards
 from pkd_core.data.tokenizer import load_tokenizer
 from pkd_core.data.truncation import TruncatedPair, Truncation, truncate_pair
 from pkd_core.data.tsv import BadLine, Example, read_examples
@@ -97,6 +97,23 @@ def write_tokens(
     rows = {name: sum(pq.read_metadata(path).num_rows for path in paths) for name, paths in shards.items()}
     num_tokens = pc.sum(read_shards(shards["train"], ["length"])["length"]).as_py()
     return {"rows": rows, "mean_length": round(num_tokens / rows["train"], 1), "skipped_lines": skipped}
+
+
+def tokenize_split(
+    data_raw: Path, task: Task, split: Split, tokenizer_folder: Path, max_length: int, truncation: Truncation
+) -> TokenTable:
+    """Return the tokens of one split's file.
+
+    Raises:
+        DataError: A line is malformed, or there is none.
+        ModelError: If the folder has no usable tokenizer.
+    """
+    encode, schema = _encoder(tokenizer_folder, task, max_length, truncation), tokens_schema(task)
+    examples = read_examples(data_raw / split.file, task, split, [])
+    batches = []
+    while batch := list(itertools.islice(examples, _ENCODE_ROWS)):
+        batches.append(_to_record(batch, encode, schema))
+    return TokenTable.from_arrow(pa.Table.from_batches(batches, schema))
 
 
 def _present_splits(data_raw: Path, task: Task) -> list[Split]:

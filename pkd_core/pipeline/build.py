@@ -15,6 +15,7 @@ from pkd_core.pipeline.specs import (
     TeacherSpec,
     TeacherStatesSpec,
     TokensSpec,
+    TransferSpec,
 )
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.stages.evaluation import evaluate
@@ -23,6 +24,7 @@ from pkd_core.pipeline.stages.student import train_student
 from pkd_core.pipeline.stages.teacher import train_teacher
 from pkd_core.pipeline.stages.teacher_states import extract_states
 from pkd_core.pipeline.stages.tokens import tokenize
+from pkd_core.pipeline.stages.transfer_set import make_transfer_set
 from pkd_core.runtime.cancellation import CancellableObserver, check_stop_requested
 from pkd_core.runtime.observer import Observer
 from pkd_core.runtime.threads import computing_with
@@ -95,19 +97,23 @@ def build(
 
 
 def _compute(job: Job) -> Facts:
+    facts: Facts
     match job.stage.spec:
         case TokensSpec() as spec:
-            return tokenize(job, spec)
+            facts = tokenize(job, spec)
         case TeacherSpec() as spec:
-            return train_teacher(job, spec)
+            facts = train_teacher(job, spec)
         case TeacherStatesSpec() as spec:
-            return extract_states(job, spec)
+            facts = extract_states(job, spec)
+        case TransferSpec() as spec:
+            facts = make_transfer_set(job, spec)
         case StudentSpec() as spec:
-            return train_student(job, spec)
+            facts = train_student(job, spec)
         case EvaluationSpec() as spec:
-            return evaluate(job, spec)
+            facts = evaluate(job, spec)
         case ReportSpec() as spec:
-            return write_run_report(job, spec)
+            facts = write_run_report(job, spec)
+    return facts
 
 
 def _published(store: StageStore, stage: Stage, digests: Mapping[str, str], deep: bool) -> StageRecord | None:

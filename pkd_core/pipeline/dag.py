@@ -10,7 +10,7 @@ from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError
 from pkd_core.method.layer_map import LayerMap, last_layers, skip_layers
 from pkd_core.pipeline.kinds import StageKind
-from pkd_core.pipeline.sources import PretrainedModel
+from pkd_core.pipeline.sources import UNLABELLED, PretrainedModel
 from pkd_core.pipeline.specs import (
     EvaluationSpec,
     FileShape,
@@ -20,6 +20,7 @@ from pkd_core.pipeline.specs import (
     TeacherStatesSpec,
     TokensSpec,
     TrainingSpec,
+    TransferSpec,
     distill_spec,
 )
 from pkd_core.pipeline.stage import Stage, make_stage
@@ -73,6 +74,19 @@ def _task_dag(
         states_spec = TeacherStatesSpec(states=settings.states)
         inputs["states"] = make_stage(task.name, "teacher-states", states_spec, inputs, {}, threads)
         yield inputs["states"]
+        transfer = _transfer_stage(task, tokens, raw_hashes, settings, model)
+        if transfer is not None:
+            yield transfer
+            inputs |= {"transfer": transfer}
+            inputs["transfer-states"] = make_stage(
+                task.name,
+                "transfer-states",
+                states_spec,
+                {"tokens": tokens, "teacher": teacher, "transfer": transfer},
+                {},
+                threads,
+            )
+            yield inputs["transfer-states"]
     for num_layers in run.student_layers or (model.num_layers // 2,):
         for method in run.methods:
             preset = _preset(task.name, method, num_layers, model)
@@ -80,6 +94,8 @@ def _task_dag(
             layer_map = _layer_map(run, method, num_layers, model.num_layers)
             for seed in run.seeds:
                 spec = _student_spec(task, method, num_layers, seed, settings, model, layer_map)
+                if spec.distill is not None and "transfer" in inputs:
+                    spec = spec.model_copy(update={"transfer": settings.transfer})
                 student = _student_stage(task, spec, inputs, model, threads)
                 yield student
                 evaluated = {"tokens": tokens, "model": student, "teacher": teacher}
@@ -94,9 +110,24 @@ def _tokens_stage(
             f"tokens.max_length of {settings.tokens.max_length} is more than the {model.max_length} positions that "
             f"{model.name} has; set tokens.max_length={model.max_length}."
         )
-    sources = {f"raw/{split}": digest for split, digest in raw_hashes.items()}
+    sources = {
+        f"raw/{split.name}": raw_hashes[split.name] for split in task.splits if split.name in raw_hashes
+    }
     spec = TokensSpec(task=FileShape.of(task), tokens=settings.tokens)
     return make_stage(task.name, "tokens", spec, {}, sources | {"tokenizer": model.tokenizer})
+
+
+def _transfer_stage(
+    task: Task, tokens: Stage, raw_hashes: Mapping[str, str], settings: Settings, model: PretrainedModel
+) -> Stage | None:
+    """Return the stage of further texts for the teacher to label; None if there are none."""
+    sources = {"tokenizer": model.tokenizer}
+    if settings.transfer.unlabelled and UNLABELLED in raw_hashes:
+        sources[UNLABELLED] = raw_hashes[UNLABELLED]
+    elif not settings.transfer.num_copies:
+        return None
+    spec = TransferSpec(task=FileShape.of(task), tokens=settings.tokens, transfer=settings.transfer)
+    return make_stage(task.name, "transfer-set", spec, {"tokens": tokens}, sources)
 
 
 def _settings(run: RunConfig, preset: Preset) -> Settings:
@@ -129,7 +160,7 @@ def _student_stage(
 ) -> Stage:
     parts = ["tokens"]
     if spec.distill is not None:
-        parts.append("states")
+        parts += ["states", *(part for part in ("transfer", "transfer-states") if part in inputs)]
     from_teacher = spec.training.init != "pretrained-first"
     if from_teacher:
         parts.append("teacher")

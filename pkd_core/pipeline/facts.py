@@ -50,6 +50,13 @@ class TeacherStatesFacts(Facts):
     bytes: int
 
 
+class TransferFacts(Facts):
+    """The number of unlabelled texts, and that of varied copies of training examples."""
+
+    num_unlabelled: int
+    num_copies: int
+
+
 class EvaluationFacts(Facts):
     """The selecting dev score, and how many times faster than its teacher the model is; None for the teacher."""
 

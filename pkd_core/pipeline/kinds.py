@@ -10,6 +10,7 @@ class StageKind(StrEnum):
     TOKENS = "tokens"
     TEACHER = "teacher"
     STATES = "teacher-states"
+    TRANSFER = "transfer-set"
     STUDENT = "student"
     EVALUATION = "evaluation"
     REPORT = "report"
@@ -21,6 +22,7 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.TOKENS: 1,
     StageKind.TEACHER: 2,
     StageKind.STATES: 1,
+    StageKind.TRANSFER: 1,
     StageKind.STUDENT: 2,
     StageKind.EVALUATION: 1,
     StageKind.REPORT: 1,

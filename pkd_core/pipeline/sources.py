@@ -14,6 +14,7 @@ from pkd_core.model.file_checks import check_pretrained, loaded_files
 from pkd_core.store.fingerprint import sha256_file, sha256_folder
 from pkd_core.store.verification import WatchedFiles
 
+UNLABELLED = "unlabelled"
 _RAW = "raw/"
 _MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
 
@@ -80,11 +81,17 @@ def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
     return hashes
 
 
+def hash_unlabelled(task: Task, data_raw: Path) -> dict[str, str]:
+    """Return the hash of the task's unlabelled texts as the part "unlabelled"; nothing if it has no such file."""
+    path = data_raw / task.unlabelled_split.file
+    return {UNLABELLED: sha256_file(path)} if path.is_file() else {}
+
+
 def source_files(parts: Iterable[str], task: Task, data_raw: Path, model_folder: Path) -> list[Path]:
     """Return every file outside the store that a stage may read, whether it exists or not.
 
     Args:
-        parts: The stage's sources: "raw/<split>", "tokenizer", "pretrained".
+        parts: The stage's sources: "raw/<split>", "unlabelled", "tokenizer", "pretrained".
         task: The stage's task.
         data_raw: Folder of the raw files.
         model_folder: Folder of the pretrained model.
@@ -95,6 +102,8 @@ def source_files(parts: Iterable[str], task: Task, data_raw: Path, model_folder:
         paths += [model_folder / name for name in loaded_files(model_folder)]
     if any(part.startswith(_RAW) for part in parts):
         paths += [data_raw / split.file for split in task.splits]
+    if UNLABELLED in parts:
+        paths.append(data_raw / task.unlabelled_split.file)
     return paths
 
 
@@ -112,6 +121,8 @@ def hash_sources(parts: Iterable[str], task: Task, data_raw: Path, model_folder:
         hashes["pretrained"] = sha256_folder(model_folder, loaded_files(model_folder))
     if any(part.startswith(_RAW) for part in parts):
         hashes |= {f"{_RAW}{split}": digest for split, digest in hash_raw_files(task, data_raw).items()}
+    if UNLABELLED in parts:
+        hashes |= hash_unlabelled(task, data_raw)
     return hashes
 
 

@@ -19,6 +19,7 @@ from pkd_core.config.settings import (
     StudentConfig,
     TeacherConfig,
     TokensConfig,
+    TransferConfig,
 )
 from pkd_core.data.task import Split, Task
 from pkd_core.method.layer_map import LayerMap
@@ -81,6 +82,15 @@ class TeacherStatesSpec(Section):
     states: StatesConfig
 
 
+class TransferSpec(Section):
+    """Unlabelled texts and varied copies of training examples, as tokens; `metrics` and labels are no part of it."""
+
+    kind: ClassVar[StageKind] = StageKind.TRANSFER
+    task: FileShape
+    tokens: TokensConfig
+    transfer: TransferConfig
+
+
 class DistillSpec(Section):
     """The loss with the teacher's logits (vanilla KD)."""
 
@@ -98,7 +108,10 @@ class PatientDistillSpec(DistillSpec):
 
 
 class StudentSpec(Section):
-    """Training a student. Plain fine-tuning has neither `distill` nor `layer_map`, and its JSON leaves them out."""
+    """Training a student.
+
+    Plain fine-tuning has none of `distill`, `layer_map` and `transfer`, and its JSON leaves them out.
+    """
 
     kind: ClassVar[StageKind] = StageKind.STUDENT
     method: Method
@@ -109,12 +122,15 @@ class StudentSpec(Section):
     initial_layers: tuple[int, ...]
     distill: PatientDistillSpec | DistillSpec | None = None
     layer_map: LayerMap | None = None
+    transfer: TransferConfig | None = None
 
     def dotted_settings(self) -> dict[str, Any]:
         """Return the settings used, by the keys that a user types, and the layer map."""
         dotted = _dotted("student", self.training) | (
             _dotted("distill", self.distill) if self.distill else {}
         )
+        if self.transfer:
+            dotted |= _dotted("transfer", self.transfer)
         if self.layer_map:
             dotted["layer_map"] = " ".join(f"{student}<-{teacher}" for student, teacher in self.layer_map)
         return dotted
@@ -144,7 +160,9 @@ class ReportSpec(Section):
 
 
 TrainingSpec = TeacherSpec | StudentSpec
-StageSpec = TokensSpec | TeacherSpec | TeacherStatesSpec | StudentSpec | EvaluationSpec | ReportSpec
+StageSpec = (
+    TokensSpec | TeacherSpec | TeacherStatesSpec | TransferSpec | StudentSpec | EvaluationSpec | ReportSpec
+)
 
 
 def distill_spec(method: Method, distill: DistillConfig) -> DistillSpec | None:

@@ -13,6 +13,7 @@ from pkd_core.store.fingerprint import fingerprint
 _AREAS: Mapping[StageKind, Area] = {
     StageKind.TOKENS: "data_feat",
     StageKind.STATES: "data_feat",
+    StageKind.TRANSFER: "data_feat",
 }
 
 

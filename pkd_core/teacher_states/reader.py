@@ -62,18 +62,13 @@ class TeacherStates:
         return len(self.example_ids_R)
 
     @classmethod
-    def open(cls, folder: Path) -> "TeacherStates":
-        """Open a folder's shards.
+    def open(cls, folder: Path, *further: Path) -> "TeacherStates":
+        """Open the shards of one folder, or of several that hold different examples.
 
         Raises:
             StoreError: If a shard is missing or truncated, shapes differ, or an example is stored twice.
         """
-        paths = sorted(folder.glob("states-*.arrow"))
-        if not paths or paths[-1] != shard_path(folder, len(paths) - 1):
-            raise StoreError(
-                f"{folder}: expected state shards numbered from 0, got {len(paths)}; extract the states again"
-            )
-        shards = [open_shard(path) for path in paths]
+        shards = [open_shard(path) for one in (folder, *further) for path in _shard_paths(one)]
         num_shapes = len({shard.shape for shard in shards})
         if num_shapes > 1:
             raise StoreError(
@@ -145,3 +140,12 @@ class TeacherStates:
                     "extract the states again"
                 )
             cls_states_BMD[position] = row_ND[columns_M]
+
+
+def _shard_paths(folder: Path) -> list[Path]:
+    paths = sorted(folder.glob("states-*.arrow"))
+    if not paths or paths[-1] != shard_path(folder, len(paths) - 1):
+        raise StoreError(
+            f"{folder}: expected state shards numbered from 0, got {len(paths)}; extract the states again"
+        )
+    return paths

@@ -17,6 +17,7 @@ from pkd_core.method.losses import (
     combine,
     cross_entropy_loss,
     distillation_loss,
+    partly_labelled_losses,
     patience_loss,
     squared_error_loss,
 )
@@ -38,6 +39,7 @@ class Objective:
         normalize: Whether L_PT scales [CLS] states to unit length first.
         patience_reduction: How L_PT is averaged.
         layer_map: Matched layers, as 1-based (student, teacher) pairs; may be empty where beta is 0.
+        has_unlabelled: Whether some examples have no label, and learn from the teacher alone.
     """
 
     alpha: float
@@ -48,6 +50,7 @@ class Objective:
     normalize: bool = True
     patience_reduction: Reduction = "element_mean"
     layer_map: LayerMap = ()
+    has_unlabelled: bool = False
 
     @property
     def matched_layers(self) -> LayerMap:
@@ -95,19 +98,31 @@ def batch_losses(
 
     Args:
         outputs: The student's logits and [CLS] states.
-        labels_B: Class positions or scores, shape (B,).
+        labels_B: Class positions or scores, shape (B,); -1 or nan for a missing one.
         teacher: The teacher's targets of the same examples at the matched layers; None for plain fine-tuning.
         objective: The weights and reductions; None for plain fine-tuning.
         is_regression: Whether labels are scores.
     """
     hard_loss = squared_error_loss if is_regression else cross_entropy_loss
-    cross_entropy = hard_loss(outputs.logits_BC, labels_B)
     if objective is None or teacher is None:
-        return combine(cross_entropy)
+        return combine(hard_loss(outputs.logits_BC, labels_B))
+    patience = _patience(outputs, teacher, objective) if objective.matched_layers else None
+    if objective.has_unlabelled:
+        return partly_labelled_losses(
+            outputs.logits_BC,
+            teacher.logits_BC,
+            labels_B,
+            patience,
+            alpha=objective.alpha,
+            beta=objective.beta,
+            temperature=objective.temperature,
+            reduction=objective.distillation_reduction,
+            is_regression=is_regression,
+        )
     return combine(
-        cross_entropy,
+        hard_loss(outputs.logits_BC, labels_B),
         _distillation(outputs, teacher, objective, is_regression),
-        _patience(outputs, teacher, objective) if objective.matched_layers else None,
+        patience,
         alpha=objective.alpha,
         beta=objective.beta,
     )

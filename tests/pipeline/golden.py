@@ -54,6 +54,12 @@ _SETTINGS = {
     "distill.distillation_reduction": "batch_mean",
     "distill.patience_reduction": "element_mean",
 }
+# Of a run with varied copies, the stages that differ.
+_OF_COPIES = {
+    "transfer-set": StageKind.TRANSFER,
+    "transfer-states": StageKind.STATES,
+    "kd-2l-s1": StageKind.STUDENT,
+}
 
 Result = str | list[float]
 
@@ -69,18 +75,26 @@ def golden_results(workspace: Path) -> dict[str, dict[str, Result]]:
     # The one figure that is measured instead of computed.
     with mock.patch(_SPEED_RATIO, return_value=1.5):
         records = run_plan(plan, RunOptions(device="cpu"))
+    with_copies = run.model_copy(
+        update={"methods": ("kd",), "settings": _SETTINGS | {"transfer.num_copies": 2}}
+    )
+    plan_with_copies = make_plan(with_copies, workspace)
+    copied = run_plan(plan_with_copies, RunOptions(device="cpu"))
     start = load_file(workspace / "model" / "model.safetensors")
     results: dict[str, dict[str, Result]] = {kind.value: {} for kind in StageKind}
     for planned in plan.stages:
         stage = planned.stage
         folder = workspace / records[stage.key].path
         results[stage.kind][stage.name] = _result(stage.kind, folder, start)
+    for name, kind in _OF_COPIES.items():
+        folder = workspace / copied[f"Tiny/{name}"].path
+        results[kind][f"{name}, with copies"] = _result(kind, folder, start)
     return results
 
 
 def _result(kind: StageKind, folder: Path, start: Mapping[str, np.ndarray]) -> Result:
     match kind:
-        case StageKind.TOKENS:
+        case StageKind.TOKENS | StageKind.TRANSFER:
             columns = {path.name: pq.read_table(path).to_pydict() for path in folder.glob("*.parquet")}
             return _digest(json.dumps(columns, sort_keys=True))
         case StageKind.TEACHER | StageKind.STUDENT:

@@ -63,14 +63,16 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 EVERYTHING = {
     "tokens", "teacher", "teacher-states", *STUDENTS, *evaluations("teacher", *STUDENTS), "report"
 }  # fmt: skip
+# Stages of a run with varied copies, by the section of settings that they depend on.
 READERS = {
-    "tokens": EVERYTHING,
-    "teacher": EVERYTHING - {"tokens", "finetune"},
+    "tokens": EVERYTHING | {"transfer-set", "transfer-states"},
+    "teacher": EVERYTHING - {"tokens", "finetune"} | {"transfer-states"},
     "student": {*STUDENTS, *evaluations(*STUDENTS), "report"},
     "distill": {*DISTILLED, *evaluations(*DISTILLED), "report"},
-    "states": {"teacher-states", *DISTILLED, *evaluations(*DISTILLED), "report"},
+    "states": {"teacher-states", "transfer-states", *DISTILLED, *evaluations(*DISTILLED), "report"},
+    "transfer": {"transfer-set", "transfer-states", *DISTILLED, *evaluations(*DISTILLED), "report"},
     "evaluation": {*evaluations("teacher", *STUDENTS), "report"},
-    "compute": EVERYTHING - {"tokens"},
+    "compute": EVERYTHING - {"tokens"} | {"transfer-states"},
 }
 OF_PATIENCE = ("distill.beta", "distill.normalize", "distill.patience_reduction")
 
@@ -79,15 +81,16 @@ OF_PATIENCE = ("distill.beta", "distill.normalize", "distill.patience_reduction"
 def test_a_setting_changes_the_addresses_of_its_readers_and_their_dependents(
     key: str, addresses: Addresses
 ) -> None:
-    default = default_settings()[key]
-    presets = addresses()
+    base: dict[str, object] = {"transfer.num_copies": 1}
+    default = (default_settings() | base)[key]
+    presets = addresses(**base)
     one, other = (False, True) if isinstance(default, bool) else (default, _another(default))
-    apart = changed(addresses(**{key: one}), addresses(**{key: other}))
+    apart = changed(addresses(**base | {key: one}), addresses(**base | {key: other}))
     expected = READERS[key.partition(".")[0]]
     if key in OF_PATIENCE:
         expected = {"pkd-skip", *evaluations("pkd-skip"), "report"}
     assert apart == expected
-    assert presets == addresses()
+    assert presets == addresses(**base)
 
 
 def _another(default: object) -> object:

@@ -17,7 +17,7 @@ DISTILL = DistillConfig(
     alpha=0.3, temperature=7, beta=20, normalize=False, distillation_reduction="batch_mean"
 )
 TEACHER = TeacherSpec(num_layers=12, metric="f1", training=TeacherConfig(seed=5, num_epochs=3))
-TRAINING = {
+ADDRESSED = {
     "accumulation_steps": 1,
     "batch_size": 32,
     "learning_rate": 2e-5,
@@ -27,6 +27,8 @@ TRAINING = {
     "warmup_fraction": 0.1,
     "weight_decay": 0.01,
 }
+# Newer than addresses, whose JSON leaves out their defaults.
+TRAINING = ADDRESSED | {"optimizer": "adamw", "schedule": "all-steps", "shuffle": True}
 
 
 def student(method: Method, layer_map: tuple[tuple[int, int], ...] | None = None) -> StudentSpec:
@@ -93,7 +95,7 @@ def test_the_json_of_plain_fine_tuning_leaves_out_what_distillation_adds() -> No
         "num_layers": 3,
         "seed": 8,
         "metric": "accuracy",
-        "training": TRAINING | {"init": "teacher-first"},
+        "training": ADDRESSED | {"init": "teacher-first"},
         "initial_layers": [1, 2, 3],
     }
     assert kd.keys() - finetune.keys() == patient.keys() - finetune.keys() == {"distill", "layer_map"}

@@ -1,9 +1,11 @@
 """Stage: train a student, with the teacher's stored states or without."""
 
+from dataclasses import replace
+
 from pkd_core.model.loading import build_classifier
 from pkd_core.pipeline.facts import TrainingFacts
 from pkd_core.pipeline.job import Job
-from pkd_core.pipeline.specs import DistillSpec, PatientDistillSpec, StudentSpec
+from pkd_core.pipeline.specs import PatientDistillSpec, StudentSpec
 from pkd_core.pipeline.stages.train_and_save import train_and_save
 from pkd_core.teacher_states.reader import TeacherStates
 from pkd_core.training.objective import Objective
@@ -17,24 +19,22 @@ def train_student(job: Job, spec: StudentSpec) -> TrainingFacts:
 
 
 def _objective(job: Job, spec: StudentSpec) -> Objective | None:
-    match spec.distill:
-        case None:
-            return None
-        case PatientDistillSpec() as distill:
-            return Objective(
-                alpha=distill.alpha,
-                temperature=distill.temperature,
-                distillation_reduction=distill.distillation_reduction,
-                beta=distill.beta,
-                normalize=distill.normalize,
-                patience_reduction=distill.patience_reduction,
-                layer_map=spec.layer_map or (),
-                teacher_states=TeacherStates.open(job.inputs["states"]),
-            )
-        case DistillSpec() as distill:
-            return Objective(
-                alpha=distill.alpha,
-                temperature=distill.temperature,
-                distillation_reduction=distill.distillation_reduction,
-                teacher_states=TeacherStates.open(job.inputs["states"]),
-            )
+    if spec.distill is None:
+        return None
+    parts = [part for part in ("states", "transfer-states") if part in job.inputs]
+    common = Objective(
+        alpha=spec.distill.alpha,
+        temperature=spec.distill.temperature,
+        distillation_reduction=spec.distill.distillation_reduction,
+        teacher_states=TeacherStates.open(*(job.inputs[part] for part in parts)),
+        has_unlabelled="transfer" in job.inputs,
+    )
+    if not isinstance(spec.distill, PatientDistillSpec):
+        return common
+    return replace(
+        common,
+        beta=spec.distill.beta,
+        normalize=spec.distill.normalize,
+        patience_reduction=spec.distill.patience_reduction,
+        layer_map=spec.layer_map or (),
+    )

@@ -1,8 +1,9 @@
-"""Stage: the teacher's logits and [CLS] states of every training example, in Arrow shards."""
+"""Stage: the teacher's logits and [CLS] states of every training example, or of a transfer set, in Arrow shards."""
 
 import logging
 
 from pkd_core.data.token_table import TokenTable
+from pkd_core.data.transfer_set import SPLIT
 from pkd_core.errors import TrainingError
 from pkd_core.evaluation.metrics import majority_baseline
 from pkd_core.model.loading import load_classifier
@@ -16,11 +17,13 @@ logger = logging.getLogger(__name__)
 
 
 def extract_states(job: Job, spec: TeacherStatesSpec) -> TeacherStatesFacts:
-    """Run the teacher once over the training split."""
+    """Run the teacher once over the training split, or over the transfer set."""
     _check_teacher(job)
+    transfer = job.inputs.get("transfer")
+    table = TokenTable.load(transfer, SPLIT) if transfer else TokenTable.load(job.inputs["tokens"], "train")
     facts = extract(
         load_classifier(job.inputs["teacher"]),
-        TokenTable.load(job.inputs["tokens"], "train"),
+        table,
         job.work,
         spec.states.dtype,
         job.observer,

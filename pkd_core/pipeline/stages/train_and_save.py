@@ -8,8 +8,9 @@ from pathlib import Path
 
 from transformers import BertForSequenceClassification
 
-from pkd_core.data.token_table import TokenTable
+from pkd_core.data.token_table import TokenTable, append_unlabelled
 from pkd_core.data.tokenizer import TOKENIZER_FILES
+from pkd_core.data.transfer_set import SPLIT
 from pkd_core.errors import StoreError
 from pkd_core.evaluation.predict import count_parameters
 from pkd_core.model.loading import save_classifier
@@ -48,7 +49,7 @@ def train_and_save(
     result = train(
         Training(
             model,
-            TokenTable.load(job.inputs["tokens"], "train"),
+            _train_table(job),
             TokenTable.load(job.inputs["tokens"], task.dev_splits[0].name),
             spec.training,
             seed=spec.seed,
@@ -76,6 +77,14 @@ def train_and_save(
         num_steps=result.num_steps,
         precision=result.precision,
     )
+
+
+def _train_table(job: Job) -> TokenTable:
+    """Return the training split, followed by the transfer set if there is one, whose labels are marked as missing."""
+    table = TokenTable.load(job.inputs["tokens"], "train")
+    if "transfer" not in job.inputs:
+        return table
+    return append_unlabelled(table, TokenTable.load(job.inputs["transfer"], SPLIT))
 
 
 def _copy_tokenizer(job: Job) -> None:

@@ -1,0 +1,138 @@
+"""A run with a transfer set: unlabelled texts and varied copies, labelled by the teacher, which students learn from."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
+
+from pkd_core.config.overrides import build_run_config
+from pkd_core.config.settings import RunOptions
+from pkd_core.data.token_table import TokenTable
+from pkd_core.data.transfer_set import FIRST_ID
+from pkd_core.errors import DataError
+from pkd_core.pipeline.local import run_plan
+from pkd_core.pipeline.plan import Plan, make_plan
+from pkd_core.pipeline.specs import StudentSpec
+from pkd_core.store.address import StageRecord
+from pkd_core.teacher_states.reader import TeacherStates
+
+CPU = RunOptions(device="cpu")
+UNLABELLED = ["good film was fine", "bad play seemed poor", "good film was fine", "the song was very good"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_tiny_task(tmp_path / "data_raw", num_train=20, num_dev=8)
+    write_tiny_model(tmp_path / "model")
+    return tmp_path
+
+
+def plan_of(root: Path, methods: tuple[str, ...] = ("finetune", "pkd-skip"), **settings: Any) -> Plan:
+    keys = {f"transfer.{key}": value for key, value in settings.items()}
+    run = build_run_config(
+        tasks=["Tiny"], methods=methods, seeds=[1], model=str(root / "model"), settings=QUICK_SETTINGS | keys
+    )
+    return make_plan(run, root)
+
+
+def write_unlabelled(root: Path, texts: list[str]) -> Path:
+    path = root / "data_raw" / "Tiny" / "unlabelled.tsv"
+    path.write_text("\n".join(["sentence", *texts]) + "\n", encoding="utf-8")
+    return path
+
+
+def addresses(plan: Plan) -> dict[str, str]:
+    return {one.stage.name: one.stage.fingerprint for one in plan.stages}
+
+
+def run(plan: Plan) -> dict[str, StageRecord]:
+    return dict(run_plan(plan, CPU))
+
+
+def test_unlabelled_texts_move_the_distilled_students_alone(root: Path) -> None:
+    before = addresses(plan_of(root))
+    path = write_unlabelled(root, UNLABELLED)
+    after = addresses(plan_of(root))
+    assert after.keys() - before.keys() == {"transfer-set", "transfer-states"}
+    moved = {name for name in before if before[name] != after[name]}
+    assert moved == {"pkd-skip-2l-s1", "evaluation-pkd-skip-2l-s1", "report"}
+    assert addresses(plan_of(root, unlabelled=False)) == before
+    path.write_text(path.read_text(encoding="utf-8") + "a good book\n", encoding="utf-8")
+    assert addresses(plan_of(root))["transfer-set"] != after["transfer-set"]
+
+
+def test_plain_fine_tuning_alone_makes_no_transfer_set(root: Path) -> None:
+    write_unlabelled(root, UNLABELLED)
+    assert "transfer-set" not in addresses(plan_of(root, methods=("finetune",), num_copies=2))
+
+
+def test_a_run_learns_from_texts_without_labels(root: Path) -> None:
+    train_text = (root / "data_raw" / "Tiny" / "train.tsv").read_text(encoding="utf-8").splitlines()[1]
+    dev_text = (root / "data_raw" / "Tiny" / "dev.tsv").read_text(encoding="utf-8").splitlines()[1]
+    known = [line.split("\t")[0] for line in (train_text, dev_text)]
+    write_unlabelled(root, [*UNLABELLED, *known])
+    plan = plan_of(root, num_copies=3)
+    records = run(plan)
+    facts = records["Tiny/transfer-set"].facts
+    # One text comes twice, one is in train and one in dev.
+    assert facts["num_unlabelled"] == 3
+    assert 40 < facts["num_copies"] <= 60
+    table = TokenTable.load(root / records["Tiny/transfer-set"].path, "transfer")
+    total = facts["num_unlabelled"] + facts["num_copies"]
+    assert table.example_ids_R.tolist() == list(range(FIRST_ID, FIRST_ID + total))
+    assert table.labels_R is None
+    folders = [root / records[f"Tiny/{name}"].path for name in ("teacher-states", "transfer-states")]
+    states = TeacherStates.open(*folders)
+    assert states.example_ids_R.tolist() == [*range(20), *table.example_ids_R.tolist()]
+    steps = {name: records[f"Tiny/{name}-2l-s1"].facts["num_steps"] for name in ("finetune", "pkd-skip")}
+    batch_size = _spec(plan, "pkd-skip-2l-s1").training.batch_size
+    assert steps == {"finetune": -(-20 // batch_size), "pkd-skip": -(-(20 + total) // batch_size)}
+    assert {one.status.value for one in plan_of(root, num_copies=3).stages} == {"done"}
+
+
+def _spec(plan: Plan, name: str) -> StudentSpec:
+    (spec,) = (one.stage.spec for one in plan.stages if one.stage.name == name)
+    assert isinstance(spec, StudentSpec)
+    return spec
+
+
+def test_a_transfer_set_is_the_same_in_every_workspace(root: Path) -> None:
+    write_unlabelled(root, UNLABELLED)
+    digests = []
+    for _ in range(2):
+        (root / "data_feat").mkdir(exist_ok=True)
+        digests.append(run(plan_of(root, num_copies=2))["Tiny/transfer-set"].digest)
+        (root / "data_feat").rename(root / f"moved-{len(digests)}")
+    assert digests[0] == digests[1]
+
+
+def test_texts_that_are_all_known_are_refused_in_one_sentence(root: Path) -> None:
+    text = (
+        (root / "data_raw" / "Tiny" / "train.tsv").read_text(encoding="utf-8").splitlines()[1].split("\t")[0]
+    )
+    write_unlabelled(root, [text])
+    with pytest.raises(
+        DataError, match=r"the transfer set of Tiny is empty, as every text is in train or dev too"
+    ):
+        run(plan_of(root))
+
+
+def test_a_broken_line_of_the_unlabelled_texts_is_named(root: Path) -> None:
+    write_unlabelled(root, ["good film", "bad\tfilm"])
+    with pytest.raises(DataError, match=r"unlabelled\.tsv:3: expected 1 field, got 2"):
+        run(plan_of(root))
+
+
+def test_a_score_without_a_label_is_learnt_too(root: Path) -> None:
+    folder = root / "data_raw" / "Tiny"
+    task = 'texts = ["sentence"]\nlabel = "label"\nlabel_range = [0.0, 1.0]\nmetrics = ["pearson"]\nindex = "index"\n'
+    (folder / "task.toml").write_text(task, encoding="utf-8")
+    for split in ("train", "dev"):
+        path = folder / f"{split}.tsv"
+        text = path.read_text(encoding="utf-8").replace("\tup", "\t1.0").replace("\tdown", "\t0.25")
+        path.write_text(text, encoding="utf-8")
+    write_unlabelled(root, UNLABELLED)
+    records = run(plan_of(root, methods=("kd",), num_copies=1))
+    assert np.isfinite(records["Tiny/kd-2l-s1"].facts["best_score"])

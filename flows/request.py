@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pkd_core.config.overrides import build_run_config, build_run_options, parse_assignments, validated
+from pkd_core.config.overrides import (
+    build_run_config,
+    build_run_options,
+    parse_assignments,
+    setting_keys,
+    validated,
+)
 from pkd_core.config.settings import Name, RunConfig, RunOptions, Section
 from pkd_core.data.glue import GLUE_TASKS
-from pkd_core.errors import ConfigError
+from pkd_core.errors import ConfigError, shortened
 from pkd_core.store.os_errors import file_errors
 
 
@@ -75,11 +81,32 @@ def parse_task_arguments(arguments: Iterable[str], *, default_all: bool = False)
     Raises:
         ConfigError: No task is named, or a setting is not of the form key=value.
     """
-    arguments = list(arguments)
-    tasks = [argument for argument in arguments if "=" not in argument]
+    tasks, settings = split_arguments(arguments)
     if not tasks and not default_all:
         raise ConfigError(
             f"name at least one task, such as `pkd run RTE`; GLUE's are {', '.join(GLUE_TASKS)}."
         )
-    settings = parse_assignments(argument for argument in arguments if "=" in argument)
     return {"tasks": tasks or list(GLUE_TASKS), "settings": settings}
+
+
+def split_arguments(arguments: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the tasks and the key=value settings among words in any order.
+
+    Raises:
+        ConfigError: A setting is not one word of the form key=value, or is given twice.
+    """
+    words = list(arguments)
+    for word, *following in (words[start:] for start in range(len(words))):
+        _check_is_one_word(word, following)
+    settings = parse_assignments(word for word in words if "=" in word)
+    return [word for word in words if "=" not in word], settings
+
+
+def _check_is_one_word(word: str, following: list[str]) -> None:
+    """Refuse `key = value`, `key =value`, `key= value` and `key value`, and write it as it should be."""
+    key, _, value = word.partition("=")
+    if value or key not in setting_keys():
+        return
+    parts = [part.removeprefix("=") for part in following[:2]]
+    meant = next((part for part in parts if part and "=" not in part), "VALUE")
+    raise ConfigError(f"{key} needs its value in the same word, without spaces: {key}={shortened(meant)}.")

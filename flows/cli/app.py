@@ -13,12 +13,13 @@ from typing import Annotated
 import typer
 
 from flows.cli import display
-from flows.cli.options import Workspace, takes_request
+from flows.cli.options import AsJson, Workspace, takes_request
 from flows.environment import prepare_environment
 from flows.latest_report import latest_report
 from flows.limits import check_limits
 from flows.request import Request
 from flows.stopping import ending_at_signals, received_signal, report_stopped
+from pkd_core.config.settings import Method
 from pkd_core.errors import PkdError
 from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.os_errors import resource_errors
@@ -124,6 +125,25 @@ def presets() -> None:
     from pkd_core.config.presets import all_presets
 
     display.show_presets(all_presets())
+
+
+@app.command()
+def settings(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="TASK|key=value", help="A task, and settings by dotted key.")
+    ] = None,
+    method: Annotated[Method, typer.Option(help="The student's method.")] = "pkd-skip",
+    student_layers: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="The student's depth. Default: half the teacher's.")
+    ] = None,
+    teacher_layers: Annotated[int, typer.Option(min=1, max=1000, help="The teacher's depth.")] = 12,
+    as_json: AsJson = False,
+    workspace: Workspace = Path(),
+) -> None:
+    """Show every setting: its value for a task, where that comes from, its bounds and its meaning."""
+    from flows.cli.settings_command import show_settings
+
+    show_settings(arguments or [], method, student_layers, teacher_layers, workspace, as_json)
 
 
 @app.command()

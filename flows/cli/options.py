@@ -25,6 +25,7 @@ def _checked(workspace: Path) -> Path:
 Workspace = Annotated[
     Path, typer.Option(help="Folder that holds data_raw, data_feat and artifacts.", callback=_checked)
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone, for a program (docs/json.md).")]
 TaskArguments = Annotated[
     list[str] | None,
     typer.Argument(metavar="TASK|key=value", help="Tasks, and settings by dotted key."),

@@ -10,6 +10,7 @@ from typing import Any, Self
 from pkd_core.config.overrides import (
     build_run_config,
     build_run_options,
+    check_key,
     parse_assignments,
     setting_keys,
     validated,
@@ -18,6 +19,9 @@ from pkd_core.config.settings import Name, RunConfig, RunOptions, Section
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError, shortened
 from pkd_core.store.os_errors import file_errors
+
+# Where each keeps its database, if not in the workspace.
+_PLACES = {"Prefect": "PREFECT_HOME", "MLflow": "MLFLOW_TRACKING_URI"}
 
 
 class _Place(Section):
@@ -71,6 +75,22 @@ def check_workspace(given: object) -> Path:
     return path
 
 
+def check_addressable(workspace: Path) -> None:
+    """Check that URLs can name files of the workspace: Prefect and MLflow keep their databases there.
+
+    Raises:
+        ConfigError: Its path has a character that means something else in a URL.
+    """
+    path = str(workspace.resolve())
+    unusable = " ".join(char for char in "%?#" if char in path)
+    servers = [name for name, variable in _PLACES.items() if not os.environ.get(variable)]
+    if unusable and servers:
+        raise ConfigError(
+            f"{' and '.join(servers)} cannot use a folder with {unusable} in its path, got {path}; rename it, "
+            "or give another --workspace."
+        )
+
+
 def parse_task_arguments(arguments: Iterable[str], *, default_all: bool = False) -> dict[str, Any]:
     """Read tasks and key=value settings, in any order.
 
@@ -104,7 +124,9 @@ def split_arguments(arguments: Iterable[str]) -> tuple[list[str], dict[str, str]
 
 def _check_is_one_word(word: str, following: list[str]) -> None:
     """Refuse `key = value`, `key =value`, `key= value` and `key value`, and write it as it should be."""
-    key, _, value = word.partition("=")
+    key, equals, value = word.partition("=")
+    if not equals and following and following[0].startswith("="):
+        check_key(key)
     if value or key not in setting_keys():
         return
     parts = [part.removeprefix("=") for part in following[:2]]

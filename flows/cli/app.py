@@ -13,21 +13,21 @@ from typing import Annotated
 import typer
 
 from flows.cli import display
+from flows.cli.command import Command, usage_sentence
 from flows.cli.options import AsJson, Workspace, takes_request
 from flows.environment import prepare_environment
 from flows.latest_report import latest_report
 from flows.limits import check_limits
-from flows.request import Request
+from flows.request import Request, check_addressable
 from flows.stopping import ending_at_signals, received_signal, report_stopped
 from pkd_core.config.settings import Method
-from pkd_core.errors import PkdError
+from pkd_core.errors import ConfigError, PkdError
 from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.os_errors import resource_errors
 
 app = typer.Typer(
     help="Compress BERT by Patient Knowledge Distillation, as a cached, tracked pipeline.",
-    no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -39,14 +39,17 @@ def _show_version(requested: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     _version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -75,6 +78,7 @@ def plan(request: Request) -> None:
     from flows.prepare import check_data
     from pkd_core.pipeline.plan import make_plan
 
+    check_addressable(request.workspace)
     planned = make_plan(request.run, request.workspace, request.options.deep)
     check_data(planned)
     display.show_plan(planned)
@@ -109,7 +113,8 @@ def clean(
 
 @app.command()
 def fetch(
-    tasks: Annotated[list[str], typer.Argument(help="GLUE tasks.")], workspace: Workspace = Path()
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="GLUE tasks.")],
+    workspace: Workspace = Path(),
 ) -> None:
     """Download GLUE tasks from the Hugging Face hub into data_raw, overwriting nothing."""
     from pkd_core.data.download import download_task
@@ -226,9 +231,22 @@ def _prefect_server(workspace: Path) -> Iterator[None]:
         yield
 
 
+for _command in app.registered_commands:
+    _command.cls = Command
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in one sentence and exit status 2."""
-    _exit_with_sentence(lambda: app(args=arguments, prog_name="pkd"))
+    _exit_with_sentence(lambda: sys.exit(_call(arguments)))
+
+
+def _call(arguments: list[str] | None) -> int:
+    try:
+        return app(args=arguments, prog_name="pkd", standalone_mode=False) or 0
+    except typer.TyperException as error:
+        raise ConfigError(usage_sentence(error)) from error
+    except typer.Abort:
+        return 1
 
 
 def _exit_with_sentence(call: Callable[[], None]) -> None:

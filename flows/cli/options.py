@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
+from flows.cli.lists import split_list, split_numbers
 from flows.request import Request, check_workspace, parse_task_arguments
 from pkd_core.config.overrides import build_run_config, build_run_options
 from pkd_core.config.settings import RunConfig, RunOptions
 
 # Older names, which keep working.
 _ALIASES = {"max_concurrent_runs": "--share"}
-_LISTS = ("methods", "student_layers", "seeds")
+_LISTS = {"methods": split_list, "student_layers": split_numbers, "seeds": split_numbers}
 _FROM_ARGUMENTS = ("tasks", "settings")
 
 
@@ -45,7 +46,7 @@ def takes_request(default_all: bool = False) -> Callable[[Callable[..., None]], 
         def parse_and_call(arguments: list[str] | None, workspace: Path, **given: Any) -> None:
             own = {name: given.pop(name) for name in own_parameters}
             options = build_run_options(**{name: given.pop(name) for name in RunOptions.model_fields})
-            lists = {name: given.pop(name).split(",") for name in _LISTS if given[name] is not None}
+            lists = {name: split(given[name]) for name, split in _LISTS.items() if given[name] is not None}
             rest = {name: value for name, value in given.items() if name not in _LISTS}
             tasks_and_settings = parse_task_arguments(arguments or [], default_all=default_all)
             command(

@@ -10,7 +10,7 @@ from tiny_bert import TASK
 
 from pkd_core.config.settings import StatesConfig, TeacherConfig, TokensConfig
 from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
-from pkd_core.pipeline.specs import FileShape, TeacherSpec, TeacherStatesSpec, TokensSpec
+from pkd_core.pipeline.specs import FileShape, ReportSpec, TeacherSpec, TeacherStatesSpec, TokensSpec
 from pkd_core.pipeline.stage import Stage, make_stage
 from pkd_core.pipeline.why import explain_missing
 from pkd_core.store.manifest import Manifest, read_manifest, write_manifest
@@ -85,7 +85,7 @@ def test_a_raised_code_version_is_named(
     reason = explain_missing(teacher(batch_size=16), tmp_path)
     version = CODE_VERSIONS[StageKind.TEACHER]
     assert reason == (
-        f"not built yet: training.batch_size is 16, was 32, its code is version 7, was {version}"
+        f"not built yet: training.batch_size is 16, was 32; its code is version 7, was {version}"
     )
 
 
@@ -104,12 +104,35 @@ def test_all_inputs_are_named_where_any_may_be_another(tmp_path: Path, publish: 
     assert reason == "built before, but from another tokens and teacher stage"
 
 
-def test_at_most_three_changes_are_named(tmp_path: Path, publish: Publish) -> None:
+def test_changes_are_named_as_far_as_they_fit_into_a_line(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
     changed = teacher(batch_size=16, learning_rate=2e-5, num_epochs=3, seed=1)
     assert explain_missing(changed, tmp_path) == (
-        "not built yet: training.batch_size is 16, was 32, training.learning_rate is 2e-05, was 1e-05, "
-        "training.num_epochs is 3, was 4 and more"
+        "not built yet: training.batch_size is 16, was 32; training.learning_rate is 2e-05, was 1e-05; and 2 more"
+    )
+    changed = teacher(num_epochs=3, seed=1)
+    assert explain_missing(changed, tmp_path) == (
+        "not built yet: training.num_epochs is 3, was 4; training.seed is 1, was 42"
+    )
+
+
+def report(*models: str) -> Stage:
+    evaluations = {model: replace(teacher(), name=model.partition("/")[2]) for model in models}
+    presets = dict.fromkeys(models, "a preset " * 20)
+    return make_stage("reports", "report", ReportSpec(presets=presets, failures={}), evaluations, {})
+
+
+def test_a_report_counts_the_models_that_are_new_or_gone(tmp_path: Path, publish: Publish) -> None:
+    publish(report("Tiny/a", "Tiny/b", "Tiny/c"))
+    wanted = report("Tiny/a", "Tiny/d", "Tiny/e", "Tiny/f")
+    expected = "not built yet: 3 models are new and 2 are gone since the last one"
+    assert explain_missing(wanted, tmp_path) == expected
+
+
+def test_a_report_after_one_with_failures_names_those(tmp_path: Path, publish: Publish) -> None:
+    publish(report("Tiny/a"), config={"presets": {}, "failures": {"Tiny/b": "no space"}})
+    assert explain_missing(report("Tiny/a", "Tiny/b"), tmp_path) == (
+        "not built yet: the last one lacks what had failed"
     )
 
 
@@ -118,9 +141,12 @@ def test_a_setting_that_is_new_or_gone_is_named(tmp_path: Path, publish: Publish
     del older["training"]["precision"]
     older["training"]["dropout"] = 0.1
     publish(teacher(batch_size=16), config=older)
-    reason = explain_missing(teacher(), tmp_path)
-    assert "training.precision is auto, was None" in reason
-    assert "training.dropout is None, was 0.1" in reason
+    assert explain_missing(teacher(), tmp_path) == (
+        "not built yet: training.batch_size is 32, was 16; training.dropout is None, was 0.1; and 1 more"
+    )
+    assert explain_missing(teacher(batch_size=16), tmp_path) == (
+        "not built yet: training.dropout is None, was 0.1; training.precision is auto, was None"
+    )
 
 
 def test_long_values_are_shortened(tmp_path: Path, publish: Publish) -> None:

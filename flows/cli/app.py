@@ -18,7 +18,7 @@ from flows.cli.options import AsJson, Workspace, takes_request
 from flows.environment import prepare_environment
 from flows.latest_report import latest_report
 from flows.limits import check_limits
-from flows.request import Request, check_addressable
+from flows.request import Request
 from flows.stopping import ending_at_signals, received_signal, report_stopped
 from pkd_core.config.settings import Method
 from pkd_core.errors import ConfigError, PkdError
@@ -73,15 +73,11 @@ def run(request: Request) -> None:
 
 @app.command()
 @takes_request()
-def plan(request: Request) -> None:
+def plan(request: Request, as_json: AsJson = False) -> None:
     """Show what `run` would do with the same arguments, what is done, and why."""
-    from flows.prepare import check_data
-    from pkd_core.pipeline.plan import make_plan
+    from flows.cli.plan_command import show_plan
 
-    check_addressable(request.workspace)
-    planned = make_plan(request.run, request.workspace, request.options.deep)
-    check_data(planned)
-    display.show_plan(planned)
+    show_plan(request, as_json)
 
 
 @app.command()

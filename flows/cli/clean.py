@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from flows.cli import display
+from flows.cli.quantities import size
 from flows.latest_report import latest_report
 from pkd_core.errors import PkdError
 from pkd_core.store.cleanup import Garbage, find_garbage, remove
@@ -51,4 +52,4 @@ def _delete(workspace: Path, found: list[Garbage]) -> None:
     for garbage in found:
         if garbage not in deleted:
             typer.echo(f"{garbage.folder}: kept, because a process has started to write it")
-    typer.echo(f"deleted {len(deleted)} folders, {display.size(sum(one.num_bytes for one in deleted))}")
+    typer.echo(f"deleted {len(deleted)} folders, {size(sum(one.num_bytes for one in deleted))}")

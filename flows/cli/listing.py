@@ -14,7 +14,7 @@ from rich.text import Text
 
 # A file or a pipe has no width; rich wants one.
 _UNLIMITED = 100_000
-_GAP = 1
+_GAP = 2
 
 
 def terminal_width() -> int:
@@ -24,28 +24,40 @@ def terminal_width() -> int:
 
 
 def show_rows(
-    headings: Sequence[str], rows: Sequence[Sequence[str | Text]], num_names: int, right: Sequence[str] = ()
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str | Text]],
+    num_names: int,
+    right: Sequence[str] = (),
+    optional: Sequence[str] = (),
 ) -> None:
-    """Show rows, as wide as they are; where the terminal is narrower, each as its names and, below them, the rest.
+    """Show rows as a table; where the terminal is too narrow, each row as its names and, below them, the rest.
+
+    A column without a single value is left out.
 
     Args:
         headings: One for each column.
         rows: One cell for each heading.
         num_names: How many of the first columns name a row.
         right: Headings of the columns to align at the right.
+        optional: Headings of the columns to leave out where the terminal is too narrow.
     """
-    columns = list(zip(headings, *rows, strict=True))
-    width = sum(max(cell_len(str(cell)) for cell in column) + _GAP for column in columns)
-    if width <= terminal_width():
-        table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
-        for heading in headings:
-            table.add_column(heading, no_wrap=True, justify="right" if heading in right else "left")
-        for row in rows:
+    columns = [column for column in zip(headings, *rows, strict=True) if any(map(str, column[1:]))]
+    if _width(columns) > terminal_width():
+        columns = [column for column in columns if column[0] not in optional]
+    if _width(columns) <= terminal_width():
+        table = Table(box=None, pad_edge=False)
+        for heading, *_ in columns:
+            table.add_column(str(heading), no_wrap=True, justify="right" if heading in right else "left")
+        for row in zip(*(cells for _, *cells in columns), strict=True):
             table.add_row(*row)
-        _console(width).print(table)
+        _console(_width(columns)).print(table)
     else:
-        for row in rows:
-            _show_record(headings, row, num_names)
+        for number in range(1, len(rows) + 1):
+            _show_record([(str(column[0]), column[number]) for column in columns], num_names)
+
+
+def _width(columns: Sequence[Sequence[str | Text]]) -> int:
+    return sum(max(cell_len(str(cell)) for cell in column) + _GAP for column in columns)
 
 
 def show_json(value: Any) -> None:
@@ -70,12 +82,10 @@ def wrapped(text: str, indent: str = "") -> str:
     )
 
 
-def _show_record(headings: Sequence[str], row: Sequence[str | Text], num_names: int) -> None:
-    line = Text("  ").join(Text(cell) if isinstance(cell, str) else cell for cell in row[:num_names])
-    _console(None).print(line, soft_wrap=True)
-    rest = zip(headings[num_names:], row[num_names:], strict=True)
-    text = "; ".join(f"{heading} {cell}" for heading, cell in rest if str(cell))
-    if text:
+def _show_record(cells: Sequence[tuple[str, str | Text]], num_names: int) -> None:
+    names = [Text(cell) if isinstance(cell, str) else cell for _, cell in cells[:num_names]]
+    _console(None).print(Text("  ").join(names), soft_wrap=True)
+    if text := "; ".join(f"{heading}: {cell}" for heading, cell in cells[num_names:] if str(cell)):
         show_text(text, "    ")
 
 

@@ -4,14 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pkd_core.config.settings import DEFAULT_THREADS
 from pkd_core.errors import StoreError, shortened
 from pkd_core.pipeline.kinds import CODE_VERSIONS
-from pkd_core.pipeline.specs import ReportSpec
+from pkd_core.pipeline.specs import THREADS, ReportSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.manifest import Manifest, read_manifest
 
 # Of the changes that a reason names, in characters.
 _MAX_LENGTH = 80
+# What a configuration leaves out where it is the default.
+_DEFAULTS = {THREADS: DEFAULT_THREADS}
 
 
 def explain_missing(stage: Stage, workspace: Path) -> str:
@@ -21,22 +24,22 @@ def explain_missing(stage: Stage, workspace: Path) -> str:
         return "not built yet"
     newest = max(others, key=lambda manifest: manifest.created)
     if isinstance(stage.spec, ReportSpec):
-        return f"not built yet: {_changed_report(newest, stage.spec)}"
+        return _changed_report(newest, stage.spec)
     changes = [
         *(
             f"{part} has changed"
             for part, digest in stage.sources.items()
             if newest.inputs.get(part) != digest
         ),
-        *_changed_settings(newest.config, stage.config),
+        *_changed_settings(_DEFAULTS | dict(newest.config), _DEFAULTS | stage.config),
     ]
     if newest.code_version != CODE_VERSIONS[stage.kind]:
         changes.append(f"its code is version {CODE_VERSIONS[stage.kind]}, was {newest.code_version}")
     gone = newest.inputs.keys() - stage.sources.keys() - stage.inputs.keys()
     changes += [f"{part} is gone" for part in sorted(gone)]
     if not changes:
-        return f"built before, but from another {' and '.join(stage.inputs)} stage"
-    return f"not built yet: {_first(changes)}"
+        return f"built before from another {' and '.join(stage.inputs)} stage"
+    return _first(changes)
 
 
 def _first(changes: Sequence[str]) -> str:

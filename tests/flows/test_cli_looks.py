@@ -1,5 +1,6 @@
 """What the command line shows of a workspace: plan, verify and report, before and after a run, and a failed run."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ def test_plan_lists_missing_stages_and_changes_nothing(
     before = tree(workspace)
     assert run_pkd("plan", "Tiny", "--model", str(tiny_model), "--methods", "finetune") == 0
     lines = capfd.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[1:-1]] == [
+    assert [line.split()[:2] for line in lines[2:-1]] == [
         ["Tiny/tokens", "missing"],
         ["Tiny/teacher", "missing"],
         ["Tiny/evaluation-teacher", "missing"],
@@ -61,6 +62,7 @@ def test_plan_lists_missing_stages_and_changes_nothing(
         ["Tiny/evaluation-finetune-2l-s42", "missing"],
         ["reports/report", "missing"],
     ]
+    assert re.fullmatch(rf"model: {tiny_model} \(4 layers, weights [0-9a-f]{{12}}\)", lines[0])
     assert lines[-1] == "6 stages: 6 missing"
     assert tree(workspace) == before
 
@@ -76,8 +78,38 @@ def test_plan_explains_why_a_changed_setting_rebuilds_a_stage(
     assert run_pkd("plan", *finished, "student.batch_size=8") == 0
     lines = capfd.readouterr().out.splitlines()
     (student,) = (line for line in lines if line.startswith("Tiny/finetune-2l-s42 "))
-    assert re.search(r"missing +not built yet: training.batch_size is 8, was 32 ", student)
-    assert lines[-1] == "6 stages: 3 done, 3 missing"
+    assert re.search(r"missing +about \d+ s +training.batch_size is 8, was 32 ", student)
+    assert re.fullmatch(r"6 stages: 3 done, 3 missing; about \d+ s by earlier runs here", lines[-1])
+
+
+def test_plan_as_json_has_the_models_digest_and_each_stages_state(
+    finished: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_pkd("plan", *finished, "student.batch_size=8", "--json") == 0
+    plan = json.loads(capfd.readouterr().out)
+    assert plan["counts"] == {"done": 3, "missing": 3}
+    assert plan["model"]["num_layers"] == 4
+    assert re.fullmatch("[0-9a-f]{64}", plan["model"]["weights"])
+    tokens, _, _, student, *_ = plan["stages"]
+    assert (tokens["stage"], tokens["status"], tokens["reason"]) == ("Tiny/tokens", "done", "")
+    assert (Path(tokens["folder"]) / "manifest.json").is_file()
+    assert student["reason"] == "training.batch_size is 8, was 32"
+    assert student["estimated_seconds"] > 0
+    assert plan["estimated_seconds"] >= student["estimated_seconds"]
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_no_name_is_cut_and_no_line_is_longer_than_a_narrow_terminal(
+    columns: str, finished: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the pipe for a terminal
+    assert run_pkd("plan", *finished[:1], "--model", finished[2], "tokens.max_length=99") == 0
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capfd.readouterr().out)
+    assert "Tiny/evaluation-pkd-last-2l-s42" in out
+    assert "tokens.max_length is 99, was 16" in out
+    lines = [line.rstrip() for line in out.splitlines()[1:]]
+    assert [line for line in lines if len(line) > int(columns)] == []
 
 
 def test_no_task_can_have_the_name_of_what_a_run_leaves_beside_the_tasks(finished: list[str]) -> None:

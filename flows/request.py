@@ -16,7 +16,6 @@ from pkd_core.config.overrides import (
     validated,
 )
 from pkd_core.config.settings import Name, RunConfig, RunOptions, Section
-from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError, shortened
 from pkd_core.store.os_errors import file_errors
 
@@ -44,9 +43,17 @@ class Request:
             ConfigError: A value is unknown, of the wrong type or out of range.
             StoreError: The workspace's path cannot be used.
         """
-        of_run = {name: parameters[name] for name in RunConfig.model_fields if name in parameters}
-        of_options = {name: parameters[name] for name in RunOptions.model_fields if name in parameters}
-        workspace = check_workspace(parameters["workspace"]).resolve()
+        return cls.build(parameters, check_workspace(parameters["workspace"]).resolve())
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any], workspace: Path) -> Self:
+        """Build a request from the fields of RunConfig and RunOptions as one flat mapping.
+
+        Raises:
+            ConfigError: A value is unknown, of the wrong type or out of range.
+        """
+        of_run = {name: values[name] for name in RunConfig.model_fields if name in values}
+        of_options = {name: values[name] for name in RunOptions.model_fields if name in values}
         return cls(build_run_config(**of_run), build_run_options(**of_options), workspace)
 
     def parameters(self) -> dict[str, Any]:
@@ -89,24 +96,6 @@ def check_addressable(workspace: Path) -> None:
             f"{' and '.join(servers)} cannot use a folder with {unusable} in its path, got {path}; rename it, "
             "or give another --workspace."
         )
-
-
-def parse_task_arguments(arguments: Iterable[str], *, default_all: bool = False) -> dict[str, Any]:
-    """Read tasks and key=value settings, in any order.
-
-    Args:
-        arguments: As typed.
-        default_all: Take all GLUE tasks where none is named.
-
-    Raises:
-        ConfigError: No task is named, or a setting is not of the form key=value.
-    """
-    tasks, settings = split_arguments(arguments)
-    if not tasks and not default_all:
-        raise ConfigError(
-            f"name at least one task, such as `pkd run RTE`; GLUE's are {', '.join(GLUE_TASKS)}."
-        )
-    return {"tasks": tasks or list(GLUE_TASKS), "settings": settings}
 
 
 def split_arguments(arguments: Iterable[str]) -> tuple[list[str], dict[str, str]]:

@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -81,16 +80,20 @@ def plan(request: Request, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def verify(workspace: Workspace = Path()) -> None:
+def verify(workspace: Workspace = Path(), as_json: AsJson = False) -> None:
     """Hash every published file and name what is damaged; exit status 1 if anything is."""
-    from pkd_core.store.scan import verify_all
+    from flows.cli.inspect import verify as verify_workspace
 
-    if not workspace.is_dir():
-        raise PkdError(f"there is no folder {workspace}; give the workspace to verify.")
-    start = time.monotonic()
-    checked = list(verify_all(workspace))
-    if not display.show_verified(checked, time.monotonic() - start):
+    if not verify_workspace(workspace, as_json):
         raise typer.Exit(1)
+
+
+@app.command()
+def runs(workspace: Workspace = Path(), as_json: AsJson = False) -> None:
+    """List the recorded runs: what was asked for, how much is done, and the file that repeats each."""
+    from flows.cli.runs_command import show_runs
+
+    show_runs(workspace, as_json)
 
 
 @app.command()
@@ -100,11 +103,12 @@ def clean(
         int | None, typer.Option(min=1, help="Keep only what the N newest different runs refer to.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Delete what is listed.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List what no run refers to any more, with sizes and ages; delete it only with --yes."""
     from flows.cli.clean import clean as clean_up
 
-    clean_up(workspace, last, yes)
+    clean_up(workspace, last, yes, as_json)
 
 
 @app.command()
@@ -148,14 +152,11 @@ def settings(
 
 
 @app.command()
-def report(workspace: Workspace = Path()) -> None:
+def report(workspace: Workspace = Path(), as_json: AsJson = False) -> None:
     """Show the table of the workspace's latest run, and where its report is."""
-    folder = latest_report(workspace)
-    if folder is None:
-        raise PkdError(
-            f"there is no report in {workspace.resolve()} yet; make one with `pkd run TASK` or `pkd demo`."
-        )
-    display.show_report(folder)
+    from flows.cli.inspect import report as show_latest_report
+
+    show_latest_report(workspace, as_json)
 
 
 @app.command()

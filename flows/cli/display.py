@@ -13,8 +13,6 @@ from flows.cli.quantities import age, size
 from pkd_core.config.presets import ListedPreset
 from pkd_core.store.cleanup import Garbage
 from pkd_core.store.os_errors import file_errors
-from pkd_core.store.scan import Verified
-from pkd_core.store.stage_store import StageStatus
 
 if TYPE_CHECKING:
     from pkd_core.pipeline.plan import Plan  # imports torch, which takes seconds
@@ -60,19 +58,6 @@ def show_presets(presets: Iterable[ListedPreset]) -> None:
         cells = [values[f"{section}.learning_rate"], *(values.get(key, "") for key in keys)]
         rows.append([listed.task, listed.method, depths, *map(str, cells), listed.preset.source])
     show_rows(headings, rows, num_names=3)
-
-
-def show_verified(checked: Sequence[Verified], seconds: float) -> bool:
-    """Show the result of checking all published stages, and return whether all are intact."""
-    damaged = [one for one in checked if one.inspection.status is not StageStatus.DONE]
-    for one in damaged:
-        typer.echo(f"{one.folder}: {one.inspection.reason}")
-    gigabytes = sum(one.num_bytes for one in checked) / 1e9
-    typer.echo(
-        f"{len(checked)} published stages, {len(damaged)} damaged; hashed {gigabytes:.2f} GB in {seconds:.1f} s "
-        f"({gigabytes / max(seconds, 1e-9):.1f} GB/s)"
-    )
-    return not damaged
 
 
 def show_garbage(found: Sequence[Garbage], num_kept: int, num_runs: int) -> None:

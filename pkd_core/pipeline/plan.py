@@ -64,15 +64,19 @@ class Plan:
         return RunContext(self.workspace.resolve(), self.model.folder, self.tasks, options)
 
     @contextmanager
-    def recorded(self) -> Iterator[None]:
+    def recorded(self) -> Iterator[Path]:
         """Record what the run refers to, and that it is active while the body runs: `pkd clean` spares both.
+
+        Yields the path of the record. A model folder has its absolute path there, however it was given.
 
         Raises:
             StoreError: If the record cannot be written.
         """
         folders = [planned.stage.address.folder for planned in self.stages]
-        with record_run(self.workspace, self.run.model_dump(mode="json"), folders):
-            yield
+        is_folder = Path(self.run.model).expanduser().is_dir()
+        model = {"model": str(self.model.folder)} if is_folder else {}
+        with record_run(self.workspace, self.run.model_dump(mode="json") | model, folders) as record:
+            yield record
 
 
 def make_plan(run: RunConfig, workspace: Path, deep: bool = False) -> Plan:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from command import run_pkd, tree
+from test_request import parse
 from tiny import quick_arguments, write_tiny_task
 
+from pkd_core.pipeline.plan import make_plan
 from pkd_core.store.address import AREAS, is_reserved
 
 
@@ -136,7 +138,7 @@ def test_verify_ends_with_status_1_and_names_a_file_with_one_flipped_bit(
     assert summary.startswith("6 published stages, 1 damaged")
 
 
-@pytest.mark.parametrize("command", ["verify", "report"])
+@pytest.mark.parametrize("command", ["verify", "report", "runs"])
 def test_a_missing_workspace_is_a_mistake(
     command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,6 +161,60 @@ def test_report_without_a_run_gives_a_remedy(workspace: Path, capfd: pytest.Capt
     assert re.fullmatch(
         r"pkd: there is no report in .+`pkd run TASK` or `pkd demo`\.\n", capfd.readouterr().err
     )
+
+
+def test_report_as_json_is_the_reports_file(finished: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_pkd("report", "--json") == 0
+    shown = json.loads(capfd.readouterr().out)
+    path = Path(shown["folder"]) / "report.json"
+    assert shown["report"] == json.loads(path.read_text(encoding="utf-8"))
+    path.write_text("{", encoding="utf-8")
+    assert run_pkd("report", "--json") == 2
+    assert "report.json is damaged" in capfd.readouterr().err
+
+
+def test_verify_as_json_names_what_is_damaged(finished: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    (weights,) = Path().glob("artifacts/Tiny/finetune-*/model.safetensors")
+    weights.unlink()
+    assert run_pkd("verify", "--json") == 1
+    shown = json.loads(capfd.readouterr().out)
+    assert (shown["num_stages"], shown["num_bytes"] > 0) == (6, True)
+    assert shown["damaged"] == [{"folder": str(weights.parent), "reason": "model.safetensors is absent"}]
+
+
+def test_runs_lists_what_was_asked_for_and_how_much_is_done(
+    finished: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_pkd("runs") == 0
+    line = capfd.readouterr().out.splitlines()[1]
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d +Tiny +finetune +half +42 +tiny-bert +6 of 6 +artifacts/runs/[0-9a-f]{16}.toml *",
+        line,
+    )
+
+
+def test_runs_as_json_counts_the_stages_that_are_there(
+    finished: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder,) = Path().glob("artifacts/Tiny/finetune-*")
+    shutil.rmtree(folder)
+    assert run_pkd("runs", "--json") == 0
+    (run,) = json.loads(capfd.readouterr().out)
+    assert (run["num_done"], run["num_stages"], run["running"]) == (5, 6, False)
+    assert run["request"]["methods"] == ["finetune"]
+    assert run["request"]["settings"]["tokens.max_length"] == 16
+
+
+def test_the_file_that_a_run_has_written_repeats_it(
+    finished: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (record,) = Path("artifacts/runs").glob("*.json")
+    config = record.with_suffix(".toml")
+    assert run_pkd("plan", "--config", str(config)) == 0
+    assert "6 stages: 6 done" in capfd.readouterr().out
+    request = parse("--config", str(config))
+    with make_plan(request.run, Path()).recorded() as again:
+        assert again == record
 
 
 def test_run_again_runs_nothing_and_shows_the_report(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from flows.cli.options import takes_request
 from flows.pkd import pkd
-from flows.request import Request, check_addressable, parse_task_arguments, split_arguments
+from flows.request import Request, check_addressable, split_arguments
 from pkd_core.config.settings import DEFAULT_MODEL, METHODS, RunConfig, RunOptions
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError, StoreError
@@ -25,11 +25,11 @@ def _recorder(requests: list[Request]) -> Callable[[Request], None]:
     return command
 
 
-def parse(*words: str) -> Request:
+def parse(*words: str, default_all: bool = False) -> Request:
     """Parse a command line as `pkd run` does."""
     requests: list[Request] = []
     app = typer.Typer()
-    app.command()(takes_request()(_recorder(requests)))
+    app.command()(takes_request(default_all)(_recorder(requests)))
     CliRunner().invoke(app, list(words), catch_exceptions=False, standalone_mode=False)
     (request,) = requests
     return request
@@ -142,9 +142,9 @@ def test_a_commands_own_options_stay_beside_those_of_the_run() -> None:
 def test_no_task_means_all_of_glue_for_the_deployment_and_is_a_mistake_elsewhere(
     arguments: list[str],
 ) -> None:
-    assert parse_task_arguments(arguments, default_all=True)["tasks"] == list(GLUE_TASKS)
+    assert parse(*arguments, default_all=True).run.tasks == tuple(GLUE_TASKS)
     with pytest.raises(ConfigError, match="name at least one task"):
-        parse_task_arguments(arguments)
+        parse(*arguments)
 
 
 @pytest.mark.parametrize("lists", [("--methods", "kd,"), ("--seeds", "1,,2"), ("--student-layers", ",")])

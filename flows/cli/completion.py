@@ -1,7 +1,10 @@
 """What a shell completes: tasks, settings, their values, and methods between commas."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args, get_origin
+
+import typer
 
 from pkd_core.config.overrides import setting_keys
 from pkd_core.config.settings import METHODS, Settings
@@ -22,17 +25,28 @@ def complete_methods(incomplete: str) -> list[str]:
     ]
 
 
-def complete_arguments(incomplete: str) -> list[str]:
-    """Return the tasks, and the settings with their values to choose from, that begin with an unfinished word.
+def complete_arguments(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the tasks, and the settings with their values to choose from, that begin with an unfinished word."""
+    return complete_word(context.params.get("arguments") or [], incomplete)
 
-    Own tasks are those of the current folder.
 
-    >>> complete_arguments("student.pre"), complete_arguments("student.precision=b")
+def complete_word(before: Sequence[str], incomplete: str) -> list[str]:
+    """Return what an unfinished word can become after the words before it; own tasks are those of the current folder.
+
+    bash takes "=" for a word of its own, which typer then leaves out.
+
+    >>> complete_word([], "student.pre"), complete_word([], "student.precision=b")
     (['student.precision='], ['student.precision=bfloat16'])
+    >>> complete_word(["RTE", "student.precision"], ""), complete_word(["RTE", "student.precision", "="], "b")
+    (['=auto', '=float32', '=bfloat16'], ['bfloat16'])
     """
     key, equals, _ = incomplete.partition("=")
-    if equals:
+    if before and before[-1] in setting_keys() and not incomplete:
+        words = [f"={choice}" for choice in _choices(before[-1])]
+    elif equals:
         words = [f"{key}={choice}" for choice in _choices(key)]
+    elif len(before) > 1 and before[-1] == "=":
+        words = _choices(before[-2])
     else:
         own = sorted(path.parent.name for path in Path("data_raw").glob(f"*/{TASK_FILE}"))
         words = [*GLUE_TASKS, *own, *(f"{key}=" for key in setting_keys())]

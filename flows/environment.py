@@ -4,6 +4,7 @@ import logging
 import os
 from pathlib import Path
 
+from flows.request import check_addressable
 from flows.service.login import read_login
 
 _LOGGERS = ("pkd_core", "tasks", "flows")
@@ -23,9 +24,10 @@ def prepare_environment(workspace: Path) -> None:
     """Set what Prefect and MLflow read at import, except what the user has set.
 
     Raises:
-        ConfigError: PKD_LOGIN is set and is not a login.
+        ConfigError: PKD_LOGIN is set and is not a login, or the workspace's path has one of % ? #.
     """
     read_login()
+    check_addressable(workspace)
     _bypass_proxies_for_loopback()
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)

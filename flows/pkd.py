@@ -18,6 +18,7 @@ from flows.environment import show_progress
 from flows.pages import show_plan, show_report
 from flows.prepare import prepare
 from flows.request import Request
+from flows.run_file import run_file, write_run_file
 from flows.service.root import check_below_root
 from flows.stopping import received_signal, redeliver, stopping_at_signals
 from flows.summary import count_done, name_failures
@@ -69,7 +70,8 @@ def _run(parameters: Mapping[str, Any], make_plan: Callable[[Request], Plan]) ->
         run_coro_as_sync(asyncio.sleep(0))
         show_plan(plan)
         ending = ending_at_dead_threads() if deployment.id else nullcontext()
-        with resource_errors("this run"), plan.recorded(), stopping_at_signals(), ending:
+        with resource_errors("this run"), plan.recorded() as record, stopping_at_signals(), ending:
+            write_run_file(request, run_file(record))
             state = _run_stages(plan, plan.context(request.options))
     except PkdError as error:
         return Failed(message=str(error))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 
 from pkd_core.errors import HeldError
+from pkd_core.pipeline.estimate import recorded_duration
 from pkd_core.pipeline.facts import Facts
 from pkd_core.pipeline.inputs import VerifiedInputs, read_inputs
 from pkd_core.pipeline.job import Job, RunContext
@@ -69,7 +70,10 @@ def build(
                 return published
             check_stop_requested(stage.key)
             verified = VerifiedInputs(stage, published_inputs, context)
-            with track(stage, inputs, has_checkpoint(resume_folder(work))) as observer:
+            resumes = has_checkpoint(resume_folder(work))
+            # What an interruption has left makes a stage quicker than it will be.
+            timed = nullcontext() if resumes or any(work.iterdir()) else recorded_duration(stage, context)
+            with timed, track(stage, inputs, resumes) as observer:
                 job = Job(
                     stage=stage,
                     work=work,

@@ -7,6 +7,7 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+from pkd_core.data.conversion import conversion_hint
 from pkd_core.data.glue import GLUE_TASKS, Task
 from pkd_core.data.tokenizer import TOKENIZER_FILES
 from pkd_core.errors import DataError, ModelError, quoted, shortened
@@ -75,8 +76,9 @@ def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
         if path.is_file():
             hashes[split.name] = sha256_file(path)
         elif split.required:
-            remedy = f"run `pkd fetch {task.name}`, or put" if task.name in GLUE_TASKS else "put"
-            raise DataError(f"{task.name} needs {path}, which does not exist; {remedy} the file there.")
+            fetch = f"run `pkd fetch {task.name}`, or " if task.name in GLUE_TASKS else ""
+            remedy = conversion_hint(path) or f"{fetch}put the file there"
+            raise DataError(f"{task.name} needs {path}, which does not exist; {remedy}.")
     return hashes
 
 

@@ -1,5 +1,6 @@
 """What the command line shows of a workspace: plan, verify and report, before and after a run, and a failed run."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -7,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from command import run_pkd, tree
+from test_request import parse
 from tiny import quick_arguments, write_tiny_task
 
+from pkd_core.pipeline.plan import make_plan
 from pkd_core.store.address import AREAS, is_reserved
 
 
@@ -53,7 +56,7 @@ def test_plan_lists_missing_stages_and_changes_nothing(
     before = tree(workspace)
     assert run_pkd("plan", "Tiny", "--model", str(tiny_model), "--methods", "finetune") == 0
     lines = capfd.readouterr().out.splitlines()
-    assert [line.split()[:2] for line in lines[1:-1]] == [
+    assert [line.split()[:2] for line in lines[2:-1]] == [
         ["Tiny/tokens", "missing"],
         ["Tiny/teacher", "missing"],
         ["Tiny/evaluation-teacher", "missing"],
@@ -61,6 +64,7 @@ def test_plan_lists_missing_stages_and_changes_nothing(
         ["Tiny/evaluation-finetune-2l-s42", "missing"],
         ["reports/report", "missing"],
     ]
+    assert re.fullmatch(rf"model: {tiny_model} \(4 layers, weights [0-9a-f]{{12}}\)", lines[0])
     assert lines[-1] == "6 stages: 6 missing"
     assert tree(workspace) == before
 
@@ -76,8 +80,38 @@ def test_plan_explains_why_a_changed_setting_rebuilds_a_stage(
     assert run_pkd("plan", *finished, "student.batch_size=8") == 0
     lines = capfd.readouterr().out.splitlines()
     (student,) = (line for line in lines if line.startswith("Tiny/finetune-2l-s42 "))
-    assert re.search(r"missing +not built yet: training.batch_size is 8, was 32 ", student)
-    assert lines[-1] == "6 stages: 3 done, 3 missing"
+    assert re.search(r"missing +about \d+ s +training.batch_size is 8, was 32 ", student)
+    assert re.fullmatch(r"6 stages: 3 done, 3 missing; about \d+ s by earlier runs here", lines[-1])
+
+
+def test_plan_as_json_has_the_models_digest_and_each_stages_state(
+    finished: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_pkd("plan", *finished, "student.batch_size=8", "--json") == 0
+    plan = json.loads(capfd.readouterr().out)
+    assert plan["counts"] == {"done": 3, "missing": 3}
+    assert plan["model"]["num_layers"] == 4
+    assert re.fullmatch("[0-9a-f]{64}", plan["model"]["weights"])
+    tokens, _, _, student, *_ = plan["stages"]
+    assert (tokens["stage"], tokens["status"], tokens["reason"]) == ("Tiny/tokens", "done", "")
+    assert (Path(tokens["folder"]) / "manifest.json").is_file()
+    assert student["reason"] == "training.batch_size is 8, was 32"
+    assert student["estimated_seconds"] > 0
+    assert plan["estimated_seconds"] >= student["estimated_seconds"]
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_no_name_is_cut_and_no_line_is_longer_than_a_narrow_terminal(
+    columns: str, finished: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the pipe for a terminal
+    assert run_pkd("plan", *finished[:1], "--model", finished[2], "tokens.max_length=99") == 0
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capfd.readouterr().out)
+    assert "Tiny/evaluation-pkd-last-2l-s42" in out
+    assert "tokens.max_length is 99, was 16" in out
+    lines = [line.rstrip() for line in out.splitlines()[1:]]
+    assert [line for line in lines if len(line) > int(columns)] == []
 
 
 def test_no_task_can_have_the_name_of_what_a_run_leaves_beside_the_tasks(finished: list[str]) -> None:
@@ -104,7 +138,7 @@ def test_verify_ends_with_status_1_and_names_a_file_with_one_flipped_bit(
     assert summary.startswith("6 published stages, 1 damaged")
 
 
-@pytest.mark.parametrize("command", ["verify", "report"])
+@pytest.mark.parametrize("command", ["verify", "report", "runs"])
 def test_a_missing_workspace_is_a_mistake(
     command: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,6 +161,60 @@ def test_report_without_a_run_gives_a_remedy(workspace: Path, capfd: pytest.Capt
     assert re.fullmatch(
         r"pkd: there is no report in .+`pkd run TASK` or `pkd demo`\.\n", capfd.readouterr().err
     )
+
+
+def test_report_as_json_is_the_reports_file(finished: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_pkd("report", "--json") == 0
+    shown = json.loads(capfd.readouterr().out)
+    path = Path(shown["folder"]) / "report.json"
+    assert shown["report"] == json.loads(path.read_text(encoding="utf-8"))
+    path.write_text("{", encoding="utf-8")
+    assert run_pkd("report", "--json") == 2
+    assert "report.json is damaged" in capfd.readouterr().err
+
+
+def test_verify_as_json_names_what_is_damaged(finished: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    (weights,) = Path().glob("artifacts/Tiny/finetune-*/model.safetensors")
+    weights.unlink()
+    assert run_pkd("verify", "--json") == 1
+    shown = json.loads(capfd.readouterr().out)
+    assert (shown["num_stages"], shown["num_bytes"] > 0) == (6, True)
+    assert shown["damaged"] == [{"folder": str(weights.parent), "reason": "model.safetensors is absent"}]
+
+
+def test_runs_lists_what_was_asked_for_and_how_much_is_done(
+    finished: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_pkd("runs") == 0
+    line = capfd.readouterr().out.splitlines()[1]
+    assert re.fullmatch(
+        r"\d{4}-\d\d-\d\d \d\d:\d\d +Tiny +finetune +half +42 +tiny-bert +6 of 6 +artifacts/runs/[0-9a-f]{16}.toml *",
+        line,
+    )
+
+
+def test_runs_as_json_counts_the_stages_that_are_there(
+    finished: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder,) = Path().glob("artifacts/Tiny/finetune-*")
+    shutil.rmtree(folder)
+    assert run_pkd("runs", "--json") == 0
+    (run,) = json.loads(capfd.readouterr().out)
+    assert (run["num_done"], run["num_stages"], run["running"]) == (5, 6, False)
+    assert run["request"]["methods"] == ["finetune"]
+    assert run["request"]["settings"]["tokens.max_length"] == 16
+
+
+def test_the_file_that_a_run_has_written_repeats_it(
+    finished: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    (record,) = Path("artifacts/runs").glob("*.json")
+    config = record.with_suffix(".toml")
+    assert run_pkd("plan", "--config", str(config)) == 0
+    assert "6 stages: 6 done" in capfd.readouterr().out
+    request = parse("--config", str(config))
+    with make_plan(request.run, Path()).recorded() as again:
+        assert again == record
 
 
 def test_run_again_runs_nothing_and_shows_the_report(

@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from flows.cli import display
-from flows.cli.options import Workspace, takes_request
-from flows.cli.run import run_request, set_up_process
+from flows.cli.options import Quiet, Verbose, Workspace, takes_request
+from flows.cli.run import amount, run_request
 from flows.environment import prepare_environment
 from flows.latest_report import latest_report
 from flows.request import Request
@@ -45,22 +45,20 @@ def _options(
 
 
 @app.command()
-def demo(workspace: Workspace = Path("demo")) -> None:
+def demo(workspace: Workspace = Path("demo"), quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Run the complete pipeline offline on a small built-in task and model; takes about two minutes."""
     prepare_environment(workspace)
-    set_up_process()
     from flows.demo import demo_request
 
-    run_request(demo_request(workspace), next_steps=display.after_demo(workspace))
+    run_request(lambda: demo_request(workspace), amount(quiet, verbose), display.after_demo(workspace))
 
 
 @app.command()
 @takes_request()
-def run(request: Request) -> None:
+def run(request: Request, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Train and distil for the named tasks, computing only what is not done."""
     prepare_environment(request.workspace)
-    set_up_process()
-    run_request(request)
+    run_request(lambda: request, amount(quiet, verbose))
 
 
 @app.command()

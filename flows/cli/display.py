@@ -40,23 +40,14 @@ def show_plan(plan: "Plan") -> None:
         status = Text(one.status.value, _STYLES[one.status])
         table.add_row(one.stage.key, status, one.reason, one.stage.fingerprint)
     _console().print(table)
-    show_counts(plan)
+    typer.echo(counts(plan))
 
 
-def show_counts(plan: "Plan") -> None:
-    """Show how many stages are done and how many are not."""
-    counts = Counter(one.status.value for one in plan.stages)
-    parts = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    typer.echo(f"{len(plan.stages)} stages: {parts}")
-
-
-def show_server(url: str | None) -> None:
-    """Show which Prefect server the run uses."""
-    typer.echo(
-        f"this run is shown at {url.removesuffix('/api')}"
-        if url
-        else "no running Prefect server found: starting one for this run"
-    )
+def counts(plan: "Plan") -> str:
+    """Return how many stages are done and how many are not."""
+    numbers = Counter(one.status.value for one in plan.stages)
+    parts = ", ".join(f"{number} {status}" for status, number in sorted(numbers.items()))
+    return f"{len(plan.stages)} stages: {parts}"
 
 
 def show_report(folder: Path) -> None:

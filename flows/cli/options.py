@@ -25,6 +25,8 @@ def _checked(workspace: Path) -> Path:
 Workspace = Annotated[
     Path, typer.Option(help="Folder that holds data_raw, data_feat and artifacts.", callback=_checked)
 ]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write the report and errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Write the libraries' log as well.")]
 TaskArguments = Annotated[
     list[str] | None,
     typer.Argument(metavar="TASK|key=value", help="Tasks, and settings by dotted key."),

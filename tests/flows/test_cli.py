@@ -160,6 +160,15 @@ def test_help_imports_no_heavy_library() -> None:
     assert ended.stderr.strip() == ""
 
 
+def test_a_plan_of_which_all_is_done_imports_no_heavy_library() -> None:
+    code = (
+        "import sys\nimport flows.cli.run, flows.prepare, flows.demo, tasks.completeness\n"
+        "sys.exit(' '.join({'torch', 'transformers', 'prefect', 'scipy', 'matplotlib'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stderr.strip() == ""
+
+
 def test_the_installed_command_ends_with_status_2_and_one_line(tmp_path: Path) -> None:
     ended = subprocess.run([PKD, "run", "x=1"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (2, "")

@@ -1,5 +1,6 @@
 """What the command line shows."""
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -113,9 +114,12 @@ def size(num_bytes: int) -> str:
 
 
 def after_demo(workspace: Path) -> str:
-    """Return where to look after the demo."""
-    return f"""
-Next:
-    pkd up --workspace {workspace}     the runs' curves, models and figures in MLflow, the stages in Prefect
-    pkd plan RTE                      what a run on your own copy of GLUE would do (data_raw/RTE/*.tsv)
-    pkd demo                          again: everything is cached"""
+    """Return where to look after the demo, in lines that a shell takes as they are."""
+    commands = {
+        f"pkd verify --workspace {shlex.quote(str(workspace))}": "hash every published file",
+        f"pkd demo --workspace {shlex.quote(str(workspace))}": "again: nothing is computed",
+        f"pkd up --workspace {shlex.quote(str(workspace))}": "MLflow's and Prefect's pages",
+        "pkd fetch RTE": "GLUE's RTE, over the network; then: pkd run RTE",
+    }
+    longest = max(map(len, commands))
+    return "\n".join(["", "Next:", *(f"    {line:{longest}}  # {what}" for line, what in commands.items())])

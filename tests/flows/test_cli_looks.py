@@ -1,6 +1,7 @@
 """What the command line shows of a workspace: plan, verify and report, before and after a run, and a failed run."""
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from command import run_pkd, tree
 from tiny import quick_arguments, write_tiny_task
 
+from flows.cli.display import after_demo
 from pkd_core.store.address import AREAS, is_reserved
 
 
@@ -172,6 +174,20 @@ def test_a_quiet_run_writes_its_report_alone(
 def test_quiet_and_verbose_exclude_each_other(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_pkd("demo", "--quiet", "--verbose") == 2
     assert "--quiet and --verbose exclude each other" in capfd.readouterr().err
+
+
+def test_the_lines_after_the_demo_work_as_pasted(
+    ran: tuple[Path, list[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "the demo's; $HOME"
+    root.symlink_to(ran[0])
+    lines = after_demo(root).splitlines()[2:]
+    commands = {words[1]: words for words in (shlex.split(line, comments=True) for line in lines)}
+    assert list(commands) == ["verify", "demo", "up", "fetch"]
+    for name in ("verify", "demo", "up"):
+        assert commands[name] == ["pkd", name, "--workspace", str(root)]
+    assert run_pkd(*commands["verify"][1:]) == 0
+    assert "6 published stages, 0 damaged" in capfd.readouterr().out
 
 
 def test_a_run_that_fails_names_the_root_cause_and_still_reports_the_rest(

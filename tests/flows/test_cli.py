@@ -96,6 +96,16 @@ def test_a_taken_port_is_named_with_the_option_for_another(
     assert not (workspace / "artifacts").exists()
 
 
+def test_equal_ports_are_refused(
+    workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ports = ["--prefect-port", "4321", "--mlflow-port", "4321"]
+    assert run_pkd("up", "Tiny", "--model", str(tiny_model), *ports) == 2
+    err = capfd.readouterr().err
+    assert re.fullmatch(r"pkd: .+ need a port each, got 4321 for both; give another --prefect-port .+\n", err)
+    assert not (workspace / "artifacts").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -9,6 +9,8 @@ from flows.service.login import read_login
 
 _LOGGERS = ("pkd_core", "tasks", "flows")
 _DEFAULTS = {
+    # Read before pkd_core.runtime.process_setup may set them.
+    "TRANSFORMERS_VERBOSITY": "error",
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(_LOGGERS),

@@ -1,10 +1,8 @@
 """The command line `pkd`."""
 
 import logging
-import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -13,15 +11,12 @@ import typer
 
 from flows.cli import display
 from flows.cli.command import Command, usage_sentence
-from flows.cli.options import AsJson, Workspace, takes_request
+from flows.cli.options import AsJson, Quiet, Verbose, Workspace, takes_request
+from flows.cli.run import amount, run_request
 from flows.environment import prepare_environment
-from flows.latest_report import latest_report
-from flows.limits import check_limits
 from flows.request import Request
-from flows.stopping import ending_at_signals, received_signal, report_stopped
 from pkd_core.config.settings import Method
 from pkd_core.errors import ConfigError, PkdError
-from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.os_errors import resource_errors
 
 app = typer.Typer(
@@ -52,22 +47,20 @@ def _options(
 
 
 @app.command()
-def demo(workspace: Workspace = Path("demo")) -> None:
+def demo(workspace: Workspace = Path("demo"), quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Run the complete pipeline offline on a small built-in task and model; takes about two minutes."""
     prepare_environment(workspace)
-    _set_up_process()
     from flows.demo import demo_request
 
-    _run(demo_request(workspace), next_steps=display.after_demo(workspace))
+    run_request(lambda: demo_request(workspace), amount(quiet, verbose), display.after_demo(workspace))
 
 
 @app.command()
 @takes_request()
-def run(request: Request) -> None:
+def run(request: Request, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Train and distil for the named tasks, computing only what is not done."""
     prepare_environment(request.workspace)
-    _set_up_process()
-    _run(request)
+    run_request(lambda: request, amount(quiet, verbose))
 
 
 @app.command()
@@ -174,58 +167,6 @@ def up(
     for task in request.run.tasks:
         load_task(task, request.workspace / "data_raw")
     serve_until_stopped(request, prefect_port, mlflow_port)
-
-
-def _set_up_process() -> None:
-    check_limits()
-    configure_process()
-
-
-def _run(request: Request, next_steps: str = "") -> None:
-    """Check everything that can be checked, then run the flow in this process and show its report."""
-    from flows.crashes import ending_at_crashes
-    from flows.dead_threads import ending_at_dead_threads
-    from flows.prepare import check_data, prepare
-
-    planned = prepare(request)
-    check_data(planned)
-    display.show_counts(planned)
-    before = latest_report(request.workspace)
-    with (
-        ending_at_signals(),
-        ending_at_crashes(),
-        ending_at_dead_threads(),
-        _prefect_server(request.workspace),
-    ):
-        from flows.pkd import build_flow
-
-        flow = build_flow(lambda _: planned)
-        state = flow(**request.parameters(), return_state=True)
-    if stopped := received_signal():
-        raise typer.Exit(report_stopped(stopped))
-    folder = latest_report(request.workspace)
-    # A run that failed before any evaluation has no report; the latest one is then an older run's.
-    if folder is not None and (state.is_completed() or folder != before):
-        display.show_report(folder)
-    typer.echo(next_steps)
-    if not state.is_completed():
-        raise PkdError(state.message or state.name)
-
-
-@contextmanager
-def _prefect_server(workspace: Path) -> Iterator[None]:
-    """Let Prefect use the running server while the body runs, or one that is started for it."""
-    from flows.service.find_server import find_server
-    from flows.service.own_server import own_server
-
-    server = find_server(workspace)
-    display.show_server(server)
-    if server is None:
-        with own_server(workspace.resolve() / "artifacts" / "logs"):
-            yield
-    else:
-        os.environ["PREFECT_API_URL"] = server
-        yield
 
 
 for _command in app.registered_commands:

@@ -1,5 +1,6 @@
 """What the command line shows."""
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,20 +19,11 @@ if TYPE_CHECKING:
     from pkd_core.pipeline.plan import Plan  # imports torch, which takes seconds
 
 
-def show_counts(plan: "Plan") -> None:
-    """Show how many stages are done and how many are not."""
-    counts = Counter(one.status.value for one in plan.stages)
-    parts = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    typer.echo(f"{len(plan.stages)} stages: {parts}")
-
-
-def show_server(url: str | None) -> None:
-    """Show which Prefect server the run uses."""
-    typer.echo(
-        f"this run is shown at {url.removesuffix('/api')}"
-        if url
-        else "no running Prefect server found: starting one for this run"
-    )
+def counts(plan: "Plan") -> str:
+    """Return how many stages are done and how many are not."""
+    numbers = Counter(one.status.value for one in plan.stages)
+    parts = ", ".join(f"{number} {status}" for status, number in sorted(numbers.items()))
+    return f"{len(plan.stages)} stages: {parts}"
 
 
 def show_report(folder: Path) -> None:
@@ -75,9 +67,12 @@ def show_garbage(found: Sequence[Garbage], num_kept: int, num_runs: int) -> None
 
 
 def after_demo(workspace: Path) -> str:
-    """Return where to look after the demo."""
-    return f"""
-Next:
-    pkd up --workspace {workspace}     the runs' curves, models and figures in MLflow, the stages in Prefect
-    pkd plan RTE                      what a run on your own copy of GLUE would do (data_raw/RTE/*.tsv)
-    pkd demo                          again: everything is cached"""
+    """Return where to look after the demo, in lines that a shell takes as they are."""
+    commands = {
+        f"pkd verify --workspace {shlex.quote(str(workspace))}": "hash every published file",
+        f"pkd demo --workspace {shlex.quote(str(workspace))}": "again: nothing is computed",
+        f"pkd up --workspace {shlex.quote(str(workspace))}": "MLflow's and Prefect's pages",
+        "pkd fetch RTE": "GLUE's RTE, over the network; then: pkd run RTE",
+    }
+    longest = max(map(len, commands))
+    return "\n".join(["", "Next:", *(f"    {line:{longest}}  # {what}" for line, what in commands.items())])

@@ -35,6 +35,8 @@ Workspace = Annotated[
     Path, typer.Option(help="Folder that holds data_raw, data_feat and artifacts.", callback=_checked)
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone, for a program (docs/json.md).")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write the report and errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Write the libraries' log as well.")]
 TaskArguments = Annotated[
     list[str] | None,
     typer.Argument(

@@ -3,9 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-import torch
+from typing import TYPE_CHECKING, TypeVar
 
 from pkd_core.config.settings import RunOptions
 from pkd_core.data.task import Task
@@ -14,6 +12,9 @@ from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import find_device
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    import torch
 
 F = TypeVar("F", bound=Facts)
 
@@ -40,7 +41,7 @@ class RunContext:
         return self.workspace / "data_raw"
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> "torch.device":
         """The device to compute on."""
         return find_device(self.options.device)
 

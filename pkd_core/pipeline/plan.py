@@ -11,7 +11,7 @@ from pkd_core.data.task import Task
 from pkd_core.pipeline.dag import build_dag
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.position import Position, find_position
-from pkd_core.pipeline.sources import PretrainedModel, find_model, hash_raw_files
+from pkd_core.pipeline.sources import PretrainedModel, check_model, find_model, hash_raw_files
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.why import explain_missing
 from pkd_core.store.manifest import Manifest
@@ -97,7 +97,11 @@ def make_plan(run: RunConfig, workspace: Path, deep: bool = False) -> Plan:
     hashes = {name: hash_raw_files(task, data_raw) for name, task in tasks.items()}
     model = find_model(run.model)
     stages = build_dag(run, list(tasks.values()), hashes, model)
-    return Plan(run, workspace, tasks, model, tuple(_look_up(stages, store, deep)))
+    plan = Plan(run, workspace, tasks, model, tuple(_look_up(stages, store, deep)))
+    if plan.todo:
+        # Stages that are done were made from a model of the same bytes; the check imports torch, which takes seconds.
+        check_model(model)
+    return plan
 
 
 def _look_up(stages: Sequence[Stage], store: StageStore, deep: bool) -> Iterator[PlannedStage]:

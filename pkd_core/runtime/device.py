@@ -3,13 +3,15 @@
 import platform
 from contextlib import suppress
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from pkd_core.errors import ConfigError, quoted
 
+if TYPE_CHECKING:
+    import torch
 
-def find_device(name: str) -> torch.device:
+
+def find_device(name: str) -> "torch.device":
     """Return a device by its name.
 
     Args:
@@ -18,6 +20,8 @@ def find_device(name: str) -> torch.device:
     Raises:
         ConfigError: torch has no such device, or this machine has none.
     """
+    import torch  # takes seconds, and planning does without
+
     try:
         device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
         torch.empty(1, device=device)

@@ -102,6 +102,16 @@ def test_a_taken_port_is_named_with_the_option_for_another(
     assert not (workspace / "artifacts").exists()
 
 
+def test_equal_ports_are_refused(
+    workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ports = ["--prefect-port", "4321", "--mlflow-port", "4321"]
+    assert run_pkd("up", "Tiny", "--model", str(tiny_model), *ports) == 2
+    err = capfd.readouterr().err
+    assert re.fullmatch(r"pkd: .+ need a port each, got 4321 for both; give another --prefect-port .+\n", err)
+    assert not (workspace / "artifacts").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -193,6 +203,15 @@ def test_help_imports_no_heavy_library() -> None:
     code = (
         "import sys\nfrom flows.cli.app import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "sys.exit(' '.join({'torch', 'transformers', 'prefect', 'mlflow'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stderr.strip() == ""
+
+
+def test_a_plan_of_which_all_is_done_imports_no_heavy_library() -> None:
+    code = (
+        "import sys\nimport flows.cli.run, flows.prepare, flows.demo, tasks.completeness\n"
+        "sys.exit(' '.join({'torch', 'transformers', 'prefect', 'scipy', 'matplotlib'} & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.stderr.strip() == ""

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from command import run_pkd, tree
 from test_request import parse
 from tiny import quick_arguments, write_tiny_task
 
+from flows.cli.display import after_demo
 from pkd_core.pipeline.plan import make_plan
 from pkd_core.store.address import AREAS, is_reserved
 
@@ -224,10 +226,56 @@ def test_run_again_runs_nothing_and_shows_the_report(
     published = {path: path.stat().st_mtime_ns for path in root.glob("*/*/*/manifest.json")}
     assert run_pkd("run", *words) == 0
     out = capfd.readouterr().out
-    assert "6 stages: 6 done" in out
+    assert "6 stages: 6 done\nnothing is to be computed\n" in out
     assert re.search(r"^report: ", out, re.MULTILINE)
     assert {path: path.stat().st_mtime_ns for path in root.glob("*/*/*/manifest.json")} == published
     assert len(published) == 6
+
+
+def test_run_again_needs_no_server_and_records_what_a_run_records(
+    ran: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, words = ran
+    monkeypatch.setattr(
+        "flows.service.find_server.find_server", lambda _: pytest.fail("a server was looked for")
+    )
+    latest = root / "artifacts" / "reports" / "latest.txt"
+    before = latest.read_text(encoding="utf-8")
+    latest.unlink()
+    shutil.rmtree(root / "artifacts" / "runs")
+    assert run_pkd("run", *words) == 0
+    assert latest.read_text(encoding="utf-8") == before
+    (record,) = root.glob("artifacts/runs/*.json")
+    assert before.strip() in record.read_text(encoding="utf-8")
+
+
+def test_a_quiet_run_writes_its_report_alone(
+    ran: tuple[Path, list[str]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_pkd("run", *ran[1], "--quiet") == 0
+    out, err = capfd.readouterr()
+    assert err == ""
+    assert out.startswith("\n task ")
+    assert "stages" not in out
+
+
+def test_quiet_and_verbose_exclude_each_other(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_pkd("demo", "--quiet", "--verbose") == 2
+    assert "--quiet and --verbose exclude each other" in capfd.readouterr().err
+
+
+def test_the_lines_after_the_demo_work_as_pasted(
+    ran: tuple[Path, list[str]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "the demo's; $HOME"
+    root.symlink_to(ran[0])
+    lines = after_demo(root).splitlines()[2:]
+    commands = {words[1]: words for words in (shlex.split(line, comments=True) for line in lines)}
+    assert list(commands) == ["verify", "demo", "up", "fetch"]
+    for name in ("verify", "demo", "up"):
+        assert commands[name] == ["pkd", name, "--workspace", str(root)]
+    assert run_pkd(*commands["verify"][1:]) == 0
+    assert "6 published stages, 0 damaged" in capfd.readouterr().out
 
 
 def test_a_run_that_fails_names_the_root_cause_and_still_reports_the_rest(

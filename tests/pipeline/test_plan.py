@@ -19,7 +19,7 @@ from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.pipeline.position import Position
-from pkd_core.pipeline.sources import find_model
+from pkd_core.pipeline.sources import PretrainedModel, find_model
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.observer import LogObserver, Observer
 from pkd_core.store.address import StageRecord
@@ -167,3 +167,15 @@ def test_without_options_and_tracking_a_plan_runs_and_logs_its_progress(
     assert records["Tiny/tokens"].facts["rows"] == {"train": 48, "dev": 24, "test": 6}
     assert caplog.messages
     assert all(message.startswith("Tiny/tokens: ") for message in caplog.messages)
+
+
+def test_the_model_is_checked_unless_all_was_made_from_it(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[PretrainedModel] = []
+    monkeypatch.setattr("pkd_core.pipeline.plan.check_model", checked.append)
+    assert make_plan(plan.run, plan.workspace).model == plan.model
+    assert checked == [plan.model]
+    monkeypatch.setattr("pkd_core.pipeline.plan.Plan.todo", ())
+    make_plan(plan.run, plan.workspace)
+    assert checked == [plan.model]

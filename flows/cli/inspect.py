@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from flows.best import describe_best
 from flows.cli import display
 from flows.cli.listing import show_json
 from flows.latest_report import latest_report
@@ -57,6 +58,7 @@ def report(workspace: Path, as_json: bool) -> None:
         show_json({"folder": str(folder), "report": _read_json(folder / "report.json")})
     else:
         display.show_report(folder)
+        typer.echo(describe_best(workspace, folder))
 
 
 def _read_json(path: Path) -> Any:

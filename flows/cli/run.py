@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from flows.best import describe_best
 from flows.cli import display
 from flows.cli.log_lines import Amount
 from flows.cli.run_view import RunView, viewing_run
@@ -72,6 +73,7 @@ def run_request(make_request: Callable[[], Request], amount: Amount, next_steps:
     # A run that failed before any evaluation has no report; the latest one is then an older run's.
     if folder is not None and (failure is None or folder != before):
         display.show_report(folder)
+        typer.echo(describe_best(request.workspace, folder))
     if failure is not None:
         raise failure
     if amount is not Amount.QUIET and next_steps:

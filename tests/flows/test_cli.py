@@ -9,7 +9,20 @@ from pathlib import Path
 import pytest
 from command import run_pkd, tree
 
-COMMANDS = ("demo", "run", "plan", "verify", "runs", "clean", "fetch", "presets", "settings", "report", "up")
+COMMANDS = (
+    "demo",
+    "run",
+    "plan",
+    "verify",
+    "runs",
+    "clean",
+    "fetch",
+    "presets",
+    "settings",
+    "report",
+    "predict",
+    "up",
+)
 PKD = str(Path(sys.executable).with_name("pkd"))
 
 

@@ -25,7 +25,7 @@ def prepare(request: Request) -> Plan:
     StageStore(workspace)
     find_device(request.options.device)
     download_missing_data(request.run.tasks, workspace / "data_raw")
-    return make_plan(request.run, workspace, request.options.deep)
+    return make_plan(request.run, workspace, request.options.deep, request.options.device)
 
 
 def check_data(plan: Plan) -> None:

@@ -68,7 +68,7 @@ def _is_complete(stage: Stage, done: dict[str, Stage], finished: _Finished) -> b
             run = None if model is None else finished.run_of(model)
             values = final_values(finished.workspace / stage.address.folder)
             return run is not None and not missing_values(run, values)
-        case StageKind.TOKENS | StageKind.STATES:
+        case StageKind.TOKENS | StageKind.STATES | StageKind.SPEED:
             return True
 
 

@@ -74,7 +74,7 @@ def plan(request: Request) -> None:
     from flows.prepare import check_data
     from pkd_core.pipeline.plan import make_plan
 
-    planned = make_plan(request.run, request.workspace, request.options.deep)
+    planned = make_plan(request.run, request.workspace, request.options.deep, request.options.device)
     check_data(planned)
     display.show_plan(planned)
 

@@ -101,10 +101,22 @@ class StatesConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Evaluation: the most tokens of a batch, and how many timed passes the speed ratio is the median of."""
+    """Evaluation: the most tokens of a batch."""
 
     max_tokens: Annotated[int, Field(ge=512, le=2**24)] = 8192
-    speed_repeats: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
+class SpeedConfig(Section):
+    """Timing a depth against the teacher: part of no training's address.
+
+    `batch_tokens` is how many tokens the timed batch has in all, in texts of the dev split's median length.
+    `max_seconds` ends a measurement that does not become certain; it always has at least 6 rounds.
+    `threads` is the CPU threads that both models compute with. On a busy machine several threads wait for each other.
+    """
+
+    batch_tokens: Annotated[int, Field(ge=1, le=2**20)] = 128
+    max_seconds: Annotated[FiniteFloat, Field(ge=0, le=3600)] = 30.0
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
 
 
 class ComputeConfig(Section):
@@ -125,6 +137,7 @@ class Settings(Section):
     distill: DistillConfig = DistillConfig()
     states: StatesConfig = StatesConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    speed: SpeedConfig = SpeedConfig()
     compute: ComputeConfig = ComputeConfig()
 
 

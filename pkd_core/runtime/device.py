@@ -1,4 +1,8 @@
-"""The device to compute on."""
+"""The device to compute on, and its name for people."""
+
+import platform
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
@@ -22,3 +26,15 @@ def find_device(name: str) -> torch.device:
             f"there is no device {quoted(name)} on this machine; give --device auto, cpu or cuda."
         ) from error
     return device
+
+
+def model_of(device: torch.device) -> str:
+    """Return the model of the processor or the GPU, such as "AMD EPYC 7B13" or "NVIDIA H100 80GB HBM3"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return " ".join(value.split())
+    return platform.processor() or platform.machine()

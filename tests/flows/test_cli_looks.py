@@ -57,17 +57,18 @@ def test_plan_lists_missing_stages_and_changes_nothing(
         ["Tiny/tokens", "missing"],
         ["Tiny/teacher", "missing"],
         ["Tiny/evaluation-teacher", "missing"],
+        ["Tiny/speed-2l", "missing"],
         ["Tiny/finetune-2l-s42", "missing"],
         ["Tiny/evaluation-finetune-2l-s42", "missing"],
         ["reports/report", "missing"],
     ]
-    assert lines[-1] == "6 stages: 6 missing"
+    assert lines[-1] == "7 stages: 7 missing"
     assert tree(workspace) == before
 
 
 def test_plan_after_a_run_finds_all_done(finished: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run_pkd("plan", *finished) == 0
-    assert capfd.readouterr().out.splitlines()[-1] == "6 stages: 6 done"
+    assert capfd.readouterr().out.splitlines()[-1] == "7 stages: 7 done"
 
 
 def test_plan_explains_why_a_changed_setting_rebuilds_a_stage(
@@ -77,7 +78,7 @@ def test_plan_explains_why_a_changed_setting_rebuilds_a_stage(
     lines = capfd.readouterr().out.splitlines()
     (student,) = (line for line in lines if line.startswith("Tiny/finetune-2l-s42 "))
     assert re.search(r"missing +not built yet: training.batch_size is 8, was 32 ", student)
-    assert lines[-1] == "6 stages: 3 done, 3 missing"
+    assert lines[-1] == "7 stages: 4 done, 3 missing"
 
 
 def test_no_task_can_have_the_name_of_what_a_run_leaves_beside_the_tasks(finished: list[str]) -> None:
@@ -88,7 +89,7 @@ def test_no_task_can_have_the_name_of_what_a_run_leaves_beside_the_tasks(finishe
 
 def test_verify_hashes_what_was_published(finished: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run_pkd("verify") == 0
-    assert capfd.readouterr().out.startswith("6 published stages, 0 damaged")
+    assert capfd.readouterr().out.startswith("7 published stages, 0 damaged")
 
 
 def test_verify_ends_with_status_1_and_names_a_file_with_one_flipped_bit(
@@ -101,7 +102,7 @@ def test_verify_ends_with_status_1_and_names_a_file_with_one_flipped_bit(
     assert run_pkd("verify") == 1
     damage, summary = capfd.readouterr().out.splitlines()
     assert damage == f"{weights.parent}: model.safetensors has other bytes than were published"
-    assert summary.startswith("6 published stages, 1 damaged")
+    assert summary.startswith("7 published stages, 1 damaged")
 
 
 @pytest.mark.parametrize("command", ["verify", "report"])
@@ -136,10 +137,10 @@ def test_run_again_runs_nothing_and_shows_the_report(
     published = {path: path.stat().st_mtime_ns for path in root.glob("*/*/*/manifest.json")}
     assert run_pkd("run", *words) == 0
     out = capfd.readouterr().out
-    assert "6 stages: 6 done" in out
+    assert "7 stages: 7 done" in out
     assert re.search(r"^report: ", out, re.MULTILINE)
     assert {path: path.stat().st_mtime_ns for path in root.glob("*/*/*/manifest.json")} == published
-    assert len(published) == 6
+    assert len(published) == 7
 
 
 def test_a_run_that_fails_names_the_root_cause_and_still_reports_the_rest(

@@ -26,7 +26,13 @@ from tasks.device import device_slot
 from tasks.progress import ProgressObserver, ShowStage
 from tasks.stage_tracking import log_stage, track_stage
 
-_ON_DEVICE = (StageKind.TEACHER, StageKind.STATES, StageKind.STUDENT, StageKind.EVALUATION)
+_ON_DEVICE = (
+    StageKind.TEACHER,
+    StageKind.STATES,
+    StageKind.STUDENT,
+    StageKind.SPEED,
+    StageKind.EVALUATION,
+)
 
 
 def run_stage(

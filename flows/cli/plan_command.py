@@ -30,7 +30,7 @@ def show_plan(request: Request, as_json: bool) -> None:
         PkdError: The plan cannot be made, or the data of a task that is to be tokenised are wrong.
     """
     check_addressable(request.workspace)
-    plan = make_plan(request.run, request.workspace, request.options.deep)
+    plan = make_plan(request.run, request.workspace, request.options.deep, request.options.device)
     check_data(plan)
     estimates = estimate_seconds(plan, find_device(request.options.device))
     if as_json:

@@ -139,14 +139,40 @@ class StatesConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """Scoring a model, and measuring how fast it is."""
+    """Scoring a model."""
 
     max_tokens: Annotated[
         int, Field(ge=512, le=2**24, description="Most tokens of a batch, when a model is scored.")
     ] = 8192
-    speed_repeats: Annotated[
-        int, Field(ge=1, le=1000, description="Timed passes, whose median is the speed.")
-    ] = 5
+
+
+class SpeedConfig(Section):
+    """Timing a depth against the teacher: part of no training's address."""
+
+    batch_tokens: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=2**20,
+            description="Tokens of the timed batch in all, in texts of the dev split's median length.",
+        ),
+    ] = 128
+    max_seconds: Annotated[
+        FiniteFloat,
+        Field(
+            ge=0,
+            le=3600,
+            description="Ends a measurement that does not become certain; it always has at least 6 rounds.",
+        ),
+    ] = 30.0
+    threads: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1024,
+            description="CPU threads of both models; on a busy machine several wait for each other.",
+        ),
+    ] = 1
 
 
 class ComputeConfig(Section):
@@ -172,6 +198,7 @@ class Settings(Section):
     distill: DistillConfig = DistillConfig()
     states: StatesConfig = StatesConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    speed: SpeedConfig = SpeedConfig()
     compute: ComputeConfig = ComputeConfig()
 
 

@@ -12,6 +12,7 @@ from pkd_core.pipeline.kinds import CODE_VERSIONS
 from pkd_core.pipeline.specs import (
     EvaluationSpec,
     ReportSpec,
+    SpeedSpec,
     StudentSpec,
     TeacherSpec,
     TeacherStatesSpec,
@@ -20,6 +21,7 @@ from pkd_core.pipeline.specs import (
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.stages.evaluation import evaluate
 from pkd_core.pipeline.stages.report import write_run_report
+from pkd_core.pipeline.stages.speed import time_depth
 from pkd_core.pipeline.stages.student import train_student
 from pkd_core.pipeline.stages.teacher import train_teacher
 from pkd_core.pipeline.stages.teacher_states import extract_states
@@ -99,19 +101,23 @@ def build(
 
 
 def _compute(job: Job) -> Facts:
+    facts: Facts
     match job.stage.spec:
         case TokensSpec() as spec:
-            return tokenize(job, spec)
+            facts = tokenize(job, spec)
         case TeacherSpec() as spec:
-            return train_teacher(job, spec)
+            facts = train_teacher(job, spec)
         case TeacherStatesSpec() as spec:
-            return extract_states(job, spec)
+            facts = extract_states(job, spec)
         case StudentSpec() as spec:
-            return train_student(job, spec)
+            facts = train_student(job, spec)
+        case SpeedSpec() as spec:
+            facts = time_depth(job, spec)
         case EvaluationSpec() as spec:
-            return evaluate(job, spec)
+            facts = evaluate(job, spec)
         case ReportSpec() as spec:
-            return write_run_report(job, spec)
+            facts = write_run_report(job, spec)
+    return facts
 
 
 def _published(store: StageStore, stage: Stage, digests: Mapping[str, str], deep: bool) -> StageRecord | None:

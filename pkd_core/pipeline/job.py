@@ -60,7 +60,7 @@ class Job:
         stage: What is to be computed.
         work: Private folder to write into.
         resume: Private folder for what only an interrupted stage needs to continue.
-        inputs: Published folder of each input, by its part ("tokens", "teacher", "states", "model").
+        inputs: Published folder of each input, by its part ("tokens", "teacher", "states", "model", "speed").
         manifests: Manifest of each input, by the same parts.
         context: Where and how the run works.
         observer: Receives metrics and progress.

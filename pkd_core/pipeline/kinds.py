@@ -11,6 +11,7 @@ class StageKind(StrEnum):
     TEACHER = "teacher"
     STATES = "teacher-states"
     STUDENT = "student"
+    SPEED = "speed"
     EVALUATION = "evaluation"
     REPORT = "report"
 
@@ -22,6 +23,7 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.TEACHER: 2,
     StageKind.STATES: 1,
     StageKind.STUDENT: 2,
-    StageKind.EVALUATION: 1,
-    StageKind.REPORT: 1,
+    StageKind.SPEED: 1,
+    StageKind.EVALUATION: 2,
+    StageKind.REPORT: 2,
 }

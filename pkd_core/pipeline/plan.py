@@ -14,6 +14,7 @@ from pkd_core.pipeline.position import Position, find_position
 from pkd_core.pipeline.sources import PretrainedModel, check_model, find_model, hash_raw_files
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.why import explain_missing
+from pkd_core.runtime.device import machine_of
 from pkd_core.store.manifest import Manifest
 from pkd_core.store.run_records import record_run
 from pkd_core.store.stage_store import StageStatus, StageStore
@@ -79,24 +80,25 @@ class Plan:
             yield record
 
 
-def make_plan(run: RunConfig, workspace: Path, deep: bool = False) -> Plan:
+def make_plan(run: RunConfig, workspace: Path, deep: bool = False, device: str = "auto") -> Plan:
     """Build a run's stages and look each one up in the workspace's store.
 
     Args:
         run: What is to be computed.
         workspace: Folder that holds data_raw, data_feat and artifacts.
         deep: Compare the hash of every published file, not its size alone.
+        device: What the run will compute on: the speeds' addresses contain its model.
 
     Raises:
-        PkdError: The workspace is a file, a task is unknown or has no data, the model cannot be found, or a depth
-            does not fit.
+        PkdError: The workspace is a file, a task is unknown or has no data, the model or the device cannot be found, or
+            a depth does not fit.
     """
     store = StageStore(workspace)
     data_raw = workspace / "data_raw"
     tasks = {name: load_task(name, data_raw) for name in run.tasks}
     hashes = {name: hash_raw_files(task, data_raw) for name, task in tasks.items()}
     model = find_model(run.model)
-    stages = build_dag(run, list(tasks.values()), hashes, model)
+    stages = build_dag(run, list(tasks.values()), hashes, model, machine_of(device))
     plan = Plan(run, workspace, tasks, model, tuple(_look_up(stages, store, deep)))
     if plan.todo:
         # Stages that are done were made from a model of the same bytes; the check imports torch, which takes seconds.

@@ -1,6 +1,7 @@
 """The device to compute on, and its name for people."""
 
 import platform
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,9 @@ from pkd_core.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
     import torch
+
+# Of NVIDIA's GPUs, of those in Windows' Linux, and of AMD's.
+_GPU_DRIVERS = ("nvidiactl", "dxg", "kfd")
 
 
 def find_device(name: str) -> "torch.device":
@@ -32,10 +36,28 @@ def find_device(name: str) -> "torch.device":
     return device
 
 
-def model_of(device: torch.device) -> str:
+def machine_of(name: str) -> str:
+    """Return the model of the processor or GPU that a device's name means here, without torch where it is not needed.
+
+    Raises:
+        ConfigError: torch has no such device, or this machine has none.
+    """
+    may_have_gpu = any(Path("/dev", driver).exists() for driver in _GPU_DRIVERS) or sys.platform == "win32"
+    if name == "cpu" or (name == "auto" and not may_have_gpu):
+        return _processor()
+    return model_of(find_device(name))
+
+
+def model_of(device: "torch.device") -> str:
     """Return the model of the processor or the GPU, such as "AMD EPYC 7B13" or "NVIDIA H100 80GB HBM3"."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.get_device_name(device)
+    return _processor()
+
+
+def _processor() -> str:
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")

@@ -72,7 +72,7 @@ def test_clean_lists_garbage_and_changes_nothing(
         line.split()[0].rpartition("/")[2] for line in out.splitlines() if "no run refers to it" in line
     }
     assert listed == published(workspace) - kept
-    assert len(listed) == 6
+    assert len(listed) == 7
     assert "hours" in out
     assert "repeat with --yes to delete these" in out
     assert tree(workspace) == before
@@ -94,7 +94,7 @@ def test_clean_yes_deletes_the_garbage_and_the_rest_stays_done(
     workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_pkd("clean", "--yes") == 0
-    assert "deleted 6 folders" in capfd.readouterr().out
+    assert "deleted 7 folders" in capfd.readouterr().out
     for plan in (
         make_plan(config(tiny_model), workspace, deep=True),
         make_plan(config(tiny_model, student__learning_rate=1e-3), workspace, deep=True),

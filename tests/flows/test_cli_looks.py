@@ -62,18 +62,19 @@ def test_plan_lists_missing_stages_and_changes_nothing(
         ["Tiny/tokens", "missing"],
         ["Tiny/teacher", "missing"],
         ["Tiny/evaluation-teacher", "missing"],
+        ["Tiny/speed-2l", "missing"],
         ["Tiny/finetune-2l-s42", "missing"],
         ["Tiny/evaluation-finetune-2l-s42", "missing"],
         ["reports/report", "missing"],
     ]
     assert re.fullmatch(rf"model: {tiny_model} \(4 layers, weights [0-9a-f]{{12}}\)", lines[0])
-    assert lines[-1] == "6 stages: 6 missing"
+    assert lines[-1] == "7 stages: 7 missing"
     assert tree(workspace) == before
 
 
 def test_plan_after_a_run_finds_all_done(finished: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run_pkd("plan", *finished) == 0
-    assert capfd.readouterr().out.splitlines()[-1] == "6 stages: 6 done"
+    assert capfd.readouterr().out.splitlines()[-1] == "7 stages: 7 done"
 
 
 def test_plan_explains_why_a_changed_setting_rebuilds_a_stage(
@@ -83,7 +84,7 @@ def test_plan_explains_why_a_changed_setting_rebuilds_a_stage(
     lines = capfd.readouterr().out.splitlines()
     (student,) = (line for line in lines if line.startswith("Tiny/finetune-2l-s42 "))
     assert re.search(r"missing +about \d+ s +training.batch_size is 8, was 32 ", student)
-    assert re.fullmatch(r"6 stages: 3 done, 3 missing; about \d+ s by earlier runs here", lines[-1])
+    assert re.fullmatch(r"7 stages: 4 done, 3 missing; about \d+ s by earlier runs here", lines[-1])
 
 
 def test_plan_as_json_has_the_models_digest_and_each_stages_state(
@@ -91,7 +92,7 @@ def test_plan_as_json_has_the_models_digest_and_each_stages_state(
 ) -> None:
     assert run_pkd("plan", *finished, "student.batch_size=8", "--json") == 0
     plan = json.loads(capfd.readouterr().out)
-    assert plan["counts"] == {"done": 3, "missing": 3}
+    assert plan["counts"] == {"done": 4, "missing": 3}
     assert plan["model"]["num_layers"] == 4
     assert re.fullmatch("[0-9a-f]{64}", plan["model"]["weights"])
     tokens, _, _, student, *_ = plan["stages"]
@@ -124,7 +125,7 @@ def test_no_task_can_have_the_name_of_what_a_run_leaves_beside_the_tasks(finishe
 
 def test_verify_hashes_what_was_published(finished: list[str], capfd: pytest.CaptureFixture[str]) -> None:
     assert run_pkd("verify") == 0
-    assert capfd.readouterr().out.startswith("6 published stages, 0 damaged")
+    assert capfd.readouterr().out.startswith("7 published stages, 0 damaged")
 
 
 def test_verify_ends_with_status_1_and_names_a_file_with_one_flipped_bit(
@@ -137,7 +138,7 @@ def test_verify_ends_with_status_1_and_names_a_file_with_one_flipped_bit(
     assert run_pkd("verify") == 1
     damage, summary = capfd.readouterr().out.splitlines()
     assert damage == f"{weights.parent}: model.safetensors has other bytes than were published"
-    assert summary.startswith("6 published stages, 1 damaged")
+    assert summary.startswith("7 published stages, 1 damaged")
 
 
 @pytest.mark.parametrize("command", ["verify", "report", "runs"])
@@ -226,10 +227,10 @@ def test_run_again_runs_nothing_and_shows_the_report(
     published = {path: path.stat().st_mtime_ns for path in root.glob("*/*/*/manifest.json")}
     assert run_pkd("run", *words) == 0
     out = capfd.readouterr().out
-    assert "6 stages: 6 done\nnothing is to be computed\n" in out
+    assert "7 stages: 7 done\nnothing is to be computed\n" in out
     assert re.search(r"^report: ", out, re.MULTILINE)
     assert {path: path.stat().st_mtime_ns for path in root.glob("*/*/*/manifest.json")} == published
-    assert len(published) == 6
+    assert len(published) == 7
 
 
 def test_run_again_needs_no_server_and_records_what_a_run_records(

@@ -58,16 +58,17 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 
 
 EVERYTHING = {
-    "tokens", "teacher", "teacher-states", *STUDENTS, *evaluations("teacher", *STUDENTS), "report"
+    "tokens", "teacher", "teacher-states", "speed-2l", *STUDENTS, *evaluations("teacher", *STUDENTS), "report"
 }  # fmt: skip
 READERS = {
     "tokens": EVERYTHING,
-    "teacher": EVERYTHING - {"tokens", "finetune"},
+    "teacher": EVERYTHING - {"tokens", "speed-2l", "finetune", *evaluations("finetune")},
     "student": {*STUDENTS, *evaluations(*STUDENTS), "report"},
     "distill": {*DISTILLED, *evaluations(*DISTILLED), "report"},
     "states": {"teacher-states", *DISTILLED, *evaluations(*DISTILLED), "report"},
     "evaluation": {*evaluations("teacher", *STUDENTS), "report"},
-    "compute": EVERYTHING - {"tokens"},
+    "speed": {"speed-2l", *evaluations(*STUDENTS), "report"},
+    "compute": EVERYTHING - {"tokens", "speed-2l"},
 }
 OF_PATIENCE = ("distill.beta", "distill.normalize", "distill.patience_reduction")
 
@@ -99,7 +100,7 @@ def _another(default: object) -> object:
     [
         ('["down", "up"]', '["up", "down"]', EVERYTHING),
         ('index = "index"\n', "", EVERYTHING),
-        ('["accuracy", "f1"]', '["f1", "accuracy"]', EVERYTHING - {"tokens"}),
+        ('["accuracy", "f1"]', '["f1", "accuracy"]', EVERYTHING - {"tokens", "speed-2l"}),
         ('["accuracy", "f1"]', '["accuracy"]', {*evaluations("teacher", *STUDENTS), "report"}),
         ('label = "label"\n', 'label = "label"  # 0 or 1\n', set()),
     ],

@@ -61,6 +61,7 @@ def test_a_new_plan_has_all_stages_to_do(plan: Plan, model: Path, tmp_path: Path
             "Tiny/tokens",
             "Tiny/teacher",
             "Tiny/evaluation-teacher",
+            "Tiny/speed-1l",
             "Tiny/finetune-1l-s7",
             "Tiny/evaluation-finetune-1l-s7",
             "reports/report",

@@ -9,7 +9,7 @@ AUDIT := .venv/audit
 CODE := pkd_core tasks flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all faults mutants golden check bench bench-gpu audit lock clean
+.PHONY: help setup demo test test-all faults mutants golden settings check bench bench-gpu audit lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ mutants: $(MUTANTS_STAMP) ## Put small faults into pkd_core, and list those that
 
 golden: $(STAMP) ## Record the results of each kind of stage, after a code version was raised
 	PYTHONPATH=tests $(BIN)/python tests/pipeline/golden.py
+
+settings: $(STAMP) ## Write docs/settings.md, after a setting was changed
+	PYTHONPATH=tests $(BIN)/python tests/config/settings_page.py
 
 check: $(STAMP) ## Run linter, formatter (as a check), type checker and tests
 	$(BIN)/ruff check .

@@ -11,9 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from transformers import BertConfig, BertModel, BertTokenizer
-
 from pkd_core.data.custom_task import TASK_FILE
 from pkd_core.store.atomic import atomic_folder
 
@@ -96,6 +93,9 @@ def write_demo_model(
         num_layers: Depth.
         hidden_size: Width D, a multiple of 32.
     """
+    import torch  # takes seconds, and a demo that is there needs neither
+    from transformers import BertConfig, BertModel, BertTokenizer
+
     lines = (data_raw / DEMO_TASK / "train.tsv").read_text(encoding="utf-8").splitlines()[1:]
     vocabulary = _learn_vocabulary([line.split("\t")[0] for line in lines])
     config = BertConfig(

@@ -4,10 +4,13 @@ import logging
 import os
 from pathlib import Path
 
+from flows.request import check_addressable
 from flows.service.login import read_login
 
 _LOGGERS = ("pkd_core", "tasks", "flows")
 _DEFAULTS = {
+    # Read before pkd_core.runtime.process_setup may set them.
+    "TRANSFORMERS_VERBOSITY": "error",
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(_LOGGERS),
@@ -23,9 +26,10 @@ def prepare_environment(workspace: Path) -> None:
     """Set what Prefect and MLflow read at import, except what the user has set.
 
     Raises:
-        ConfigError: PKD_LOGIN is set and is not a login.
+        ConfigError: PKD_LOGIN is set and is not a login, or the workspace's path has one of % ? #.
     """
     read_login()
+    check_addressable(workspace)
     _bypass_proxies_for_loopback()
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)

@@ -4,7 +4,8 @@ import asyncio
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 from prefect import Flow, flow
 from prefect.client.schemas.objects import State
@@ -18,6 +19,7 @@ from flows.environment import show_progress
 from flows.pages import show_plan, show_report
 from flows.prepare import prepare
 from flows.request import Request
+from flows.run_file import run_file, write_run_file
 from flows.service.root import check_below_root
 from flows.stopping import received_signal, redeliver, stopping_at_signals
 from flows.summary import count_done, name_failures
@@ -27,36 +29,40 @@ from pkd_core.errors import PkdError, StoreError, shortened
 from pkd_core.pipeline.dag import report_stage
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.kinds import StageKind
-from pkd_core.pipeline.plan import Plan
+from pkd_core.pipeline.plan import Plan, PlannedStage
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.address import StageRecord
 from pkd_core.store.os_errors import resource_errors
 from pkd_core.store.stage_store import StageStatus
 from tasks.completeness import find_incomplete
+from tasks.progress import ShowStage, show_in_log
 from tasks.run_stage import task_for
 
 Future = PrefectFuture[Any]
 
 
-def build_flow(make_plan: Callable[[Request], Plan] = prepare) -> Flow[..., State[Any]]:
+def build_flow(
+    make_plan: Callable[[Request], Plan] = prepare, show: ShowStage = show_in_log
+) -> Flow[..., State[Any]]:
     """Return the flow `pkd`.
 
     Args:
         make_plan: Plans the requested run; `pkd run` has a plan already and passes it on, so that it is made once.
+        show: Shows each stage while it is being built.
     """
 
     def pkd(**parameters: Any) -> State[Any]:
         """Distil students for every task, running only the stages that are not done."""
         # Prefect copies this function into the process of a deployment's run; all it calls is imported there.
-        return _run(parameters, make_plan)
+        return _run(parameters, make_plan, show)
 
     pkd.__signature__ = _signature()  # type: ignore[attr-defined]
     pkd.__doc__ = f"{pkd.__doc__}\n\n{_arguments_section()}"
     return flow(name="pkd", flow_run_name=_run_name, validate_parameters=False)(pkd)
 
 
-def _run(parameters: Mapping[str, Any], make_plan: Callable[[Request], Plan]) -> State[Any]:
+def _run(parameters: Mapping[str, Any], make_plan: Callable[[Request], Plan], show: ShowStage) -> State[Any]:
     try:
         request = Request.from_parameters(parameters)
         if deployment.id:
@@ -69,8 +75,9 @@ def _run(parameters: Mapping[str, Any], make_plan: Callable[[Request], Plan]) ->
         run_coro_as_sync(asyncio.sleep(0))
         show_plan(plan)
         ending = ending_at_dead_threads() if deployment.id else nullcontext()
-        with resource_errors("this run"), plan.recorded(), stopping_at_signals(), ending:
-            state = _run_stages(plan, plan.context(request.options))
+        with resource_errors("this run"), plan.recorded() as record, stopping_at_signals(), ending:
+            write_run_file(request, run_file(record))
+            state = _run_stages(_Work.of(plan, request, show))
     except PkdError as error:
         return Failed(message=str(error))
     if stopped := received_signal():
@@ -110,59 +117,71 @@ def _run_name() -> str:
     return shortened(f"pkd {' '.join(map(str, names))}", 100)
 
 
-def _run_stages(plan: Plan, context: RunContext) -> State[Any]:
-    incomplete = find_incomplete(plan)
-    futures = _submit(plan, context, incomplete)
+@dataclass(frozen=True)
+class _Work:
+    """A run to be submitted.
+
+    Attributes:
+        plan: The run.
+        context: Where and how it works.
+        show: Shows a stage while it is being built.
+        incomplete: Keys of done stages that MLflow lacks a part of.
+    """
+
+    plan: Plan
+    context: RunContext
+    show: ShowStage
+    incomplete: Collection[str]
+
+    @classmethod
+    def of(cls, plan: Plan, request: Request, show: ShowStage) -> Self:
+        return cls(plan, plan.context(request.options), show, find_incomplete(plan))
+
+    def must_run(self, planned: PlannedStage) -> bool:
+        """Return whether a stage is to run whatever Prefect has recorded of it."""
+        return planned.status is not StageStatus.DONE or planned.stage.key in self.incomplete
+
+
+def _run_stages(work: _Work) -> State[Any]:
+    futures = _submit(work)
     for future in futures.values():
         future.wait()
     failures = name_failures(futures)
-    report = None if received_signal() else _submit_report(plan, context, futures, failures, incomplete)
+    report = None if received_signal() else _submit_report(work, futures, failures)
     if report is not None:
         report.wait()
-        key = plan.stages[-1].stage.key
+        key = work.plan.stages[-1].stage.key
         failures |= name_failures({key: report})
         if report.state.is_completed():
             try:
-                show_report(context.workspace, StageRecord.from_json(report.result()))
+                show_report(work.context.workspace, StageRecord.from_json(report.result()))
             except StoreError as error:
                 failures[key] = str(error)
-    message = count_done(plan, failures)
+    message = count_done(work.plan, failures)
     return Failed(message=message) if failures else Completed(message=message)
 
 
-def _submit(plan: Plan, context: RunContext, incomplete: Collection[str]) -> dict[str, Future]:
-    """Submit every stage but the report, in the plan's order, and return its future by the stage's key.
-
-    Args:
-        plan: The run.
-        context: Where and how it works.
-        incomplete: Keys of done stages that MLflow lacks a part of.
-    """
+def _submit(work: _Work) -> dict[str, Future]:
+    """Submit every stage but the report, in the plan's order, and return its future by the stage's key."""
     futures: dict[str, Future] = {}
-    for planned in plan.stages:
+    for planned in work.plan.stages:
         if planned.stage.kind is not StageKind.REPORT:
-            refresh = planned.status is not StageStatus.DONE or planned.stage.key in incomplete
-            futures[planned.stage.key] = _submit_one(planned.stage, context, futures, refresh)
+            futures[planned.stage.key] = _submit_one(work, planned.stage, futures, work.must_run(planned))
     return futures
 
 
-def _submit_one(stage: Stage, context: RunContext, futures: Mapping[str, Future], refresh: bool) -> Future:
-    task = task_for(stage, context.workspace, refresh)
+def _submit_one(work: _Work, stage: Stage, futures: Mapping[str, Future], refresh: bool) -> Future:
+    task = task_for(stage, work.context.workspace, refresh)
     inputs = {part: futures[key] for part, key in stage.inputs.items()}
     future: Future = task.submit(
-        stage=stage, inputs=inputs, context=context, flow_run=str(flow_run.get_name())
+        stage=stage, inputs=inputs, context=work.context, flow_run=str(flow_run.get_name()), show=work.show
     )
     return future
 
 
-def _submit_report(
-    plan: Plan,
-    context: RunContext,
-    futures: Mapping[str, Future],
-    failures: Mapping[str, str],
-    incomplete: Collection[str],
-) -> Future | None:
+def _submit_report(work: _Work, futures: Mapping[str, Future], failures: Mapping[str, str]) -> Future | None:
     """Submit the report over the evaluations that completed; None if there is none."""
+    plan = work.plan
     planned = plan.stages[-1]
     evaluations = [one.stage for one in plan.stages if one.stage.kind is StageKind.EVALUATION]
     completed = [stage for stage in evaluations if futures[stage.key].state.is_completed()]
@@ -170,9 +189,8 @@ def _submit_report(
         return None
     if failures:
         partial = report_stage(plan.run, completed, failures, plan.model.num_layers)
-        return _submit_one(partial, context, futures, refresh=True)
-    refresh = planned.status is not StageStatus.DONE or planned.stage.key in incomplete
-    return _submit_one(planned.stage, context, futures, refresh)
+        return _submit_one(work, partial, futures, refresh=True)
+    return _submit_one(work, planned.stage, futures, work.must_run(planned))
 
 
 pkd = build_flow()

@@ -23,9 +23,10 @@ def prepare(request: Request) -> Plan:
     """
     workspace = request.workspace
     StageStore(workspace)
-    find_device(request.options.device)
+    if request.options.device != "auto":
+        find_device(request.options.device)  # imports torch, which takes seconds
     download_missing_data(request.run.tasks, workspace / "data_raw")
-    return make_plan(request.run, workspace, request.options.deep)
+    return make_plan(request.run, workspace, request.options.deep, request.options.device)
 
 
 def check_data(plan: Plan) -> None:

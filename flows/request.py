@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pkd_core.config.overrides import build_run_config, build_run_options, parse_assignments, validated
+from pkd_core.config.overrides import (
+    build_run_config,
+    build_run_options,
+    check_key,
+    parse_assignments,
+    setting_keys,
+    validated,
+)
 from pkd_core.config.settings import Name, RunConfig, RunOptions, Section
-from pkd_core.data.glue import GLUE_TASKS
-from pkd_core.errors import ConfigError
+from pkd_core.errors import ConfigError, shortened
 from pkd_core.store.os_errors import file_errors
+
+# Where each keeps its database, if not in the workspace.
+_PLACES = {"Prefect": "PREFECT_HOME", "MLflow": "MLFLOW_TRACKING_URI"}
 
 
 class _Place(Section):
@@ -34,9 +43,17 @@ class Request:
             ConfigError: A value is unknown, of the wrong type or out of range.
             StoreError: The workspace's path cannot be used.
         """
-        of_run = {name: parameters[name] for name in RunConfig.model_fields if name in parameters}
-        of_options = {name: parameters[name] for name in RunOptions.model_fields if name in parameters}
-        workspace = check_workspace(parameters["workspace"]).resolve()
+        return cls.build(parameters, check_workspace(parameters["workspace"]).resolve())
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any], workspace: Path) -> Self:
+        """Build a request from the fields of RunConfig and RunOptions as one flat mapping.
+
+        Raises:
+            ConfigError: A value is unknown, of the wrong type or out of range.
+        """
+        of_run = {name: values[name] for name in RunConfig.model_fields if name in values}
+        of_options = {name: values[name] for name in RunOptions.model_fields if name in values}
         return cls(build_run_config(**of_run), build_run_options(**of_options), workspace)
 
     def parameters(self) -> dict[str, Any]:
@@ -65,21 +82,42 @@ def check_workspace(given: object) -> Path:
     return path
 
 
-def parse_task_arguments(arguments: Iterable[str], *, default_all: bool = False) -> dict[str, Any]:
-    """Read tasks and key=value settings, in any order.
-
-    Args:
-        arguments: As typed.
-        default_all: Take all GLUE tasks where none is named.
+def check_addressable(workspace: Path) -> None:
+    """Check that URLs can name files of the workspace: Prefect and MLflow keep their databases there.
 
     Raises:
-        ConfigError: No task is named, or a setting is not of the form key=value.
+        ConfigError: Its path has a character that means something else in a URL.
     """
-    arguments = list(arguments)
-    tasks = [argument for argument in arguments if "=" not in argument]
-    if not tasks and not default_all:
+    path = str(workspace.resolve())
+    unusable = " ".join(char for char in "%?#" if char in path)
+    servers = [name for name, variable in _PLACES.items() if not os.environ.get(variable)]
+    if unusable and servers:
         raise ConfigError(
-            f"name at least one task, such as `pkd run RTE`; GLUE's are {', '.join(GLUE_TASKS)}."
+            f"{' and '.join(servers)} cannot use a folder with {unusable} in its path, got {path}; rename it, "
+            "or give another --workspace."
         )
-    settings = parse_assignments(argument for argument in arguments if "=" in argument)
-    return {"tasks": tasks or list(GLUE_TASKS), "settings": settings}
+
+
+def split_arguments(arguments: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the tasks and the key=value settings among words in any order.
+
+    Raises:
+        ConfigError: A setting is not one word of the form key=value, or is given twice.
+    """
+    words = list(arguments)
+    for word, *following in (words[start:] for start in range(len(words))):
+        _check_is_one_word(word, following)
+    settings = parse_assignments(word for word in words if "=" in word)
+    return [word for word in words if "=" not in word], settings
+
+
+def _check_is_one_word(word: str, following: list[str]) -> None:
+    """Refuse `key = value`, `key =value`, `key= value` and `key value`, and write it as it should be."""
+    key, equals, value = word.partition("=")
+    if not equals and following and following[0].startswith("="):
+        check_key(key)
+    if value or key not in setting_keys():
+        return
+    parts = [part.removeprefix("=") for part in following[:2]]
+    meant = next((part for part in parts if part and "=" not in part), "VALUE")
+    raise ConfigError(f"{key} needs its value in the same word, without spaces: {key}={shortened(meant)}.")

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,11 +28,13 @@ class _Process:
         is_ours: Whether a signal may end it: it runs `pkd`, and no notebook or deployment.
         received: The signal that stopped the last flow.
         deadline: Ends the process if Prefect does not record the stopped flow in time.
+        close: Gives the terminal back, where bars are shown on it.
     """
 
     is_ours: bool = False
     received: int | None = None
     deadline: threading.Timer | None = None
+    close: Callable[[], None] | None = None
 
 
 _process = _Process()
@@ -71,6 +74,16 @@ def stopping_at_signals() -> Iterator[None]:
             _process.deadline.start()
 
 
+@contextmanager
+def closing_before_end(close: Callable[[], None]) -> Iterator[None]:
+    """Call `close` if the process ends at once while the body runs: what the body has entered is then not left."""
+    _process.close = close
+    try:
+        yield
+    finally:
+        _process.close = None
+
+
 def received_signal() -> int | None:
     """Return the signal that stopped the last flow of this process, if one did."""
     return _process.received
@@ -86,12 +99,16 @@ def report_stopped(number: int) -> int:
     """Print how to continue, and return the exit status for the signal."""
     if _process.deadline is not None:
         _process.deadline.cancel()
-    typer.echo("pkd: stopped; what is done stays done, and the same command continues from there.", err=True)
+    typer.echo(
+        "pkd: stopped; what is done stays done, and the same command continues from there.", file=sys.stderr
+    )
     return 128 + number
 
 
 def end_process(status: int) -> NoReturn:
     """End the process without waiting for its threads; a server that it started ends with it, some moments later."""
+    if _process.close is not None:
+        _process.close()
     os._exit(status)
 
 
@@ -113,7 +130,7 @@ def _stop(number: int, _frame: FrameType | None) -> None:
     if _process.received is not None:
         _end(number, None)
     _process.received = number
-    typer.echo("\npkd: stopping at the next step; again to end at once.", err=True)
+    typer.echo("\npkd: stopping at the next step; again to end at once.", file=sys.stderr)
     request_stop()
     if _process.is_ours:
         # Prefect would log four lines about each stage that stops or does not begin.

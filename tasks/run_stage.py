@@ -23,26 +23,36 @@ from pkd_core.store.fingerprint import fingerprint
 from pkd_core.store.os_errors import resource_errors
 from pkd_core.store.stage_store import StageStore
 from tasks.device import device_slot
-from tasks.progress import ProgressObserver
+from tasks.progress import ProgressObserver, ShowStage
 from tasks.stage_tracking import log_stage, track_stage
 
-_ON_DEVICE = (StageKind.TEACHER, StageKind.STATES, StageKind.STUDENT, StageKind.EVALUATION)
+_ON_DEVICE = (
+    StageKind.TEACHER,
+    StageKind.STATES,
+    StageKind.STUDENT,
+    StageKind.SPEED,
+    StageKind.EVALUATION,
+)
 
 
 def run_stage(
-    stage: Stage, inputs: Mapping[str, Mapping[str, Any]], context: RunContext, flow_run: str
+    stage: Stage,
+    inputs: Mapping[str, Mapping[str, Any]],
+    context: RunContext,
+    flow_run: str,
+    show: ShowStage,
 ) -> dict[str, Any] | State[Any]:
     """Build one stage and return its record as JSON; a user's mistake becomes a failed state of one sentence."""
     records = {part: StageRecord.from_json(record) for part, record in inputs.items()}
     try:
-        with resource_errors(stage.key):
+        with show(stage.key) as shown, resource_errors(stage.key):
             track = functools.partial(
-                track_stage, context=context, flow_run=flow_run, progress=ProgressObserver(stage)
+                track_stage, context=context, flow_run=flow_run, progress=ProgressObserver(stage, shown)
             )
             record = build(stage, records, context, track, functools.partial(_device_slot, stage, context))
-        # Another run that has just found the stage done would log the same a second time.
-        with resource_errors(stage.key), StageStore(context.workspace).locked(stage.address):
-            log_stage(stage, records, record, context, flow_run)
+            # Another run that has just found the stage done would log the same a second time.
+            with StageStore(context.workspace).locked(stage.address):
+                log_stage(stage, records, record, context, flow_run)
     except PkdError as caught:
         error = _set_aside(stage, context, caught) if isinstance(caught, DamagedError) else caught
         # Prefect would keep a record of the failure, and return it as the result once the stage's files exist.

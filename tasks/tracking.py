@@ -40,7 +40,7 @@ class TrackedRun:
     Args:
         store: Where the run is.
         run_id: MLflow's id of the run.
-        progress_to: Observer of progress.
+        progress_to: Observer of progress and metrics, which shows them.
         logged: The steps of each metric that the run has already; they are not sent again.
     """
 
@@ -61,7 +61,8 @@ class TrackedRun:
         self._no_retry_before = 0.0
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Collect metric values to be sent."""
+        """Collect metric values to be sent, and forward them to the observer that shows them."""
+        self._progress_to.metrics(step, values)
         new = {name: value for name, value in values.items() if step not in self._logged.get(name, ())}
         self._unsent += metrics_at(step, new)
         self._num_steps += 1

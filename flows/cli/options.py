@@ -1,20 +1,29 @@
 """The options of `pkd run`, `pkd plan` and `pkd up`: one for each field of RunConfig and RunOptions."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic.fields import FieldInfo
 
-from flows.request import Request, check_workspace, parse_task_arguments
-from pkd_core.config.overrides import build_run_config, build_run_options
+from flows.cli.completion import complete_arguments, complete_methods
+from flows.cli.lists import split_list, split_numbers
+from flows.request import Request, check_workspace, split_arguments
+from flows.run_file import read_run_file
 from pkd_core.config.settings import RunConfig, RunOptions
+from pkd_core.data.glue import GLUE_TASKS
+from pkd_core.errors import ConfigError
 
 # Older names, which keep working.
 _ALIASES = {"max_concurrent_runs": "--share"}
-_LISTS = ("methods", "student_layers", "seeds")
+_LISTS = {"methods": split_list, "student_layers": split_numbers, "seeds": split_numbers}
+_LIST_HELP = {
+    "methods": "Comma-separated.",
+    "student_layers": "Comma-separated, or a range such as 2-4.",
+    "seeds": "Comma-separated, or a range such as 1-5.",
+}
 _FROM_ARGUMENTS = ("tasks", "settings")
 
 
@@ -25,9 +34,20 @@ def _checked(workspace: Path) -> Path:
 Workspace = Annotated[
     Path, typer.Option(help="Folder that holds data_raw, data_feat and artifacts.", callback=_checked)
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone, for a program (docs/json.md).")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write the report and errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Write the libraries' log as well.")]
 TaskArguments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="TASK|key=value", help="Tasks, and settings by dotted key."),
+    typer.Argument(
+        metavar="TASK|key=value",
+        help="Tasks, and settings by dotted key (`pkd settings` lists them).",
+        autocompletion=complete_arguments,
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(help="TOML file of tasks, options and settings; what is typed overrides it."),
 ]
 
 
@@ -41,15 +61,15 @@ def takes_request(default_all: bool = False) -> Callable[[Callable[..., None]], 
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        def parse_and_call(arguments: list[str] | None, workspace: Path, **given: Any) -> None:
+        def parse_and_call(
+            arguments: list[str] | None, config: Path | None, workspace: Path, **given: Any
+        ) -> None:
             own = {name: given.pop(name) for name in own_parameters}
-            options = build_run_options(**{name: given.pop(name) for name in RunOptions.model_fields})
-            lists = {name: given.pop(name).split(",") for name in _LISTS if given[name] is not None}
-            rest = {name: value for name, value in given.items() if name not in _LISTS}
-            tasks_and_settings = parse_task_arguments(arguments or [], default_all=default_all)
-            command(
-                Request(build_run_config(**tasks_and_settings, **lists, **rest), options, workspace), **own
-            )
+            typed = {name: value for name, value in given.items() if value is not None}
+            typed |= {name: split(typed[name]) for name, split in _LISTS.items() if name in typed}
+            from_file = read_run_file(config) if config else {}
+            values = _merged(arguments or [], typed, from_file, default_all)
+            command(Request.build(values, workspace), **own)
 
         _, *further = inspect.signature(command).parameters.values()
         own_parameters = {
@@ -64,21 +84,45 @@ def takes_request(default_all: bool = False) -> Callable[[Callable[..., None]], 
     return decorate
 
 
+def _merged(
+    arguments: list[str], typed: Mapping[str, Any], from_file: Mapping[str, Any], default_all: bool
+) -> dict[str, Any]:
+    """Return what a file asks for, with what is typed over it: tasks replace tasks, and a setting its own key."""
+    tasks, settings = split_arguments(arguments)
+    tasks = tasks or from_file.get("tasks") or (list(GLUE_TASKS) if default_all else [])
+    if not tasks:
+        raise ConfigError(
+            f"name at least one task, such as `pkd run RTE`; GLUE's are {', '.join(GLUE_TASKS)}."
+        )
+    return {**from_file, **typed, "tasks": tasks, "settings": from_file.get("settings", {}) | settings}
+
+
 def _run_parameters() -> list[inspect.Parameter]:
     fields = RunConfig.model_fields | RunOptions.model_fields
     options = [_option(name, field) for name, field in fields.items() if name not in _FROM_ARGUMENTS]
     arguments = _keyword("arguments", None, TaskArguments)
-    return [arguments, *options, _keyword("workspace", Path(), Workspace)]
+    return [
+        arguments,
+        *options,
+        _keyword("config", None, ConfigFile),
+        _keyword("workspace", Path(), Workspace),
+    ]
 
 
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    """Return the option of a field, which is None where it is not given: the file of --config may have it."""
     flag = f"--{name.replace('_', '-')}"
-    flags = [flag, *([_ALIASES[name]] if name in _ALIASES else [])]
+    flags = [f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag]
+    flags += [_ALIASES[name]] if name in _ALIASES else []
     text = str(field.description)
     if name in _LISTS:
-        option = typer.Option(*flags, help=f"Comma-separated. {text}", show_default=False)
+        completion = complete_methods if name == "methods" else None
+        option = typer.Option(*flags, help=f"{_LIST_HELP[name]} {text}", autocompletion=completion)
         return _keyword(name, None, Annotated[str | None, option])
-    return _keyword(name, field.default, Annotated[field.annotation, typer.Option(*flags, help=text)])
+    if field.annotation is not bool:
+        text += f"  [default: {field.default}]"
+    kind: Any = field.annotation
+    return _keyword(name, None, Annotated[kind | None, typer.Option(*flags, help=text, show_default=False)])
 
 
 def _keyword(name: str, default: object, annotation: object) -> inspect.Parameter:

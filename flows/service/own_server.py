@@ -4,7 +4,7 @@ import atexit
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,13 +21,14 @@ _PORTS = range(20_000, 32_768)
 
 
 @contextmanager
-def own_server(logs: Path) -> Iterator[str]:
+def own_server(logs: Path, meanwhile: Callable[[], None] | None = None) -> Iterator[str]:
     """Start a Prefect server, and let Prefect use it while the body runs.
 
     It stops when this process ends, in whatever way: after the body, Prefect may still send its last log lines.
 
     Args:
         logs: Folder for its log.
+        meanwhile: Called while the server starts.
 
     Yields:
         The address of its API.
@@ -45,15 +46,17 @@ def own_server(logs: Path) -> Iterator[str]:
     service = temporary_prefect_service(port, login)
     process = launch(service, logs)
     atexit.register(stop, process)
-    try:
-        wait_until_ready(service, process, logs, threading.Event())
-    except PkdError as error:
-        raise PkdError(f"{str(error).removesuffix('.')}; {_check_disk_sentence()}.") from error
     # It has no pages, to which Prefect would print an address.
     variables = {"PREFECT_API_URL": prefect_api(port), "PREFECT_UI_URL": ""} | prefect_client_environment(
         login
     )
     with _environment(variables):
+        if meanwhile is not None:
+            meanwhile()
+        try:
+            wait_until_ready(service, process, logs, threading.Event())
+        except PkdError as error:
+            raise PkdError(f"{str(error).removesuffix('.')}; {_check_disk_sentence()}.") from error
         from prefect import settings
 
         # Prefect reads the environment when it is imported, which a program that uses pkd may have done before.

@@ -17,6 +17,9 @@ from pkd_core.store.os_errors import file_errors
 
 SECONDS_TO_START = 120.0
 _SECONDS_TO_STOP = 15.0
+# Python then imports nothing from the current folder, which may hold modules of the user's with names of ours. Their
+# children inherit it, such as the process that Prefect starts for a deployment's run.
+_IMPORTS = {"PYTHONSAFEPATH": "1"}
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def launch(service: Service, log_folder: Path) -> subprocess.Popen[bytes]:
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.PIPE,
-            env=os.environ | dict(service.environment),
+            env=os.environ | _IMPORTS | dict(service.environment),
             start_new_session=True,
         )
 

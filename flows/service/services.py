@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import urllib.request
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ from tasks.mlflow_store import artifact_root, tracking_uri
 
 DEPLOYMENT = "full-glue"
 _HOST = HOSTS[0]
+# Where our packages are: without this option uvicorn imports from the current folder first.
+_APP_DIR = ("--app-dir", str(Path(__file__).parents[2]))
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ def prefect_service(port: int, login: Login, name: str = "Prefect server") -> Se
         name,
         [
             *(sys.executable, "-m", "uvicorn", "--factory", "flows.service.prefect_app:create_app"),
+            *_APP_DIR,
             *("--host", _HOST, "--port", str(port), "--lifespan", "on", "--log-level", "warning"),
         ],
         lambda: answers(f"{prefect_api(port)}/health"),
@@ -94,7 +98,7 @@ def mlflow_service(servers: Servers, workspace: Path, environment: Mapping[str, 
         "--app-name",
         "basic-auth",
     ]
-    options += ["--artifacts-destination", artifact_root(workspace)]
+    options += ["--uvicorn-opts", shlex.join(_APP_DIR), "--artifacts-destination", artifact_root(workspace)]
     # Not among the options: the process list shows those, and the store's address may contain a password.
     of_server = {
         "MLFLOW_BACKEND_STORE_URI": tracking_uri(workspace),

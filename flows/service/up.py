@@ -32,7 +32,7 @@ from flows.service.processes import (
 )
 from flows.service.services import DEPLOYMENT, Servers, mlflow_service, prefect_service, serving_service
 from flows.service.up_record import read_record, remove_record, write_record
-from pkd_core.errors import PkdError
+from pkd_core.errors import ConfigError, PkdError
 from pkd_core.store.os_errors import file_errors
 from tasks.mlflow_store import ensure_store, experiment_page
 
@@ -45,9 +45,14 @@ def serve_until_stopped(request: Request, prefect_port: int, mlflow_port: int) -
     Both servers require a login: PKD_LOGIN, or one that is made and kept in the workspace.
 
     Raises:
-        PkdError: A port is taken, a service does not start or ends, or PKD_LOGIN is not a login.
+        PkdError: The ports are equal, a port is taken, a service does not start or ends, or PKD_LOGIN is not a login.
     """
     read_login()
+    if prefect_port == mlflow_port:
+        raise ConfigError(
+            f"Prefect's server and MLflow's pages need a port each, got {prefect_port} for both; give another "
+            "--prefect-port or --mlflow-port."
+        )
     earlier = read_record(request.workspace)
     require_free_port("Prefect server", prefect_port, earlier)
     require_free_port("MLflow UI", mlflow_port, earlier)

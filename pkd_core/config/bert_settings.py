@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationInfo, field_validator
-from transformers.activations import ACT2FN
 
 from pkd_core.config.overrides import validated
 
@@ -13,6 +12,7 @@ Size = Annotated[int, Field(ge=1, le=1_000_000)]
 Words = Annotated[int, Field(ge=1, le=100_000_000)]
 Probability = Annotated[FiniteFloat, Field(ge=0, lt=1)]
 Token = Annotated[int, Field(ge=0)]
+_COMMON_ACTIVATIONS = ("gelu", "gelu_new", "relu", "silu")
 Label = Annotated[str, Field(pattern=r"^[0-9]{1,4}$")]
 
 
@@ -68,7 +68,7 @@ class BertSettings(BaseModel):
     @field_validator("hidden_act")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        if name not in ACT2FN:
+        if name not in _COMMON_ACTIVATIONS and not _has_activation(name):
             raise ValueError("expected an activation function that transformers has")
         return name
 
@@ -81,12 +81,27 @@ class BertSettings(BaseModel):
         return token
 
 
-def check_bert_settings(values: Mapping[str, Any]) -> dict[str, Any]:
+def _has_activation(name: str) -> bool:
+    from transformers.activations import ACT2FN  # imports torch, which takes seconds
+
+    return name in ACT2FN
+
+
+def read_bert_settings(values: Mapping[str, Any]) -> BertSettings:
+    """Read the settings from a config.json's values.
+
+    Raises:
+        ConfigError: One is of the wrong type or out of bounds.
+    """
+    return validated(BertSettings, values)
+
+
+def used_settings(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of a config.json's values that are used, unchanged.
 
     Raises:
         ConfigError: One is of the wrong type or out of bounds.
     """
-    validated(BertSettings, values)
+    read_bert_settings(values)
     used = {name for name, field in BertSettings.model_fields.items() if not field.exclude}
     return {name: value for name, value in values.items() if name in used}

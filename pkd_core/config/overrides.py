@@ -1,11 +1,13 @@
 """One way of overriding settings, for every entry point: dotted keys over presets over defaults."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from pkd_core.config.readers import check_settings_are_read
 from pkd_core.config.settings import RunConfig, RunOptions, Settings
 from pkd_core.errors import ConfigError, listed, quoted, shortened
 
@@ -28,7 +30,7 @@ def parse_assignments(arguments: Iterable[str]) -> dict[str, str]:
     settings: dict[str, str] = {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
-        if not equals:
+        if not equals or not key:
             raise ConfigError(
                 f"expected key=value, got {quoted(argument)}; for example distill.temperature=5."
             )
@@ -44,22 +46,37 @@ def build_settings(*layers: Mapping[str, Any]) -> Settings:
     Raises:
         ConfigError: A key is unknown or a value out of range; names the key.
     """
-    known = setting_keys()
     nested: dict[str, dict[str, Any]] = {}
     for layer in layers:
         for key, value in layer.items():
-            if key not in known:
-                raise ConfigError(_unknown_key_message(key, known))
+            check_key(key)
             section, _, name = key.partition(".")
             nested.setdefault(section, {})[name] = value
     return validated(Settings, nested)
 
 
-def build_run_config(**values: Any) -> RunConfig:
-    """Build a run's configuration, and check its settings' keys and values at once.
+def check_key(key: str) -> None:
+    """Check that there is a setting of this key.
 
     Raises:
-        ConfigError: A value is of the wrong kind or out of range, or a setting's key is unknown.
+        ConfigError: There is none; names similar ones.
+    """
+    known = setting_keys()
+    if key not in known:
+        near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+        hint = (
+            f"did you mean {' or '.join(near)}"
+            if near
+            else f"the sections are {', '.join(Settings.model_fields)}"
+        )
+        raise ConfigError(f"there is no setting {quoted(key)}: {hint}.")
+
+
+def build_run_config(**values: Any) -> RunConfig:
+    """Build a run's configuration, and check its settings' keys and values at once; texts become numbers.
+
+    Raises:
+        ConfigError: A value is of the wrong kind or out of range, or a setting is unknown or has no effect.
     """
     config = validated(RunConfig, values)
     for name in ("tasks", "methods", "student_layers", "seeds"):
@@ -74,8 +91,9 @@ def build_run_config(**values: Any) -> RunConfig:
             f"a run trains at most {_MAX_STUDENTS} students, and this one has {num_students} by tasks, methods, "
             "depths and seeds; divide it into several runs."
         )
-    build_settings(config.settings)
-    return config
+    settings = build_settings(config.settings).model_dump(mode="json")
+    check_settings_are_read(config.settings, config.methods)
+    return config.model_copy(update={"settings": {key: _at(settings, key) for key in config.settings}})
 
 
 def build_run_options(**values: Any) -> RunOptions:
@@ -99,18 +117,21 @@ def validated(model: type[_Model], values: Mapping[str, Any]) -> _Model:
         raise ConfigError(_first_problem(error)) from error
 
 
-def _unknown_key_message(key: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
-    hint = (
-        f"did you mean {' or '.join(near)}"
-        if near
-        else f"the sections are {', '.join(Settings.model_fields)}"
-    )
-    return f"there is no setting {quoted(key)}: {hint}."
+def _at(settings: Mapping[str, Mapping[str, Any]], key: str) -> Any:
+    section, _, name = key.partition(".")
+    return settings[section][name]
 
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     key = ".".join(shortened(str(part)) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "literal_error":
+        message += _similar(str(problem["input"]), re.findall(r"'([^']*)'", problem["ctx"]["expected"]))
     return f"{key} cannot be {quoted(problem['input'])}: {message[0].lower()}{message[1:]}."
+
+
+def _similar(given: str, choices: list[str]) -> str:
+    near = [choice for choice in choices if given and choice.startswith(given)]
+    near = near or difflib.get_close_matches(given.casefold(), choices, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}" if near else ""

@@ -66,14 +66,24 @@ class Section(BaseModel):
 
 
 class TokensConfig(Section):
-    """Tokenising: `max_length` counts [CLS] and [SEP]; longer examples lose tokens, from the longer text first.
+    """Turning the texts into token ids."""
 
-    `truncation` says which text keeps one token more where both are cut to half of an odd number: the second, as
-    Hugging Face's tokenizers do, or the first, as the authors' code does.
-    """
-
-    max_length: Annotated[int, Field(ge=8, le=512)] = 128
-    truncation: Truncation = "second-text-longer"
+    max_length: Annotated[
+        int,
+        Field(
+            ge=8,
+            le=512,
+            description="Most tokens of an example, [CLS] and [SEP] included; a longer one loses tokens from the end "
+            "of its longer text.",
+        ),
+    ] = 128
+    truncation: Annotated[
+        Truncation,
+        Field(
+            description="Which text keeps one token more where both are cut to half of an odd number: the second, as "
+            "Hugging Face's tokenizers do, or the first, as the authors' code does."
+        ),
+    ] = "second-text-longer"
 
     @model_serializer(mode="wrap")
     def _without_newer_default(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -81,28 +91,48 @@ class TokensConfig(Section):
 
 
 class TrainingConfig(Section):
-    """The training loop, for teacher and student alike; defaults are the paper's protocol (see docs/method.md).
+    """The training loop, for teacher and student alike; defaults are the paper's protocol (see docs/method.md)."""
 
-    `precision` "auto" is bfloat16 where the device computes it natively, else float32.
-    `warmup_fraction` is of all optimizer steps; the rate then decays linearly to 0.
-    `weight_decay` spares biases and LayerNorm; `max_grad_norm` clips the global L2 norm.
-    `accumulation_steps` splits each batch into that many micro-batches, with the same result.
-    `optimizer` "bert-adam" is that of the authors' code: no bias correction, epsilon 1e-6, each tensor's norm clipped.
-    `shuffle` draws a new order for each epoch; without it, the order is that of the file.
-    `schedule` "full-batches" lets the rate end where the authors' code does: it counts no batch that is not full.
-    """
-
-    learning_rate: Positive = 2e-5
-    num_epochs: Count = 4
-    batch_size: Count = 32
-    accumulation_steps: Count = 1
-    warmup_fraction: Fraction = 0.1
-    weight_decay: NonNegative = 0.01
-    max_grad_norm: Positive = 1.0
-    precision: Precision = "auto"
-    optimizer: OptimizerName = "adamw"
-    shuffle: bool = True
-    schedule: Schedule = "all-steps"
+    learning_rate: Annotated[Positive, Field(description="Peak learning rate of AdamW.")] = 2e-5
+    num_epochs: Annotated[
+        Count, Field(description="Passes over the training data; the epoch with the best dev score is kept.")
+    ] = 4
+    batch_size: Annotated[Count, Field(description="Examples of an optimizer step.")] = 32
+    accumulation_steps: Annotated[
+        Count,
+        Field(description="Micro-batches that a batch is computed in: less memory, and the same result."),
+    ] = 1
+    warmup_fraction: Annotated[
+        Fraction,
+        Field(description="Part of all steps in which the learning rate rises; it then falls linearly to 0."),
+    ] = 0.1
+    weight_decay: Annotated[
+        NonNegative, Field(description="Decay of all weights but biases and LayerNorm.")
+    ] = 0.01
+    max_grad_norm: Annotated[
+        Positive, Field(description="L2 norm of all gradients together above which they are scaled down.")
+    ] = 1.0
+    precision: Annotated[
+        Precision,
+        Field(description="Type of the computation; auto is bfloat16 where the device has it, else float32."),
+    ] = "auto"
+    optimizer: Annotated[
+        OptimizerName,
+        Field(
+            description="adamw; or bert-adam as in the authors' code: no bias correction, epsilon 1e-6, each tensor's "
+            "own norm limited by max_grad_norm."
+        ),
+    ] = "adamw"
+    shuffle: Annotated[
+        bool, Field(description="Draw a new order for each epoch; otherwise it is that of the file.")
+    ] = True
+    schedule: Annotated[
+        Schedule,
+        Field(
+            description="Steps that the learning rate is spread over: all; or only those of full batches, as in the "
+            "authors' code, after which it is 0."
+        ),
+    ] = "all-steps"
 
     @model_serializer(mode="wrap")
     def _without_newer_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -112,71 +142,131 @@ class TrainingConfig(Section):
 class TeacherConfig(TrainingConfig):
     """The teacher's training; one teacher serves all students of its task, whatever their seeds."""
 
-    seed: Seed = 42
+    seed: Annotated[
+        Seed, Field(description="Seed of the teacher's classifier, order and dropout; students have --seeds.")
+    ] = 42
 
 
 class StudentConfig(TrainingConfig):
-    """The student's training, and the source of its initial weights.
+    """The student's training, and the source of its initial weights."""
 
-    `init`: "pretrained-first" copies the first layers of the pretrained model (the paper's way), "teacher-first" those
-    of the fine-tuned teacher, "teacher-skip" every s-th layer of the teacher.
-    """
-
-    init: Literal["pretrained-first", "teacher-first", "teacher-skip"] = "pretrained-first"
+    init: Annotated[
+        Literal["pretrained-first", "teacher-first", "teacher-skip"],
+        Field(
+            description="First weights: the first layers of the pretrained model (as in the paper), the first layers "
+            "of the teacher, or every s-th layer of the teacher."
+        ),
+    ] = "pretrained-first"
 
 
 class DistillConfig(Section):
-    """The loss L = (1 - alpha) L_CE + alpha L_DS + beta L_PT; alpha weighs the soft loss.
+    """The loss L = (1 - alpha) L_CE + alpha L_DS + beta L_PT."""
 
-    A `beta` means nothing without `patience_reduction`: "element_mean" divides by examples, layers and hidden size (the
-    authors' code), "batch_mean" by examples alone (the paper's formula). Likewise `distillation_reduction`:
-    "element_mean" divides the KL by examples and classes (the authors' code), "batch_mean" by examples.
-    """
-
-    alpha: Fraction = 0.5
-    temperature: Positive = 10.0
-    beta: NonNegative = 100.0
-    normalize: bool = True
-    distillation_reduction: Reduction = "element_mean"
-    patience_reduction: Reduction = "element_mean"
+    alpha: Annotated[
+        Fraction, Field(description="Weight of the teacher's predictions; that of the labels is 1 - alpha.")
+    ] = 0.5
+    temperature: Annotated[
+        Positive, Field(description="Divides the logits of both models: higher is softer.")
+    ] = 10.0
+    beta: Annotated[
+        NonNegative,
+        Field(description="Weight of the patience loss; its scale depends on distill.patience_reduction."),
+    ] = 100.0
+    normalize: Annotated[bool, Field(description="Scale each [CLS] state to length 1 first.")] = True
+    distillation_reduction: Annotated[
+        Reduction,
+        Field(
+            description="How the loss with the teacher's predictions is averaged: element_mean over examples and "
+            "classes (the authors' code), batch_mean over examples."
+        ),
+    ] = "element_mean"
+    patience_reduction: Annotated[
+        Reduction,
+        Field(
+            description="How the patience loss is averaged: element_mean over examples, layers and hidden units (the "
+            "authors' code), batch_mean over examples (the paper's formula)."
+        ),
+    ] = "element_mean"
 
 
 class StatesConfig(Section):
-    """Teacher states on disk: the type of the [CLS] states (logits are always float32)."""
+    """Teacher states on disk."""
 
-    dtype: Literal["float16", "float32"] = "float16"
+    dtype: Annotated[
+        Literal["float16", "float32"],
+        Field(description="Type of the stored [CLS] states; logits are always float32."),
+    ] = "float16"
 
 
 class TransferConfig(Section):
-    """Texts without labels that distilled students learn from, besides the training split.
+    """Texts without labels that distilled students learn from, besides the training split."""
 
-    `unlabelled`: use the task's `unlabelled.tsv` where there is one. `num_copies`: varied copies of each training
-    example. Of each copy: `mask_probability` of replacing a word by [MASK], `swap_probability` of replacing a span by
-    one of another example of the same class, `ngram_probability` of keeping only 1 to 5 words. `seed`: of the copies.
-    """
-
-    unlabelled: bool = True
-    num_copies: Annotated[int, Field(ge=0, le=1000)] = 0
-    mask_probability: Fraction = 0.1
-    swap_probability: Fraction = 0.1
-    ngram_probability: Fraction = 0.25
-    seed: Seed = 0
+    unlabelled: Annotated[bool, Field(description="Use the task's unlabelled.tsv where there is one.")] = True
+    num_copies: Annotated[
+        int, Field(ge=0, le=1000, description="Varied copies of each training example.")
+    ] = 0
+    mask_probability: Annotated[Fraction, Field(description="In a copy, of replacing a word by [MASK].")] = (
+        0.1
+    )
+    swap_probability: Annotated[
+        Fraction,
+        Field(description="Of replacing a span of a copy by one of another example of the same class."),
+    ] = 0.1
+    ngram_probability: Annotated[
+        Fraction, Field(description="Of keeping only 1 to 5 words in sequence of a copy.")
+    ] = 0.25
+    seed: Annotated[Seed, Field(description="Of the copies.")] = 0
 
 
 class EvaluationConfig(Section):
-    """Evaluation: the most tokens of a batch, and how many timed passes the speed ratio is the median of."""
+    """Scoring a model."""
 
-    max_tokens: Annotated[int, Field(ge=512, le=2**24)] = 8192
-    speed_repeats: Annotated[int, Field(ge=1, le=1000)] = 5
+    max_tokens: Annotated[
+        int, Field(ge=512, le=2**24, description="Most tokens of a batch, when a model is scored.")
+    ] = 8192
+
+
+class SpeedConfig(Section):
+    """Timing a depth against the teacher: part of no training's address."""
+
+    batch_tokens: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=2**20,
+            description="Tokens of the timed batch in all, in texts of the dev split's median length.",
+        ),
+    ] = 128
+    max_seconds: Annotated[
+        FiniteFloat,
+        Field(
+            ge=0,
+            le=3600,
+            description="Ends a measurement that does not become certain; it always has at least 6 rounds.",
+        ),
+    ] = 30.0
+    threads: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1024,
+            description="CPU threads of both models; on a busy machine several wait for each other.",
+        ),
+    ] = 1
 
 
 class ComputeConfig(Section):
-    """The CPU threads that a stage computes with, whatever the machine has: results depend on them in their last bits.
+    """How a stage computes where its result depends on it."""
 
-    It is part of a stage's address unless it is the default.
-    """
-
-    threads: Annotated[int, Field(ge=1, le=1024)] = DEFAULT_THREADS
+    # It is part of a stage's address unless it is the default.
+    threads: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=1024,
+            description="CPU threads of a stage, whatever the machine has: results depend on them in their last bits.",
+        ),
+    ] = DEFAULT_THREADS
 
 
 class Settings(Section):
@@ -189,6 +279,7 @@ class Settings(Section):
     states: StatesConfig = StatesConfig()
     transfer: TransferConfig = TransferConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    speed: SpeedConfig = SpeedConfig()
     compute: ComputeConfig = ComputeConfig()
 
 

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +76,7 @@ def write_tokens(
         ModelError: If the folder has no usable tokenizer.
     """
     splits = _present_splits(data_raw, task)
-    encode = _encoder(tokenizer_folder, task, max_length, truncation)
+    encode = _encoder(tokenizer_folder, _is_pair(task), max_length, truncation)
     schema = tokens_schema(task)
     num_lines = sum(_count_lines(data_raw / split.file) - split.header for split in splits)
     num_done = 0
@@ -108,12 +108,16 @@ def tokenize_split(
         DataError: A line is malformed, or there is none.
         ModelError: If the folder has no usable tokenizer.
     """
-    encode, schema = _encoder(tokenizer_folder, task, max_length, truncation), tokens_schema(task)
+    encode, schema = _encoder(tokenizer_folder, _is_pair(task), max_length, truncation), tokens_schema(task)
     examples = read_examples(data_raw / split.file, task, split, [])
     batches = []
     while batch := list(itertools.islice(examples, _ENCODE_ROWS)):
         batches.append(_to_record(batch, encode, schema))
     return TokenTable.from_arrow(pa.Table.from_batches(batches, schema))
+
+
+def _is_pair(task: Task) -> bool:
+    return len(task.train_split.texts) == 2
 
 
 def _present_splits(data_raw: Path, task: Task) -> list[Split]:
@@ -128,12 +132,13 @@ def _present_splits(data_raw: Path, task: Task) -> list[Split]:
     return present
 
 
-def _encoder(folder: Path, task: Task, max_length: int, truncation: Truncation) -> Encode:
+def _encoder(
+    folder: Path, is_pair: bool, max_length: int, truncation: Truncation = "second-text-longer"
+) -> Encode:
     """Return a function that encodes a batch of texts or of pairs, truncated."""
     tokenizer = load_tokenizer(folder)
     backend: Tokenizer = tokenizer.backend_tokenizer
     backend.no_padding()
-    is_pair = len(task.train_split.texts) == 2
     if is_pair and truncation == "first-text-longer":
         backend.no_truncation()
         return lambda texts: [truncate_pair(one, max_length) for one in backend.encode_batch_fast(texts)]
@@ -163,21 +168,51 @@ def _slices(examples: Sequence[Example], size: int) -> Iterator[Sequence[Example
     return (examples[start : start + size] for start in range(0, len(examples), size))
 
 
-def _to_record(examples: Sequence[Example], encode: Encode, schema: pa.Schema) -> pa.RecordBatch:
-    inputs = [example.texts if len(example.texts) == 2 else example.texts[0] for example in examples]
-    encodings = encode(inputs)
+def encode_texts(texts: Sequence[tuple[str, ...]], tokenizer_folder: Path, max_length: int) -> TokenTable:
+    """Tokenise examples in memory, as `write_tokens` does; their ids number them from 0.
+
+    Args:
+        texts: One or two texts of each example, of all the same number.
+        tokenizer_folder: Folder of a model with a fast tokenizer.
+        max_length: Maximum tokens of an example, with [CLS] and [SEP]; the longer text of a pair is cut first.
+
+    Raises:
+        ModelError: If the folder has no usable tokenizer.
+    """
+    tokens = _tokens(texts, _encoder(tokenizer_folder, len(texts[0]) == 2, max_length))
+    return TokenTable(np.arange(len(texts)), tokens.offsets, tokens.input_ids, tokens.second_starts, None)
+
+
+class _Tokens(NamedTuple):
+    """Tokens of several examples, concatenated; see TokenTable."""
+
+    lengths: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    input_ids: npt.NDArray[np.int32]
+    second_starts: npt.NDArray[np.int32]
+
+
+def _tokens(texts: Sequence[tuple[str, ...]], encode: Encode) -> _Tokens:
+    encodings = encode([pair if len(pair) == 2 else pair[0] for pair in texts])
     lengths = np.array([len(encoding) for encoding in encodings], dtype=np.int32)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
     input_ids = _flat([encoding.ids for encoding in encodings], offsets[-1])
     second_starts = lengths
-    if len(examples[0].texts) == 2:
+    if len(texts[0]) == 2:
         type_ids = _flat([encoding.type_ids for encoding in encodings], offsets[-1])
         second_starts = lengths - np.add.reduceat(type_ids, offsets[:-1])
+    return _Tokens(lengths, offsets, input_ids, second_starts)
+
+
+def _to_record(examples: Sequence[Example], encode: Encode, schema: pa.Schema) -> pa.RecordBatch:
+    tokens = _tokens([example.texts for example in examples], encode)
     columns = {
         "example_id": pa.array([example.example_id for example in examples], pa.int64()),
-        "input_ids": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(input_ids)),
-        "second_start": pa.array(second_starts, pa.int32()),
-        "length": pa.array(lengths),
+        "input_ids": pa.ListArray.from_arrays(
+            pa.array(tokens.offsets, pa.int32()), pa.array(tokens.input_ids)
+        ),
+        "second_start": pa.array(tokens.second_starts, pa.int32()),
+        "length": pa.array(tokens.lengths),
         "label": pa.array([example.label for example in examples], schema.field("label").type),
     }
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, BertConfig
-
 from pkd_core.data.model_folder import find_file
 from pkd_core.errors import ModelError, reason
 from pkd_core.store.os_errors import file_errors
@@ -34,6 +32,8 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         ModelError: The folder has no fast tokenizer, or a file of it is a link out of the folder.
     """
+    from transformers import AutoTokenizer, BertConfig  # imports torch, which takes seconds
+
     # For a folder without a tokenizer, transformers 5 silently builds one of five words.
     if not any(find_file(folder, name) for name in ("tokenizer.json", "vocab.txt")):
         raise ModelError(

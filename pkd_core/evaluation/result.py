@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pkd_core.evaluation.speed_result import Speed
+
 _FILE = "evaluation.json"
 
 
@@ -24,7 +26,7 @@ class EvaluationResult:
         num_dev: Examples of the selecting dev split.
         parameters: Number of parameters.
         size_bytes: Size of the weights file.
-        speed_ratio: How many times faster than the teacher, measured; None for the teacher.
+        speed: How much faster than the teacher models of its depth are; None for the teacher.
         best_epoch: Epoch whose weights were kept, from 1.
         precision: What the forward of its training computed in.
         settings: Settings used, by dotted key.
@@ -42,7 +44,7 @@ class EvaluationResult:
     num_dev: int
     parameters: int
     size_bytes: int
-    speed_ratio: float | None
+    speed: Speed | None
     best_epoch: int
     precision: str
     settings: Mapping[str, Any]
@@ -53,6 +55,11 @@ class EvaluationResult:
     def score(self) -> float:
         """The selecting score."""
         return self.scores[self.selection]
+
+    @property
+    def speed_ratio(self) -> float | None:
+        """How many times faster than the teacher; None for the teacher."""
+        return self.speed.ratio if self.speed else None
 
 
 def write_result(folder: Path, result: EvaluationResult) -> None:
@@ -66,4 +73,7 @@ def read_result(folder: Path) -> EvaluationResult:
     Raises:
         TypeError: If the file has other keys than `write_result` writes.
     """
-    return EvaluationResult(**json.loads((folder / _FILE).read_text(encoding="utf-8")))
+    values = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+    if values.get("speed"):
+        values["speed"] = Speed(**values["speed"])
+    return EvaluationResult(**values)

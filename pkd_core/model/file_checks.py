@@ -1,23 +1,27 @@
 """Checks of a pretrained BERT's files before anything is computed with them; no weight is read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from tokenizers import Tokenizer
-from transformers import BertConfig
 
-from pkd_core.config.bert_settings import check_bert_settings
+from pkd_core.config.bert_settings import BertSettings, read_bert_settings, used_settings
 from pkd_core.data.model_folder import find_file, read_json_object
 from pkd_core.data.tokenizer import load_tokenizer
 from pkd_core.errors import ModelError, listed, quoted, reason
+
+if TYPE_CHECKING:
+    from transformers import BertConfig
 
 _CONFIG = "config.json"
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 
 
-def check_pretrained(name: str, folder: Path) -> BertConfig:
+def check_pretrained(name: str, folder: Path) -> "BertConfig":
     """Check that a folder holds a BERT in safetensors with a fast tokenizer that fits it; return its configuration.
 
     Args:
@@ -42,12 +46,30 @@ def check_pretrained(name: str, folder: Path) -> BertConfig:
     return config
 
 
-def read_config(folder: Path) -> BertConfig:
-    """Read a model folder's `config.json`.
+def read_config(folder: Path) -> "BertConfig":
+    """Read a model folder's `config.json` as transformers' own type.
 
     Raises:
         ModelError: There is none, it cannot be read, or it is not that of a BERT.
     """
+    from transformers import BertConfig  # imports torch, which takes seconds
+
+    with _settings_errors(folder):
+        # transformers would make attributes of all others.
+        return BertConfig(**used_settings(_read_values(folder)))
+
+
+def read_settings(folder: Path) -> BertSettings:
+    """Read a model folder's `config.json` without transformers.
+
+    Raises:
+        ModelError: There is none, it cannot be read, or it is not that of a BERT.
+    """
+    with _settings_errors(folder):
+        return read_bert_settings(_read_values(folder))
+
+
+def _read_values(folder: Path) -> dict[str, Any]:
     path = find_file(folder, _CONFIG)
     if path is None:
         raise ModelError(f"{folder}: expected a model folder, found no config.json; choose another")
@@ -56,12 +78,19 @@ def read_config(folder: Path) -> BertConfig:
         raise ModelError(
             f"{folder}: expected a BERT model, got {quoted(values.get('model_type'))}; choose a BERT"
         )
+    return values
+
+
+@contextmanager
+def _settings_errors(folder: Path) -> Iterator[None]:
     try:
-        # transformers would make attributes of all others.
-        return BertConfig(**check_bert_settings(values))
+        yield
+    except ModelError:
+        raise
     except Exception as error:  # transformers and its validators raise many types for a wrong value
         raise ModelError(
-            f"{path}: expected a BERT's settings, got wrong ones ({reason(error).removesuffix('.')}); fetch it again"
+            f"{folder / _CONFIG}: expected a BERT's settings, got wrong ones "
+            f"({reason(error).removesuffix('.')}); fetch it again"
         ) from error
 
 
@@ -149,7 +178,7 @@ def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         ) from error
 
 
-def _check_shapes(folder: Path, config: BertConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
+def _check_shapes(folder: Path, config: "BertConfig", shapes: Mapping[str, tuple[int, ...]]) -> None:
     hidden, inner = config.hidden_size, config.intermediate_size
     expected = {
         "embeddings.word_embeddings.weight": (config.vocab_size, hidden),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 
 from pkd_core.errors import HeldError
+from pkd_core.pipeline.estimate import recorded_duration
 from pkd_core.pipeline.facts import Facts
 from pkd_core.pipeline.inputs import VerifiedInputs, read_inputs
 from pkd_core.pipeline.job import Job, RunContext
@@ -11,6 +12,7 @@ from pkd_core.pipeline.kinds import CODE_VERSIONS
 from pkd_core.pipeline.specs import (
     EvaluationSpec,
     ReportSpec,
+    SpeedSpec,
     StudentSpec,
     TeacherSpec,
     TeacherStatesSpec,
@@ -20,6 +22,7 @@ from pkd_core.pipeline.specs import (
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.stages.evaluation import evaluate
 from pkd_core.pipeline.stages.report import write_run_report
+from pkd_core.pipeline.stages.speed import time_depth
 from pkd_core.pipeline.stages.student import train_student
 from pkd_core.pipeline.stages.teacher import train_teacher
 from pkd_core.pipeline.stages.teacher_states import extract_states
@@ -71,7 +74,10 @@ def build(
                 return published
             check_stop_requested(stage.key)
             verified = VerifiedInputs(stage, published_inputs, context)
-            with track(stage, inputs, has_checkpoint(resume_folder(work))) as observer:
+            resumes = has_checkpoint(resume_folder(work))
+            # What an interruption has left makes a stage quicker than it will be.
+            timed = nullcontext() if resumes or any(work.iterdir()) else recorded_duration(stage, context)
+            with timed, track(stage, inputs, resumes) as observer:
                 job = Job(
                     stage=stage,
                     work=work,
@@ -109,6 +115,8 @@ def _compute(job: Job) -> Facts:
             facts = make_transfer_set(job, spec)
         case StudentSpec() as spec:
             facts = train_student(job, spec)
+        case SpeedSpec() as spec:
+            facts = time_depth(job, spec)
         case EvaluationSpec() as spec:
             facts = evaluate(job, spec)
         case ReportSpec() as spec:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pkd_core.config.conventions import CONVENTIONS
 from pkd_core.config.overrides import build_settings
 from pkd_core.config.presets import Preset, preset_for
-from pkd_core.config.settings import Method, RunConfig, Settings
+from pkd_core.config.settings import Method, RunConfig, Settings, SpeedConfig
 from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError
 from pkd_core.method.layer_map import LayerMap, last_layers, skip_layers
@@ -15,6 +15,7 @@ from pkd_core.pipeline.specs import (
     EvaluationSpec,
     FileShape,
     ReportSpec,
+    SpeedSpec,
     StudentSpec,
     TeacherSpec,
     TeacherStatesSpec,
@@ -29,7 +30,11 @@ _LAYER_MAPS = {"pkd-skip": skip_layers, "pkd-last": last_layers}
 
 
 def build_dag(
-    run: RunConfig, tasks: Sequence[Task], raw_hashes: Mapping[str, Mapping[str, str]], model: PretrainedModel
+    run: RunConfig,
+    tasks: Sequence[Task],
+    raw_hashes: Mapping[str, Mapping[str, str]],
+    model: PretrainedModel,
+    machine: str,
 ) -> list[Stage]:
     """Return every stage of a run, each after its inputs, the report last.
 
@@ -38,11 +43,14 @@ def build_dag(
         tasks: The run's tasks.
         raw_hashes: Hash of each raw file, by task and split.
         model: The pretrained model.
+        machine: Model of the processor or the GPU to compute on: speeds are measured on each anew.
 
     Raises:
         ConfigError: A setting is unknown or out of range, or a depth does not fit the teacher's.
     """
-    stages = [stage for task in tasks for stage in _task_dag(run, task, raw_hashes[task.name], model)]
+    stages = [
+        stage for task in tasks for stage in _task_dag(run, task, raw_hashes[task.name], model, machine)
+    ]
     evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
     return [*stages, report_stage(run, evaluations, {}, model.num_layers)]
 
@@ -57,12 +65,12 @@ def report_stage(
 
 
 def _task_dag(
-    run: RunConfig, task: Task, raw_hashes: Mapping[str, str], model: PretrainedModel
+    run: RunConfig, task: Task, raw_hashes: Mapping[str, str], model: PretrainedModel, machine: str
 ) -> Iterator[Stage]:
     settings = _settings(run, _preset(task.name, "teacher", model.num_layers, model))
     tokens = _tokens_stage(task, raw_hashes, settings, model)
     teacher_spec = TeacherSpec(num_layers=model.num_layers, metric=task.metrics[0], training=settings.teacher)
-    threads = settings.compute.threads
+    threads, timing = settings.compute.threads, settings.speed
     teacher = make_stage(
         task.name, "teacher", teacher_spec, {"tokens": tokens}, {"pretrained": model.weights}, threads
     )
@@ -88,6 +96,8 @@ def _task_dag(
             )
             yield inputs["transfer-states"]
     for num_layers in run.student_layers or (model.num_layers // 2,):
+        speed = _speed_stage(task, num_layers, timing, tokens, model, machine)
+        yield speed
         for method in run.methods:
             preset = _preset(task.name, method, num_layers, model)
             settings = _settings(run, preset)
@@ -98,7 +108,7 @@ def _task_dag(
                     spec = spec.model_copy(update={"transfer": settings.transfer})
                 student = _student_stage(task, spec, inputs, model, threads)
                 yield student
-                evaluated = {"tokens": tokens, "model": student, "teacher": teacher}
+                evaluated = {"tokens": tokens, "model": student, "speed": speed}
                 yield _evaluation_stage(task, settings, spec, evaluated)
 
 
@@ -167,6 +177,20 @@ def _student_stage(
     name = f"{spec.method}-{spec.num_layers}l-s{spec.seed}"
     sources = {} if from_teacher else {"pretrained": model.weights}
     return make_stage(task.name, name, spec, {part: inputs[part] for part in parts}, sources, threads)
+
+
+def _speed_stage(
+    task: Task, num_layers: int, timing: SpeedConfig, tokens: Stage, model: PretrainedModel, machine: str
+) -> Stage:
+    spec = SpeedSpec(
+        num_layers=num_layers,
+        num_teacher_layers=model.num_layers,
+        machine=machine,
+        speed=timing,
+    )
+    return make_stage(
+        task.name, f"speed-{num_layers}l", spec, {"tokens": tokens}, {"pretrained": model.weights}
+    )
 
 
 def _evaluation_stage(

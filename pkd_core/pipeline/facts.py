@@ -57,6 +57,13 @@ class TransferFacts(Facts):
     num_copies: int
 
 
+class SpeedFacts(Facts):
+    """How many times faster than the teacher the depth is, and how far its 95 % interval reaches from that."""
+
+    ratio: float
+    spread: float
+
+
 class EvaluationFacts(Facts):
     """The selecting dev score, and how many times faster than its teacher the model is; None for the teacher."""
 

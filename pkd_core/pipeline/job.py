@@ -3,17 +3,19 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-import torch
+from typing import TYPE_CHECKING, TypeVar
 
 from pkd_core.config.settings import RunOptions
 from pkd_core.data.task import Task
 from pkd_core.pipeline.facts import Facts
+from pkd_core.pipeline.sources import PretrainedModel
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import find_device
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.manifest import Manifest
+
+if TYPE_CHECKING:
+    import torch
 
 F = TypeVar("F", bound=Facts)
 
@@ -24,13 +26,13 @@ class RunContext:
 
     Attributes:
         workspace: Folder that holds data_raw, data_feat and artifacts.
-        model_folder: Folder of the pretrained model.
+        model: The pretrained model.
         tasks: The run's tasks by name, as they were when it was planned.
         options: How the run works.
     """
 
     workspace: Path
-    model_folder: Path
+    model: PretrainedModel
     tasks: Mapping[str, Task]
     options: RunOptions
 
@@ -40,7 +42,12 @@ class RunContext:
         return self.workspace / "data_raw"
 
     @property
-    def device(self) -> torch.device:
+    def model_folder(self) -> Path:
+        """Folder of the pretrained model."""
+        return self.model.folder
+
+    @property
+    def device(self) -> "torch.device":
         """The device to compute on."""
         return find_device(self.options.device)
 
@@ -53,7 +60,7 @@ class Job:
         stage: What is to be computed.
         work: Private folder to write into.
         resume: Private folder for what only an interrupted stage needs to continue.
-        inputs: Published folder of each input, by its part ("tokens", "teacher", "states", "model").
+        inputs: Published folder of each input, by its part ("tokens", "teacher", "states", "model", "speed").
         manifests: Manifest of each input, by the same parts.
         context: Where and how the run works.
         observer: Receives metrics and progress.

@@ -12,6 +12,7 @@ class StageKind(StrEnum):
     STATES = "teacher-states"
     TRANSFER = "transfer-set"
     STUDENT = "student"
+    SPEED = "speed"
     EVALUATION = "evaluation"
     REPORT = "report"
 
@@ -24,6 +25,7 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.STATES: 1,
     StageKind.TRANSFER: 1,
     StageKind.STUDENT: 2,
-    StageKind.EVALUATION: 1,
-    StageKind.REPORT: 1,
+    StageKind.SPEED: 1,
+    StageKind.EVALUATION: 2,
+    StageKind.REPORT: 2,
 }

@@ -10,20 +10,37 @@ from pkd_core.data.glue import load_task
 from pkd_core.data.task import Task
 from pkd_core.pipeline.dag import build_dag
 from pkd_core.pipeline.job import RunContext
-from pkd_core.pipeline.sources import PretrainedModel, find_model, hash_raw_files, hash_unlabelled
+from pkd_core.pipeline.position import Position, find_position
+from pkd_core.pipeline.sources import (
+    PretrainedModel,
+    check_model,
+    find_model,
+    hash_raw_files,
+    hash_unlabelled,
+)
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.why import explain_missing
+from pkd_core.runtime.device import machine_of
+from pkd_core.store.manifest import Manifest
 from pkd_core.store.run_records import record_run
 from pkd_core.store.stage_store import StageStatus, StageStore
 
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage, whether it is done, and if not, why."""
+    """A stage, whether it is done, and if not, why, in a phrase of one line.
+
+    Attributes:
+        stage: The stage.
+        status: Whether it is done.
+        reason: Why it is not done; empty if it is.
+        position: The checkpoint that it resumes from; None if it starts at the beginning.
+    """
 
     stage: Stage
     status: StageStatus
     reason: str
+    position: Position | None = None
 
 
 @dataclass(frozen=True)
@@ -51,31 +68,36 @@ class Plan:
 
     def context(self, options: RunOptions) -> RunContext:
         """Return what every stage of the run is given."""
-        return RunContext(self.workspace.resolve(), self.model.folder, self.tasks, options)
+        return RunContext(self.workspace.resolve(), self.model, self.tasks, options)
 
     @contextmanager
-    def recorded(self) -> Iterator[None]:
+    def recorded(self) -> Iterator[Path]:
         """Record what the run refers to, and that it is active while the body runs: `pkd clean` spares both.
+
+        Yields the path of the record. A model folder has its absolute path there, however it was given.
 
         Raises:
             StoreError: If the record cannot be written.
         """
         folders = [planned.stage.address.folder for planned in self.stages]
-        with record_run(self.workspace, self.run.model_dump(mode="json"), folders):
-            yield
+        is_folder = Path(self.run.model).expanduser().is_dir()
+        model = {"model": str(self.model.folder)} if is_folder else {}
+        with record_run(self.workspace, self.run.model_dump(mode="json") | model, folders) as record:
+            yield record
 
 
-def make_plan(run: RunConfig, workspace: Path, deep: bool = False) -> Plan:
+def make_plan(run: RunConfig, workspace: Path, deep: bool = False, device: str = "auto") -> Plan:
     """Build a run's stages and look each one up in the workspace's store.
 
     Args:
         run: What is to be computed.
         workspace: Folder that holds data_raw, data_feat and artifacts.
         deep: Compare the hash of every published file, not its size alone.
+        device: What the run will compute on: the speeds' addresses contain its model.
 
     Raises:
-        PkdError: The workspace is a file, a task is unknown or has no data, the model cannot be found, or a depth
-            does not fit.
+        PkdError: The workspace is a file, a task is unknown or has no data, the model or the device cannot be found, or
+            a depth does not fit.
     """
     store = StageStore(workspace)
     data_raw = workspace / "data_raw"
@@ -84,17 +106,29 @@ def make_plan(run: RunConfig, workspace: Path, deep: bool = False) -> Plan:
         name: hash_raw_files(task, data_raw) | hash_unlabelled(task, data_raw) for name, task in tasks.items()
     }
     model = find_model(run.model)
-    stages = build_dag(run, list(tasks.values()), hashes, model)
-    return Plan(run, workspace, tasks, model, tuple(_look_up(stages, store, deep)))
+    stages = build_dag(run, list(tasks.values()), hashes, model, machine_of(device))
+    plan = Plan(run, workspace, tasks, model, tuple(_look_up(stages, store, deep)))
+    if plan.todo:
+        # Stages that are done were made from a model of the same bytes; the check imports torch, which takes seconds.
+        check_model(model)
+    return plan
 
 
 def _look_up(stages: Sequence[Stage], store: StageStore, deep: bool) -> Iterator[PlannedStage]:
-    digests: dict[str, str] = {}
+    manifests: dict[str, Manifest] = {}
     for stage in stages:
-        known = {part: digests[key] for part, key in stage.inputs.items() if key in digests}
-        inspection = store.inspect(stage.address, inputs=known | dict(stage.sources), deep=deep)
+        inputs = {part: manifests[key] for part, key in stage.inputs.items() if key in manifests}
+        digests = {part: manifest.digest for part, manifest in inputs.items()} | dict(stage.sources)
+        inspection = store.inspect(stage.address, inputs=digests, deep=deep)
         if inspection.manifest and inspection.status in (StageStatus.DONE, StageStatus.STALE):
-            digests[stage.key] = inspection.manifest.digest
+            manifests[stage.key] = inspection.manifest
+        if inspection.status is StageStatus.DONE:
+            yield PlannedStage(stage, inspection.status, "")
+            continue
         missing = inspection.status is StageStatus.MISSING
-        reason = explain_missing(stage, store.workspace) if missing else inspection.reason
-        yield PlannedStage(stage, inspection.status, reason)
+        position = find_position(stage, digests, inputs, store.workspace)
+        if position and missing:
+            reason = f"resumes at {position}"
+        else:
+            reason = explain_missing(stage, store.workspace) if missing else inspection.reason
+        yield PlannedStage(stage, inspection.status, " ".join(reason.split()), position)

@@ -7,10 +7,11 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+from pkd_core.data.conversion import conversion_hint
 from pkd_core.data.glue import GLUE_TASKS, Task
 from pkd_core.data.tokenizer import TOKENIZER_FILES
 from pkd_core.errors import DataError, ModelError, quoted, shortened
-from pkd_core.model.file_checks import check_pretrained, loaded_files
+from pkd_core.model.file_checks import check_pretrained, loaded_files, read_settings
 from pkd_core.store.fingerprint import sha256_file, sha256_folder
 from pkd_core.store.verification import WatchedFiles
 
@@ -39,29 +40,43 @@ class PretrainedModel:
     num_layers: int
     max_length: int
 
+    @property
+    def short_name(self) -> str:
+        """Its name on the hub, or the last part of its folder's path, which is the same on every machine."""
+        return self.name if _local_folder(self.name) is None else self.folder.name
+
 
 def find_model(name: str) -> PretrainedModel:
     """Locate a model by folder or hub name, downloading it if the cache does not have it.
 
     Raises:
-        ModelError: There is no such folder, the hub does not answer or has no such name, or the model is no complete
-            BERT with a fast tokenizer.
+        ModelError: There is no such folder, the hub does not answer or has no such name, or the settings or the names
+            of the weights' files are not a BERT's.
     """
     folder = _local_folder(name) or _download(name)
     # The configuration is read before it is hashed.
     watched = WatchedFiles([folder / "config.json"])
-    config = check_pretrained(name, folder)
+    settings = read_settings(folder)
     model = PretrainedModel(
         name=name,
         folder=folder.resolve(),
         weights=sha256_folder(folder, loaded_files(folder)),
         tokenizer=sha256_folder(folder, TOKENIZER_FILES),
-        num_layers=config.num_hidden_layers,
-        max_length=config.max_position_embeddings,
+        num_layers=settings.num_hidden_layers,
+        max_length=settings.max_position_embeddings,
     )
     if watched.find_changed():
         raise ModelError(f"{name} changed while it was read; run again.")
     return model
+
+
+def check_model(model: PretrainedModel) -> None:
+    """Check that a model's weights and tokenizer are complete and fit its settings.
+
+    Raises:
+        ModelError: They do not.
+    """
+    check_pretrained(model.name, model.folder)
 
 
 def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
@@ -76,8 +91,9 @@ def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
         if path.is_file():
             hashes[split.name] = sha256_file(path)
         elif split.required:
-            remedy = f"run `pkd fetch {task.name}`, or put" if task.name in GLUE_TASKS else "put"
-            raise DataError(f"{task.name} needs {path}, which does not exist; {remedy} the file there.")
+            fetch = f"run `pkd fetch {task.name}`, or " if task.name in GLUE_TASKS else ""
+            remedy = conversion_hint(path) or f"{fetch}put the file there"
+            raise DataError(f"{task.name} needs {path}, which does not exist; {remedy}.")
     return hashes
 
 

@@ -15,6 +15,7 @@ from pkd_core.config.settings import (
     Method,
     Reduction,
     Section,
+    SpeedConfig,
     StatesConfig,
     StudentConfig,
     TeacherConfig,
@@ -140,6 +141,16 @@ class StudentSpec(Section):
         return {key: value for key, value in serialize(self).items() if value is not None}
 
 
+class SpeedSpec(Section):
+    """Timing a depth against the teacher's on one machine; it reads no trained model."""
+
+    kind: ClassVar[StageKind] = StageKind.SPEED
+    num_layers: int
+    num_teacher_layers: int
+    machine: str
+    speed: SpeedConfig
+
+
 class EvaluationSpec(Section):
     """Scoring one trained model; `seed` is None for the teacher."""
 
@@ -161,7 +172,14 @@ class ReportSpec(Section):
 
 TrainingSpec = TeacherSpec | StudentSpec
 StageSpec = (
-    TokensSpec | TeacherSpec | TeacherStatesSpec | TransferSpec | StudentSpec | EvaluationSpec | ReportSpec
+    TokensSpec
+    | TeacherSpec
+    | TeacherStatesSpec
+    | TransferSpec
+    | StudentSpec
+    | SpeedSpec
+    | EvaluationSpec
+    | ReportSpec
 )
 
 

@@ -25,9 +25,9 @@ class Stage:
         task: Task that it belongs to.
         name: Unique within its task, such as "tokens" or "pkd-skip-3l-s42".
         spec: Everything that it reads besides its inputs.
-        inputs: Keys of the stages that it reads, by their part ("tokens", "teacher", "states", "model").
+        inputs: Keys of the stages that it reads, by their part ("tokens", "teacher", "states", "model", "speed").
         sources: Hashes of what it reads from outside the store (raw files, the pretrained model), by part.
-        threads: CPU threads that it computes with; None for a stage that computes nothing.
+        threads: CPU threads that it computes with; None if it computes nothing, or if its specification has them.
         fingerprint: Hash of all of the above, with the inputs' fingerprints in place of their keys.
     """
 

@@ -24,8 +24,15 @@ def points(fraction: float | None) -> str:
 
 def score(group: Group, key: str) -> str:
     """Return the mean of a score; over several seeds, also its standard deviation and the number of seeds."""
+    number = f" ({len(group.rows)})" if len(group.rows) > 1 else ""
+    return score_and_deviation(group, key) + number
+
+
+def score_and_deviation(group: Group, key: str | None = None) -> str:
+    """Return the mean of a score, by default the selecting one, and over several seeds its standard deviation."""
+    key = key or group.selection
     std = group.std[key]
-    return points(group.mean[key]) + (f" ± {points(std)} ({len(group.rows)})" if std is not None else "")
+    return points(group.mean[key]) + ("" if std is None else f" ± {points(std)}")
 
 
 def comparison(group: Group) -> list[str]:
@@ -37,7 +44,7 @@ def comparison(group: Group) -> list[str]:
         f"{row.parameters / 1e6:.1f}M" if row.parameters >= 1e6 else f"{row.parameters / 1e3:.1f}k",
         f"{row.size_bytes / 1e6:.1f}",
         ABSENT if group.times_smaller is None else f"{group.times_smaller:.2f}",
-        ABSENT if group.speed_ratio is None else f"{group.speed_ratio:.2f}",
+        ABSENT if group.speed is None else f"{group.speed.ratio:.2f} ± {group.speed.spread:.2f}",
     ]
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from pkd_core.report.cells import metric_name, points
-from pkd_core.report.results import METHODS, Group, by_task
+from pkd_core.report.results import METHODS, Group, by_task, depth_name
 
 # Okabe and Ito's palette, which colour-blind readers can distinguish.
 _COLORS = {
@@ -84,17 +84,26 @@ def _draw_speeds(
     axes: Axes, groups: Sequence[Group], methods: Sequence[str], markers: Mapping[int, str]
 ) -> None:
     """Draw each mean against speed, or against size where no speed was measured; a line joins a method's depths."""
-    by_speed = any(group.speed_ratio is not None for group in groups)
+    by_speed = any(group.speed is not None for group in groups)
     for method in ("teacher", *methods):
         of_method = [group for group in groups if group.method == method]
-        costs = [(g.speed_ratio or 1.0) if by_speed else g.rows[0].parameters / 1e6 for g in of_method]
+        costs = [_cost(group, by_speed) for group in of_method]
         scores = [100 * group.score for group in of_method]
         axes.plot(costs, scores, color=_COLORS[method])
         for group, cost, score in zip(of_method, costs, scores, strict=True):
+            if group.speed is not None:
+                ends = [[cost - group.speed.low], [group.speed.high - cost]]
+                axes.errorbar(cost, score, xerr=ends, color=_COLORS[method], capsize=2)
             marker = "*" if method == "teacher" else markers[group.num_layers]
             axes.plot(cost, score, marker, color=_COLORS[method])
     axes.set_xlabel("times faster than the teacher" if by_speed else "million parameters")
     axes.margins(x=0.1)
+
+
+def _cost(group: Group, by_speed: bool) -> float:
+    if not by_speed:
+        return group.rows[0].parameters / 1e6
+    return group.speed.ratio if group.speed else 1.0
 
 
 def _draw_levels(scores_axes: Axes, speeds_axes: Axes, groups: Sequence[Group]) -> None:
@@ -117,8 +126,7 @@ def _draw_levels(scores_axes: Axes, speeds_axes: Axes, groups: Sequence[Group]) 
 def _legend(methods: Sequence[str], markers: Mapping[int, str]) -> list[Line2D]:
     handles = [Line2D([], [], color=_COLORS[method], label=method) for method in methods]
     for depth, marker in markers.items():
-        label = "1 layer" if depth == 1 else f"{depth} layers"
-        handles.append(Line2D([], [], color="black", marker=marker, linestyle="", label=label))
+        handles.append(Line2D([], [], color="black", marker=marker, linestyle="", label=depth_name(depth)))
     handles.append(Line2D([], [], color=_COLORS["teacher"], marker="*", label="teacher"))
     handles.append(Line2D([], [], color=_BASELINE_COLOR, linestyle="--", label=_BASELINE_NAME))
     return handles

@@ -1,6 +1,7 @@
 """The report as a Markdown page."""
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from pkd_core.report.cells import (
@@ -15,7 +16,7 @@ from pkd_core.report.cells import (
     score,
 )
 from pkd_core.report.notes import notes
-from pkd_core.report.results import Group, by_task
+from pkd_core.report.results import Group, by_task, depth_name
 
 Published = Callable[[str, str, int], float | None]
 
@@ -72,7 +73,27 @@ def _about_task(groups: Sequence[Group]) -> str:
         parts.append(f"one standard error is {points(groups[0].standard_error)}")
     if first.baseline is not None:
         parts.append(f"always giving the most frequent answer scores {points(first.baseline)}")
-    return "; ".join(parts) + "."
+    return "; ".join(parts) + "." + _latencies(groups)
+
+
+def _latencies(groups: Sequence[Group]) -> str:
+    """Return a sentence of what a single text takes in each depth of a task, as a server sees it; empty if unknown."""
+    speeds = {group.num_layers: group.speed for group in groups if group.speed is not None}
+    if not speeds:
+        return ""
+    first = next(iter(speeds.values()))
+    teacher = median(speed.teacher_text_ms for speed in speeds.values())
+    students = (
+        f"{_rounded(speed.student_text_ms)} ms with {depth_name(depth)}" for depth, speed in speeds.items()
+    )
+    return (
+        f" A single text of {first.length} tokens takes {_rounded(teacher)} ms in the teacher, {', '.join(students)} "
+        f"({first.where})."
+    )
+
+
+def _rounded(milliseconds: float) -> str:
+    return f"{milliseconds:.3g}" if milliseconds < 100 else f"{milliseconds:.0f}"
 
 
 def _task_table(groups: Sequence[Group], published: Published | None) -> str:

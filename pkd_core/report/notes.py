@@ -31,10 +31,21 @@ def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
             "Gap closed is the part of the way from fine-tuning at the same depth (0 %) to the teacher (100 %). It is "
             f"not given ({ABSENT}) where the teacher leads by no more than one standard error, or not at all."
         )
-    texts += _skipped_lines(groups)
+    texts += _speeds(students) + _skipped_lines(groups)
     if failures:
         texts.append(f"Not everything that was asked for is here: {len(failures)} failed, named above.")
     return texts
+
+
+def _speeds(students: Sequence[Group]) -> list[str]:
+    measured = [group.speed for group in students if group.speed is not None]
+    if not measured:
+        return []
+    machines = dict.fromkeys(speed.where for speed in measured)
+    return [
+        f"Times faster was measured on {' and on '.join(machines)}, once for each depth of a task: its methods and "
+        "seeds share it. ± reaches to the farther end of the 95 % confidence interval. Other machines differ."
+    ]
 
 
 def _skipped_lines(groups: Sequence[Group]) -> list[str]:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import sqrt
-from statistics import fmean, median, stdev
+from statistics import fmean, stdev
 from typing import Any
+
+from pkd_core.evaluation.speed_result import Speed
 
 METHODS = ("teacher", "finetune", "kd", "pkd-skip", "pkd-last")
 
@@ -22,7 +24,7 @@ class ResultRow:
         selection: The key of `scores` that selected the best epoch.
         parameters: Number of parameters.
         size_bytes: Size of the weights file.
-        speed_ratio: How many times faster than the teacher it was measured; None for the teacher.
+        speed: How much faster than the teacher its depth was measured; None for the teacher.
         baseline: Selecting score of a constant prediction, the most frequent label.
         settings: Settings of the training by dotted key.
         preset: Source of the settings.
@@ -38,7 +40,7 @@ class ResultRow:
     selection: str
     parameters: int
     size_bytes: int
-    speed_ratio: float | None
+    speed: Speed | None
     baseline: float | None
     settings: Mapping[str, Any]
     preset: str
@@ -57,7 +59,7 @@ class Group:
         rows: The rows, by seed.
         mean: Mean over the seeds by score key, the selecting one first.
         std: Sample standard deviation over the seeds by score key; None for a single seed.
-        speed_ratio: Median over the seeds; None if not measured.
+        speed: How much faster than the teacher its depth was measured; None for the teacher.
         gap_to_teacher: Score minus the teacher's score; None for the teacher, or without one.
         gap_closed: (score - finetune) / (teacher - finetune), with fine-tuning at the same depth; None where the
             teacher leads fine-tuning by no more than one standard error.
@@ -70,7 +72,7 @@ class Group:
     rows: tuple[ResultRow, ...]
     mean: Mapping[str, float]
     std: Mapping[str, float | None]
-    speed_ratio: float | None
+    speed: Speed | None
     gap_to_teacher: float | None = None
     gap_closed: float | None = None
     times_smaller: float | None = None
@@ -88,8 +90,7 @@ class Group:
     @property
     def name(self) -> str:
         """Method and depth, such as "pkd-skip, 6 layers"."""
-        layers = "1 layer" if self.num_layers == 1 else f"{self.num_layers} layers"
-        return f"{self.method}, {layers}"
+        return f"{self.method}, {depth_name(self.num_layers)}"
 
     @property
     def standard_error(self) -> float | None:
@@ -98,6 +99,11 @@ class Group:
         if not num_dev or not self.selection.endswith("/accuracy"):
             return None
         return sqrt(self.score * (1 - self.score) / num_dev)
+
+
+def depth_name(num_layers: int) -> str:
+    """Return a depth for readers, such as "3 layers"."""
+    return "1 layer" if num_layers == 1 else f"{num_layers} layers"
 
 
 def aggregate(rows: Sequence[ResultRow]) -> list[Group]:
@@ -131,9 +137,9 @@ def aggregate(rows: Sequence[ResultRow]) -> list[Group]:
 def _group(rows: list[ResultRow]) -> Group:
     first = rows[0]
     assert all(row.selection == first.selection for row in rows), "one selecting score a group"
+    assert all(row.speed == first.speed for row in rows), "one measured speed a depth"
     keys = sorted({key for row in rows for key in row.scores}, key=lambda key: (key != first.selection, key))
     values = {key: [row.scores[key] for row in rows if key in row.scores] for key in keys}
-    speeds = [row.speed_ratio for row in rows if row.speed_ratio is not None]
     return Group(
         task=first.task,
         method=first.method,
@@ -141,7 +147,7 @@ def _group(rows: list[ResultRow]) -> Group:
         rows=tuple(rows),
         mean={key: fmean(scores) for key, scores in values.items()},
         std={key: stdev(scores) if len(scores) > 1 else None for key, scores in values.items()},
-        speed_ratio=median(speeds) if speeds else None,
+        speed=first.speed,
     )
 
 

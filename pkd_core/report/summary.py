@@ -31,6 +31,7 @@ class GroupSummary:
     size_bytes: int
     times_smaller: float | None
     speed_ratio: float | None
+    speed_interval: Sequence[float] | None
     published: float | None
 
     @property
@@ -58,7 +59,8 @@ class GroupSummary:
             parameters=first.parameters,
             size_bytes=first.size_bytes,
             times_smaller=group.times_smaller,
-            speed_ratio=group.speed_ratio,
+            speed_ratio=group.speed.ratio if group.speed else None,
+            speed_interval=[group.speed.low, group.speed.high] if group.speed else None,
             published=published,
         )
 

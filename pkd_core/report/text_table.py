@@ -1,35 +1,58 @@
-"""The report as a table for a terminal."""
+"""The report as a table for a terminal of 80 columns: fewer figures than the page has."""
 
 from collections.abc import Mapping, Sequence
-from io import StringIO
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-from pkd_core.report.cells import COMPARISON_HEADINGS, comparison, flat, metric_name, score
+from pkd_core.report.cells import comparison, flat, metric_name, points, score_and_deviation
 from pkd_core.report.results import Group, by_task
 
-# Wide enough that rich never shortens a cell: the terminal wraps a long line instead.
-_WIDTH = 400
+# Each heading is at most two lines.
+_HEADINGS = ("model", "score", "vs\nteacher", "gap\nclosed", "times\nsmaller", "times\nfaster")
+_GAP = "  "
 
 
 def text_table(groups: Sequence[Group], failures: Mapping[str, str]) -> str:
-    """Return a line for each group and each failure, without colours."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("task", "model"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("score", *COMPARISON_HEADINGS):
-        table.add_column(heading.removeprefix("times "), justify="right", no_wrap=True)
-    for task, of_task in by_task(groups).items():
-        title = f"{task} ({metric_name(of_task[0].selection)})"
-        for group in of_task:
-            cells = [group.name, score(group, group.selection), *comparison(group)]
-            table.add_row(title, *cells, end_section=group is of_task[-1])
-            title = ""
-    text = StringIO()
-    if groups:
-        Console(file=text, width=_WIDTH, color_system=None, markup=False, emoji=False).print(table)
-    for name, reason in failures.items():
-        text.write(f"FAILED {name}: {flat(reason)}\n")
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()).strip("\n")
+    """Return a line for each group, below a line for its task, and a line for each failure."""
+    failed = [f"FAILED {name}: {flat(reason)}" for name, reason in failures.items()]
+    if not groups:
+        return "\n".join(failed)
+    cells = {id(group): _cells(group) for group in groups}
+    headings = [heading.rpartition("\n")[::2] for heading in _HEADINGS]
+    columns = zip(*cells.values(), *zip(*headings, strict=True), strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    rule = "─" * (sum(widths) + len(_GAP) * (len(widths) - 1))
+    lines = [*(_line(part, widths) for part in zip(*headings, strict=True)), rule]
+    for number, of_task in enumerate(by_task(groups).values()):
+        lines += [""] if number else []
+        lines += [_title(of_task), *(_line(cells[id(group)], widths) for group in of_task)]
+    return "\n".join([*lines, *([""] if failed else []), *failed])
+
+
+def _title(of_task: Sequence[Group]) -> str:
+    first = of_task[0]
+    num_dev = first.rows[0].extra.get("num_dev")
+    examples = f" on {num_dev} dev examples" if num_dev else ""
+    baseline = first.rows[0].baseline
+    level = "" if baseline is None else f"; most frequent answer {points(baseline)}"
+    return f"{first.task}: {metric_name(first.selection)}{examples}, {_seeds(of_task)}{level}"
+
+
+def _seeds(of_task: Sequence[Group]) -> str:
+    """Return how many seeds the students have; all have equally many unless some failed."""
+    numbers = sorted({len(group.rows) for group in of_task if group.method != "teacher"} or {1})
+    shown = " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+    return "1 seed" if shown == "1" else f"{shown} seeds"
+
+
+def _cells(group: Group) -> list[str]:
+    vs_teacher, gap_closed, _parameters, _size, smaller, faster = comparison(group)
+    return [group.name, score_and_deviation(group), vs_teacher, gap_closed, smaller, faster]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Return the first cell on the left of its column and the others on the right of theirs."""
+    first, *rest = cells
+    padded = [
+        first.ljust(widths[0]),
+        *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)),
+    ]
+    return _GAP.join(padded).rstrip()

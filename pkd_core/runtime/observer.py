@@ -5,6 +5,8 @@ import time
 from collections.abc import Mapping
 from typing import Protocol
 
+from pkd_core.runtime.progress import Progress
+
 logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_LINES = 5.0
@@ -27,7 +29,7 @@ class Observer(Protocol):
 
 
 class LogObserver:
-    """Writes progress to the log every few seconds, and drops the metrics.
+    """Writes progress to the log every few seconds, with the last loss and dev score.
 
     Args:
         name: What the lines begin with, such as "RTE/teacher".
@@ -36,18 +38,19 @@ class LogObserver:
     def __init__(self, name: str) -> None:
         self._name = name
         self._last_line = time.monotonic()
+        self._progress = Progress()
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Drop the values."""
+        """Keep the values for the next line."""
+        self._progress.add_metrics(values)
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """Write a line, unless the last one is only some seconds old."""
         now = time.monotonic()
+        self._progress.update(done, total, unit, now)
         if now - self._last_line >= _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            logger.info(
-                "%s: %d of %d %s (%.0f %%)", self._name, done, total, unit, 100 * done / max(total, 1)
-            )
+            logger.info("%s: %s", self._name, self._progress.describe())
 
     def flush(self) -> None:
         """Do nothing: no metrics are kept."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 Area = Literal["data_feat", "artifacts"]
 AREAS: tuple[Area, ...] = get_args(Area)
 # What lies beside the tasks' folders in `artifacts`. Some file systems do not tell capitals from small letters.
-_RESERVED = re.compile(r"(devices|logs|prefect|reports|runs|mlflow.*)", re.IGNORECASE)
+_RESERVED = re.compile(r"(devices|durations\.jsonl|logs|prefect|reports|runs|mlflow.*)", re.IGNORECASE)
 
 
 def is_reserved(name: str) -> bool:

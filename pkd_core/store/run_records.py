@@ -29,19 +29,21 @@ class RunRecord:
     Attributes:
         path: The record's file.
         started: UTC time in ISO 8601.
+        request: What was asked for, as JSON values.
         folders: The published folder of every stage of its plan, relative to the workspace.
         is_running: Whether a living process executes it now.
     """
 
     path: Path
     started: str
+    request: Mapping[str, Any]
     folders: frozenset[str]
     is_running: bool
 
 
 @contextmanager
-def record_run(workspace: Path, request: Mapping[str, Any], folders: Collection[Path]) -> Iterator[None]:
-    """Write a run's record, and mark the run as running while the body runs.
+def record_run(workspace: Path, request: Mapping[str, Any], folders: Collection[Path]) -> Iterator[Path]:
+    """Write a run's record, mark the run as running while the body runs, and yield the record's path.
 
     Args:
         workspace: The workspace.
@@ -66,7 +68,7 @@ def record_run(workspace: Path, request: Mapping[str, Any], folders: Collection[
         try:
             with file_errors("write", path):
                 atomic_write_text(path, json.dumps(record, indent=2) + "\n", has_concurrent_writers=True)
-            yield
+            yield path
         finally:
             with suppress(OSError):
                 lock_file.unlink(missing_ok=True)
@@ -83,14 +85,15 @@ def read_run_records(workspace: Path) -> list[RunRecord]:
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             started, folders = str(record["begun"]), frozenset(map(str, record["folders"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            request = dict(record.get("asked_for", {}))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
                 f"{path}: expected a run record, got a file that cannot be read as one; delete it, and start that run"
                 " again."
             ) from error
         # All of them, not the first: looking at a lock removes it if its holder died.
         is_running = [_is_held(lock_file) for lock_file in path.parent.glob(f"{path.stem}.*.running")]
-        records.append(RunRecord(path, started, folders, any(is_running)))
+        records.append(RunRecord(path, started, request, folders, any(is_running)))
     return sorted(records, key=lambda record: record.started, reverse=True)
 
 

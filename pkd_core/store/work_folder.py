@@ -26,6 +26,17 @@ def resume_folder(work: Path) -> Path:
     return work.with_name(f"{work.name}{RESUME_SUFFIX}")
 
 
+def can_resume(work: Path, inputs: Mapping[str, str]) -> bool:
+    """Return whether an interrupted writer with the same inputs has left something to continue from.
+
+    Args:
+        work: The work folder.
+        inputs: Digest of each input by its name.
+    """
+    inputs_file = resume_folder(work) / _INPUTS
+    return inputs_file.is_file() and inputs_file.read_bytes() == _inputs_text(inputs).encode("utf-8")
+
+
 def prepare_work(work: Path, inputs: Mapping[str, str]) -> None:
     """Create both folders, or keep what an interrupted writer left in them if that one had the same inputs.
 
@@ -36,19 +47,18 @@ def prepare_work(work: Path, inputs: Mapping[str, str]) -> None:
     Raises:
         OSError: If the disk refuses.
     """
-    resume = resume_folder(work)
-    inputs_file = resume / _INPUTS
-    text = json.dumps(dict(inputs), sort_keys=True)
-    if inputs_file.is_file() and inputs_file.read_bytes() == text.encode("utf-8"):
+    if can_resume(work, inputs):
         work.mkdir(exist_ok=True)
         return
+    resume = resume_folder(work)
+    inputs_file = resume / _INPUTS
     # Removed first and written last, so that an interruption never leaves inputs that the contents do not have.
     inputs_file.unlink(missing_ok=True)
     for folder in (work, resume):
         if folder.is_dir():
             shutil.rmtree(folder)
         folder.mkdir(exist_ok=True)
-    atomic_write_text(inputs_file, text)
+    atomic_write_text(inputs_file, _inputs_text(inputs))
 
 
 def tidy_work(work: Path) -> None:
@@ -68,3 +78,7 @@ def discard_resume(work: Path) -> None:
         # First, so that an interrupted removal leaves nothing that would be continued from.
         (resume / _INPUTS).unlink()
     shutil.rmtree(resume, ignore_errors=True)
+
+
+def _inputs_text(inputs: Mapping[str, str]) -> str:
+    return json.dumps(dict(inputs), sort_keys=True)

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,16 @@ logger = logging.getLogger(__name__)
 _TENSORS = "tensors.safetensors"
 _STATE = "state.json"
 _FORMAT = 2
+# What reading a damaged checkpoint may raise.
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    SafetensorError,
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +129,18 @@ def has_checkpoint(resume: Path) -> bool:
     return any(folder.is_dir() for folder in _folders(resume))
 
 
+def read_step(resume: Path) -> int | None:
+    """Return the step of the newest checkpoint in a resume folder; None if there is none that can be read.
+
+    Only the small file of its state is read and verified. The tensors are verified when the training resumes, which
+    then starts from an earlier checkpoint, or anew, if they are damaged.
+    """
+    for folder in _folders(resume):
+        with suppress(*_UNREADABLE):
+            return int(_read_content(folder)["state"]["step"])
+    return None
+
+
 def pack_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return a model's weights and its optimizer's state as one flat dictionary of tensors."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
@@ -164,15 +187,21 @@ def _read_state(folder: Path) -> Any:
     Raises:
         ValueError: A file, or the state itself, has other bytes than were written.
     """
-    content = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-    checksum = content.pop("sha256")
-    if checksum != hashlib.sha256(canonical_json(content)).hexdigest() or content["format"] != _FORMAT:
-        raise ValueError(f"its {_STATE} is not what was written, or of another version of pkd")
+    content = _read_content(folder)
     found = {path.name: hash_file(path) for path in folder.iterdir() if path.name != _STATE}
     for name in sorted(found.keys() | content["files"].keys()):
         if found.get(name) != content["files"].get(name):
             raise ValueError(f"its {name} is not what was written")
     return content["state"]
+
+
+def _read_content(folder: Path) -> Any:
+    """Read the file of a checkpoint's state, and verify it alone."""
+    content = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+    checksum = content.pop("sha256")
+    if checksum != hashlib.sha256(canonical_json(content)).hexdigest() or content["format"] != _FORMAT:
+        raise ValueError(f"its {_STATE} is not what was written, or of another version of pkd")
+    return content
 
 
 def _read(folder: Path) -> Checkpoint | None:
@@ -181,15 +210,7 @@ def _read(folder: Path) -> Checkpoint | None:
     try:
         state = _read_state(folder)
         return Checkpoint(load_file(folder / _TENSORS), state)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RecursionError,
-        SafetensorError,
-    ) as error:
+    except _UNREADABLE as error:
         logger.warning(
             "%s: this training checkpoint cannot be used (%s); continuing without it", folder, error
         )

@@ -13,7 +13,7 @@ from pkd_core.evaluation.metrics import compute_metrics
 from pkd_core.evaluation.predict import predict
 from pkd_core.model.forward import forward
 from pkd_core.runtime.cancellation import StoppedError
-from pkd_core.runtime.precision import DTYPES, Precision
+from pkd_core.runtime.precision import Precision, dtype_of
 from pkd_core.training.batches import StepBatch
 from pkd_core.training.metric_buffer import StepMetrics
 from pkd_core.training.metric_history import Point
@@ -115,7 +115,7 @@ def _backward(run: TrainingRun, batch: StepBatch) -> dict[str, Tensor]:
     for micro in batch.micro_batches:
         labels_B = micro.batch.labels_B
         assert labels_B is not None, "training needs labels"
-        outputs = forward(training.model, micro.batch, DTYPES[run.precision], micro.masks)
+        outputs = forward(training.model, micro.batch, dtype_of(run.precision), micro.masks)
         losses = batch_losses(outputs, labels_B, micro.teacher, training.objective, training.is_regression)
         torch.autograd.backward(losses.total * micro.fraction)
         for name, value in losses.named().items():

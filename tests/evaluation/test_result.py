@@ -1,11 +1,13 @@
 """An evaluation is stored as readable JSON and read back unchanged."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pkd_core.evaluation.result import EvaluationResult, read_result, write_result
+from pkd_core.evaluation.speed_result import Speed, read_speed, write_speed
 
 TEACHER = EvaluationResult(
     task="RTE",
@@ -18,7 +20,7 @@ TEACHER = EvaluationResult(
     num_dev=277,
     parameters=109_483_778,
     size_bytes=437_958_648,
-    speed_ratio=None,
+    speed=None,
     best_epoch=3,
     precision="bfloat16",
     settings={"student.learning_rate": 2e-5, "distill.normalize": True},
@@ -36,6 +38,19 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert text.startswith('{\n  "task": "RTE",\n  "method": "teacher",\n')
     assert text.endswith('  "skipped_lines": {\n    "train": 2\n  }\n}\n')
     assert json.loads(text) == vars(TEACHER)
+
+
+def test_a_students_result_carries_the_speed_of_its_depth(tmp_path: Path) -> None:
+    speed = Speed(1.83, 1.79, 1.85, 12, 2, 55, 257.0, 131.0, 154.0, 79.0, "AMD EPYC", 2)
+    write_speed(tmp_path, speed)
+    assert read_speed(tmp_path) == speed
+    write_result(tmp_path, replace(TEACHER, method="kd", speed=speed))
+    found = read_result(tmp_path)
+    assert found.speed == speed
+    assert (found.speed_ratio, TEACHER.speed_ratio) == (1.83, None)
+    assert speed.spread == pytest.approx(0.04)
+    assert speed.where == "AMD EPYC, 2 CPU threads"
+    assert json.loads((tmp_path / "evaluation.json").read_text())["speed"]["machine"] == "AMD EPYC"
 
 
 def test_a_result_with_other_keys_is_an_error(tmp_path: Path) -> None:

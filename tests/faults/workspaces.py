@@ -25,7 +25,8 @@ class Result:
     """The results of a workspace that do not depend on what happened to its runs.
 
     Attributes:
-        files: Hash of every published file by its stage and name; of an evaluation, which contains times, its scores.
+        files: Hash of every published file by its stage and name, but for measured speeds; of an evaluation, which
+            carries one, its scores.
         curves: All points of every run's metrics but times, by run and metric; a duplicate run adds a second curve.
         registry: MLflow's versions of each registered model with its aliases, and the names of runs that never ended.
     """
@@ -103,7 +104,7 @@ def read_result(root: Path) -> Result:
         evaluation = path.with_name("evaluation.json")
         if evaluation.is_file():
             files[manifest.stage] = json.loads(evaluation.read_text(encoding="utf-8"))["scores"]
-        else:
+        elif not path.with_name("speed.json").is_file():
             files |= {f"{manifest.stage}/{entry.name}": entry.xxh3 for entry in manifest.files}
     store = ensure_store(root)
     curves: dict[str, Any] = {}

@@ -27,6 +27,7 @@ STAGES = (
     "teacher",
     "evaluation-teacher",
     "teacher-states",
+    "speed-2l",
     "finetune-2l-s42",
     "evaluation-finetune-2l-s42",
     "kd-2l-s42",

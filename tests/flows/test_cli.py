@@ -9,7 +9,20 @@ from pathlib import Path
 import pytest
 from command import run_pkd, tree
 
-COMMANDS = ("demo", "run", "plan", "verify", "clean", "fetch", "presets", "report", "up")
+COMMANDS = (
+    "demo",
+    "run",
+    "plan",
+    "verify",
+    "runs",
+    "clean",
+    "fetch",
+    "presets",
+    "settings",
+    "report",
+    "predict",
+    "up",
+)
 PKD = str(Path(sys.executable).with_name("pkd"))
 
 
@@ -27,6 +40,12 @@ MISTAKES = {
     "a value that is not finite": (["Tiny", "distill.beta=inf"], "distill.beta cannot be 'inf'"),
     "a setting twice": (["Tiny", "distill.alpha=0.1", "distill.alpha=0.2"], "'distill.alpha' is set twice"),
     "an unknown method": (["Tiny", "--methods", "kd,pdk"], "methods.1 cannot be 'pdk'"),
+    "a method's first part": (["Tiny", "--methods", "pkd"], "did you mean pkd-skip or pkd-last."),
+    "a setting of no effect": (
+        ["Tiny", "--methods", "finetune", "distill.temperature=5"],
+        "distill.temperature has no effect on finetune: only kd, pkd-skip, pkd-last read it",
+    ),
+    "a workspace that no URL names": (["Tiny", "--workspace", "a#b"], "cannot use a folder with # in its path"),
     "a seed that is no number": (["Tiny", "--seeds", "1,x"], "seeds.1 cannot be 'x'"),
     "a negative seed": (["Tiny", "--seeds=-1"], "seeds.0 cannot be '-1'"),
     "a depth that is no number": (["Tiny", "--student-layers", "two"], "student_layers.0 cannot be 'two'"),
@@ -96,6 +115,16 @@ def test_a_taken_port_is_named_with_the_option_for_another(
     assert not (workspace / "artifacts").exists()
 
 
+def test_equal_ports_are_refused(
+    workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ports = ["--prefect-port", "4321", "--mlflow-port", "4321"]
+    assert run_pkd("up", "Tiny", "--model", str(tiny_model), *ports) == 2
+    err = capfd.readouterr().err
+    assert re.fullmatch(r"pkd: .+ need a port each, got 4321 for both; give another --prefect-port .+\n", err)
+    assert not (workspace / "artifacts").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -113,9 +142,34 @@ def test_an_unknown_or_impossible_argument_is_named_with_a_pointer_to_help(
     assert run_pkd(*arguments) == 2
     out, err = capfd.readouterr()
     assert out == ""
-    assert "Error: " in err
-    assert "--help' for help" in err
-    assert "Traceback" not in err
+    assert re.fullmatch(r"pkd: .+; `pkd( run| up)? --help` lists what it takes\.\n", err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu"], "no such command 'rnu'; did you mean 'run'; "),
+        (["run", "RTE", "--seeds", "1", "--seeds", "2"], "--seeds is given 2 times; give it once."),
+        (
+            ["plan", "RTE", "--share", "1", "--max-concurrent-runs", "1"],
+            "--max-concurrent-runs is given 2 times",
+        ),
+        (["fetch"], "missing argument 'TASK...'; `pkd fetch --help`"),
+    ],
+)
+def test_a_wrong_word_or_option_is_one_sentence(
+    arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_pkd(*arguments) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.startswith(f"pkd: {message}")
+    assert err.count("\n") == 1
+
+
+def test_without_words_help_is_shown_and_the_status_is_2(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_pkd() == 2
+    assert "Usage: pkd" in capfd.readouterr().err
 
 
 def test_a_mistake_with_control_characters_is_shown_without_them(capfd: pytest.CaptureFixture[str]) -> None:
@@ -123,10 +177,17 @@ def test_a_mistake_with_control_characters_is_shown_without_them(capfd: pytest.C
     assert "a\\x1b[31m\\x07b yet" in capfd.readouterr().err
 
 
-def test_help_names_every_command(capfd: pytest.CaptureFixture[str]) -> None:
-    assert run_pkd("--help") == 0
-    listed = re.findall(r"^  (\w+)  +\S", capfd.readouterr().out, re.MULTILINE)
-    assert tuple(listed) == COMMANDS
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_names_every_command_and_cuts_no_sentence(
+    option: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run_pkd(option) == 0
+    out = capfd.readouterr().out
+    listed = re.findall(r"^  (\w+)  +(\S.*(?:\n {6,}.*)*)", out.partition("Commands:")[2], re.MULTILINE)
+    assert tuple(name for name, _ in listed) == COMMANDS
+    assert [name for name, text in listed if not text.endswith(".")] == []
+    assert "..." not in out.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -136,7 +197,7 @@ def test_each_command_explains_itself_and_its_options(
     assert run_pkd(command, "--help") == 0
     out = capfd.readouterr().out
     assert f"Usage: pkd {command}" in out
-    options = re.findall(r"^  (--[\w-]+)(.*(?:\n {20,}.*)*)", out, re.MULTILINE)
+    options = re.findall(r"^  (?:-h, )?(--[\w-]+)(.*(?:\n {20,}.*)*)", out, re.MULTILINE)
     assert "--help" in dict(options)
     for name, text in options:
         assert len(re.sub(r"<\w+>|\[.*?\]", "", text).strip()) > 10, f"{name} is not explained"
@@ -155,6 +216,15 @@ def test_help_imports_no_heavy_library() -> None:
     code = (
         "import sys\nfrom flows.cli.app import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
         "sys.exit(' '.join({'torch', 'transformers', 'prefect', 'mlflow'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.stderr.strip() == ""
+
+
+def test_a_plan_of_which_all_is_done_imports_no_heavy_library() -> None:
+    code = (
+        "import sys\nimport flows.cli.run, flows.prepare, flows.demo, tasks.completeness\n"
+        "sys.exit(' '.join({'torch', 'transformers', 'prefect', 'scipy', 'matplotlib'} & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ended.stderr.strip() == ""

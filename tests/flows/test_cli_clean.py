@@ -1,5 +1,6 @@
 """`pkd clean` lists what no run refers to, deletes it only on request, and never the work of a running process."""
 
+import json
 import os
 import shutil
 import signal
@@ -71,17 +72,29 @@ def test_clean_lists_garbage_and_changes_nothing(
         line.split()[0].rpartition("/")[2] for line in out.splitlines() if "no run refers to it" in line
     }
     assert listed == published(workspace) - kept
-    assert len(listed) == 6
+    assert len(listed) == 7
     assert "hours" in out
     assert "repeat with --yes to delete these" in out
     assert tree(workspace) == before
+
+
+def test_clean_as_json_lists_each_folder_and_whether_it_is_deleted(
+    workspace: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for options, deleted in ([], False), (["--yes"], True):
+        assert run_pkd("clean", "--json", *options) == 0
+        shown = json.loads(capfd.readouterr().out)
+        assert (shown["num_runs"], shown["num_kept_runs"], len(shown["folders"])) == (2, 2, 6)
+        assert {one["deleted"] for one in shown["folders"]} == {deleted}
+        assert {Path(one["folder"]).exists() for one in shown["folders"]} == {not deleted}
+        assert all(one["num_bytes"] > 0 and one["modified"].startswith("20") for one in shown["folders"])
 
 
 def test_clean_yes_deletes_the_garbage_and_the_rest_stays_done(
     workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run_pkd("clean", "--yes") == 0
-    assert "deleted 6 folders" in capfd.readouterr().out
+    assert "deleted 7 folders" in capfd.readouterr().out
     for plan in (
         make_plan(config(tiny_model), workspace, deep=True),
         make_plan(config(tiny_model, student__learning_rate=1e-3), workspace, deep=True),
@@ -97,13 +110,16 @@ def test_clean_last_keeps_the_newest_runs_only(
     # Run records have a resolution of one second.
     newest = make_plan(config(tiny_model, student__learning_rate=1e-3), workspace)
     for path in (workspace / "artifacts" / "runs").glob("*.json"):
+        path.with_suffix(".toml").touch()
+    for path in (workspace / "artifacts" / "runs").glob("*.json"):
         if newest.stages[-1].stage.fingerprint not in path.read_text(encoding="utf-8"):
             path.write_text(
                 path.read_text(encoding="utf-8").replace('"begun": "2', '"begun": "1'), encoding="utf-8"
             )
     assert run_pkd("clean", "--last", "1", "--yes") == 0
     assert published(workspace) == of_plan(newest)
-    assert len(list((workspace / "artifacts" / "runs").glob("*.json"))) == 1
+    for suffix in (".json", ".toml"):
+        assert len(list((workspace / "artifacts" / "runs").glob(f"*{suffix}"))) == 1
 
 
 def test_replaced_copies_and_abandoned_work_are_listed_too(

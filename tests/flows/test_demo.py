@@ -21,11 +21,11 @@ def demo(folder: Path) -> str:
 def test_the_demo_trains_by_all_methods_and_a_second_one_trains_nothing(tmp_path: Path) -> None:
     out = demo(tmp_path)
     assert all(method in out for method in ("teacher", "finetune", "kd", "pkd-skip", "pkd-last"))
-    assert "13 missing" in out
+    assert "14 missing" in out
     report = latest_report(tmp_path / "demo")
     assert report is not None
     report_json = json.loads((report / "report.json").read_text(encoding="utf-8"))
     teacher, *students = report_json["groups"]
     assert teacher["score"] > 0.9
     assert all(0.6 < student["score"] <= 1.0 for student in students)
-    assert "13 done" in demo(tmp_path)
+    assert "14 done" in demo(tmp_path)

@@ -177,3 +177,13 @@ def test_a_port_with_connections_of_an_ended_server_is_free() -> None:
             served.close()
             assert client.recv(1) == b""
     require_free_port("Prefect server", port, None)
+
+
+def test_a_service_imports_our_modules_and_not_those_of_the_current_folder(
+    launched: Launch, tmp_path: Path
+) -> None:
+    (tmp_path / "flows").mkdir()
+    (tmp_path / "flows" / "__init__.py").write_text("raise SystemExit(3)\n", encoding="utf-8")
+    code = "import flows.service.answers, sys, time; open('ready', 'w').close(); time.sleep(60)"
+    service, process = launched(code, "ready")
+    wait_until_ready(service, process, tmp_path / "logs", threading.Event())

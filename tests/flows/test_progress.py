@@ -9,6 +9,7 @@ import tasks.progress
 from pkd_core.config.settings import StatesConfig
 from pkd_core.pipeline.specs import TeacherStatesSpec
 from pkd_core.pipeline.stage import make_stage
+from pkd_core.runtime.observer import LogObserver
 from tasks.progress import ProgressObserver
 
 STAGE = make_stage("Tiny_C", "teacher-states", TeacherStatesSpec(states=StatesConfig()), {}, {})
@@ -21,7 +22,7 @@ def test_progress_is_one_artifact_that_is_kept_up_to_date(
 
     @flow
     def work() -> None:
-        observer = ProgressObserver(STAGE)
+        observer = ProgressObserver(STAGE, LogObserver(STAGE.key))
         for done in (1, 2, 4):
             observer.progress(done, 4, "steps")
 
@@ -44,7 +45,7 @@ def test_a_stage_continues_without_its_progress_bar_when_the_server_fails(
         raise httpx.ConnectError("refused")
 
     monkeypatch.setattr(tasks.progress, "create_progress_artifact", fail)
-    observer = ProgressObserver(STAGE)
+    observer = ProgressObserver(STAGE, LogObserver(STAGE.key))
     for done in (1, 2, 4):
         observer.progress(done, 4, "steps")
     assert len(requests) == 1

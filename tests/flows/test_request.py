@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from flows.cli.options import takes_request
 from flows.pkd import pkd
-from flows.request import Request, parse_task_arguments
+from flows.request import Request, check_addressable, split_arguments
 from pkd_core.config.settings import DEFAULT_MODEL, METHODS, RunConfig, RunOptions
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError, StoreError
@@ -25,11 +25,11 @@ def _recorder(requests: list[Request]) -> Callable[[Request], None]:
     return command
 
 
-def parse(*words: str) -> Request:
+def parse(*words: str, default_all: bool = False) -> Request:
     """Parse a command line as `pkd run` does."""
     requests: list[Request] = []
     app = typer.Typer()
-    app.command()(takes_request()(_recorder(requests)))
+    app.command()(takes_request(default_all)(_recorder(requests)))
     CliRunner().invoke(app, list(words), catch_exceptions=False, standalone_mode=False)
     (request,) = requests
     return request
@@ -38,7 +38,7 @@ def parse(*words: str) -> Request:
 def test_arguments_with_an_equals_sign_are_settings_wherever_they_stand() -> None:
     run = parse("distill.temperature=5", "RTE", "tokens.max_length=64", "MRPC").run
     assert run.tasks == ("RTE", "MRPC")
-    assert run.settings == {"distill.temperature": "5", "tokens.max_length": "64"}
+    assert run.settings == {"distill.temperature": 5.0, "tokens.max_length": 64}
 
 
 def test_what_is_not_given_has_the_defaults() -> None:
@@ -51,6 +51,61 @@ def test_what_is_not_given_has_the_defaults() -> None:
 def test_lists_are_split_at_commas() -> None:
     run = parse("RTE", "--methods", "kd,pkd-last", "--student-layers", "3,6", "--seeds", "1,2,3").run
     assert (run.methods, run.student_layers, run.seeds) == (("kd", "pkd-last"), (3, 6), (1, 2, 3))
+
+
+def test_spaces_around_commas_are_ignored_and_ranges_are_written_out() -> None:
+    run = parse("RTE", "--methods", "kd, finetune", "--student-layers", "2-4", "--seeds", "1-3, 7").run
+    assert (run.methods, run.student_layers, run.seeds) == (("kd", "finetune"), (2, 3, 4), (1, 2, 3, 7))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "message"), [("5-1", "smaller to a larger"), ("0-99999999999", "at most 1000")]
+)
+def test_a_range_that_goes_down_or_is_too_long_is_a_mistake(seeds: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse("RTE", "--seeds", seeds)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["student.num_epochs", "=", "3"],
+        ["student.num_epochs=", "3"],
+        ["student.num_epochs", "=3"],
+        ["student.num_epochs", "3"],
+    ],
+)
+def test_a_setting_of_several_words_is_written_as_it_should_be(words: list[str]) -> None:
+    for line in (["RTE", *words], [*words, "RTE"]):
+        with pytest.raises(ConfigError, match=r"without spaces: student\.num_epochs=3\.$"):
+            split_arguments(line)
+
+
+def test_a_setting_without_a_value_is_no_task() -> None:
+    with pytest.raises(ConfigError, match=r"needs its value in the same word.*: distill\.alpha=VALUE"):
+        split_arguments(["RTE", "distill.alpha"])
+
+
+def test_an_unknown_setting_of_several_words_gets_its_neighbours() -> None:
+    with pytest.raises(ConfigError, match="did you mean student"):
+        split_arguments(["student.lerning_rate", "=", "3"])
+
+
+@pytest.mark.parametrize("char", "%?#")
+def test_a_workspace_that_no_url_can_name_is_refused(
+    char: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_HOME")
+    workspace = tmp_path / f"a{char}b"
+    with pytest.raises(
+        ConfigError, match=rf"^Prefect and MLflow cannot use a folder with \{char} in its path, got /"
+    ):
+        check_addressable(workspace)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match=r"^Prefect cannot use"):
+        check_addressable(workspace)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    check_addressable(workspace)
 
 
 def test_every_option_arrives() -> None:
@@ -87,9 +142,9 @@ def test_a_commands_own_options_stay_beside_those_of_the_run() -> None:
 def test_no_task_means_all_of_glue_for_the_deployment_and_is_a_mistake_elsewhere(
     arguments: list[str],
 ) -> None:
-    assert parse_task_arguments(arguments, default_all=True)["tasks"] == list(GLUE_TASKS)
+    assert parse(*arguments, default_all=True).run.tasks == tuple(GLUE_TASKS)
     with pytest.raises(ConfigError, match="name at least one task"):
-        parse_task_arguments(arguments)
+        parse(*arguments)
 
 
 @pytest.mark.parametrize("lists", [("--methods", "kd,"), ("--seeds", "1,,2"), ("--student-layers", ",")])

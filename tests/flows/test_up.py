@@ -50,6 +50,10 @@ def up(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[U
     root = tmp_path_factory.mktemp("up")
     for task in ("TinyA", "TinyB"):
         write_tiny_task(root / "data_raw", task)
+    for name in ("flows", "tasks", "pkd_core"):
+        # The user's own, in the current folder: nothing of it is imported.
+        (root / name).mkdir()
+        (root / name / "__init__.py").write_text("raise SystemExit('not of pkd')\n", encoding="utf-8")
     with (root / "data_raw" / "TinyB" / "train.tsv").open("a", encoding="utf-8") as file:
         file.write(BAD_LINE)
     started = start(

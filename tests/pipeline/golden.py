@@ -24,6 +24,7 @@ from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
+from pkd_core.evaluation.speed_result import Speed
 from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
@@ -33,7 +34,8 @@ RECORD = Path(__file__).with_name("golden_results.json")
 # tried (weight decay left out) by 5e-3.
 TOLERANCE = 1e-3
 _NUM_PROJECTIONS = 8
-_SPEED_RATIO = "pkd_core.pipeline.stages.evaluation.speed_ratio"
+_MEASURE_SPEED = "pkd_core.pipeline.stages.speed.measure_speed"
+_SPEED = Speed(1.5, 1.4, 1.6, 9, 4, 8, 6.0, 4.0, 3.0, 2.0, "a machine", 1)
 _SETTINGS = {
     "compute.threads": 1,
     "tokens.max_length": 12,
@@ -71,9 +73,9 @@ def golden_results(workspace: Path) -> dict[str, dict[str, Result]]:
         torch.manual_seed(0)
         write_tiny_model(workspace / "model")
     run = build_run_config(tasks=["Tiny"], seeds=[1], model=str(workspace / "model"), settings=_SETTINGS)
-    plan = make_plan(run, workspace)
-    # The one figure that is measured instead of computed.
-    with mock.patch(_SPEED_RATIO, return_value=1.5):
+    plan = make_plan(run, workspace, device="cpu")
+    # The figures that are measured instead of computed.
+    with mock.patch(_MEASURE_SPEED, return_value=_SPEED):
         records = run_plan(plan, RunOptions(device="cpu"))
     with_copies = run.model_copy(
         update={"methods": ("kd",), "settings": _SETTINGS | {"transfer.num_copies": 2}}
@@ -101,6 +103,8 @@ def _result(kind: StageKind, folder: Path, start: Mapping[str, np.ndarray]) -> R
             return _projections(_updates(load_file(folder / "model.safetensors"), start))
         case StageKind.STATES:
             return _projections(_states(folder / "states-00000.arrow"))
+        case StageKind.SPEED:
+            files = [folder / "speed.json"]
         case StageKind.EVALUATION:
             files = [folder / "evaluation.json", folder / "submission" / "Tiny.tsv"]
         case StageKind.REPORT:

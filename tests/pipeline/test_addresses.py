@@ -61,18 +61,20 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 
 
 EVERYTHING = {
-    "tokens", "teacher", "teacher-states", *STUDENTS, *evaluations("teacher", *STUDENTS), "report"
+    "tokens", "teacher", "teacher-states", "speed-2l", *STUDENTS, *evaluations("teacher", *STUDENTS), "report"
 }  # fmt: skip
 # Stages of a run with varied copies, by the section of settings that they depend on.
 READERS = {
     "tokens": EVERYTHING | {"transfer-set", "transfer-states"},
-    "teacher": EVERYTHING - {"tokens", "finetune"} | {"transfer-states"},
+    "teacher": EVERYTHING - {"tokens", "speed-2l", "finetune", *evaluations("finetune")}
+    | {"transfer-states"},
     "student": {*STUDENTS, *evaluations(*STUDENTS), "report"},
     "distill": {*DISTILLED, *evaluations(*DISTILLED), "report"},
     "states": {"teacher-states", "transfer-states", *DISTILLED, *evaluations(*DISTILLED), "report"},
     "transfer": {"transfer-set", "transfer-states", *DISTILLED, *evaluations(*DISTILLED), "report"},
     "evaluation": {*evaluations("teacher", *STUDENTS), "report"},
-    "compute": EVERYTHING - {"tokens"} | {"transfer-states"},
+    "speed": {"speed-2l", *evaluations(*STUDENTS), "report"},
+    "compute": EVERYTHING - {"tokens", "speed-2l"} | {"transfer-states"},
 }
 OF_PATIENCE = ("distill.beta", "distill.normalize", "distill.patience_reduction")
 
@@ -105,7 +107,7 @@ def _another(default: object) -> object:
     [
         ('["down", "up"]', '["up", "down"]', EVERYTHING),
         ('index = "index"\n', "", EVERYTHING),
-        ('["accuracy", "f1"]', '["f1", "accuracy"]', EVERYTHING - {"tokens"}),
+        ('["accuracy", "f1"]', '["f1", "accuracy"]', EVERYTHING - {"tokens", "speed-2l"}),
         ('["accuracy", "f1"]', '["accuracy"]', {*evaluations("teacher", *STUDENTS), "report"}),
         ('label = "label"\n', 'label = "label"  # 0 or 1\n', set()),
     ],

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dags import HASHES, MODEL, changed, dag
 
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.presets import preset_for
@@ -14,32 +15,10 @@ from pkd_core.pipeline.dag import build_dag, report_stage
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.sources import PretrainedModel
 from pkd_core.pipeline.specs import EvaluationSpec, ReportSpec, StudentSpec, TeacherSpec
-from pkd_core.pipeline.stage import Stage
-
-MODEL = PretrainedModel("bert", Path("bert"), weights="w1", tokenizer="t1", num_layers=12, max_length=512)
-HASHES = {"train": "a", "dev": "b", "test": "c"}
-
-
-def dag(
-    settings: dict[str, Any] | None = None,
-    model: PretrainedModel = MODEL,
-    hashes: dict[str, str] = HASHES,
-    **run: Any,
-) -> dict[str, Stage]:
-    values = {"tasks": ["RTE"], "student_layers": [6], "seeds": [1], "settings": settings or {}} | run
-    config = build_run_config(**values)
-    tasks = [GLUE_TASKS[name] for name in config.tasks]
-    stages = build_dag(config, tasks, {task.name: hashes for task in tasks}, model)
-    return {stage.key: stage for stage in stages}
-
-
-def changed(before: dict[str, Stage], after: dict[str, Stage]) -> set[str]:
-    assert before.keys() == after.keys()
-    return {key.removeprefix("RTE/") for key in before if before[key].fingerprint != after[key].fingerprint}
-
 
 ALL = {key.removeprefix("RTE/") for key in dag()}
 REPORT = {"reports/report"}
+OF_NO_TEACHER = {"tokens", "speed-6l", "finetune-6l-s1", "evaluation-finetune-6l-s1"}
 DISTILLED = {
     f"{prefix}{name}-6l-s1" for name in ("kd", "pkd-skip", "pkd-last") for prefix in ("", "evaluation-")
 }
@@ -51,6 +30,7 @@ def test_a_task_has_tokens_teacher_states_students_evaluations_and_a_report() ->
         "RTE/teacher",
         "RTE/evaluation-teacher",
         "RTE/teacher-states",
+        "RTE/speed-6l",
         "RTE/kd-6l-s1",
         "RTE/evaluation-kd-6l-s1",
         "RTE/pkd-skip-6l-s1",
@@ -62,16 +42,18 @@ def test_a_task_has_tokens_teacher_states_students_evaluations_and_a_report() ->
 def test_each_stage_names_the_stages_and_files_that_it_is_made_from() -> None:
     stages = dag(methods=["finetune", "kd"])
     trained = {"tokens": "RTE/tokens", "teacher": "RTE/teacher"}
+    evaluated = {"tokens": "RTE/tokens", "speed": "RTE/speed-6l"}
     pretrained = {"pretrained": "w1"}
     assert {key: (stage.inputs, stage.sources) for key, stage in stages.items()} == {
         "RTE/tokens": ({}, {"raw/train": "a", "raw/dev": "b", "raw/test": "c", "tokenizer": "t1"}),
         "RTE/teacher": ({"tokens": "RTE/tokens"}, pretrained),
         "RTE/evaluation-teacher": ({"tokens": "RTE/tokens", "model": "RTE/teacher"}, {}),
         "RTE/teacher-states": (trained, {}),
+        "RTE/speed-6l": ({"tokens": "RTE/tokens"}, pretrained),
         "RTE/finetune-6l-s1": ({"tokens": "RTE/tokens"}, pretrained),
-        "RTE/evaluation-finetune-6l-s1": (trained | {"model": "RTE/finetune-6l-s1"}, {}),
+        "RTE/evaluation-finetune-6l-s1": (evaluated | {"model": "RTE/finetune-6l-s1"}, {}),
         "RTE/kd-6l-s1": ({"tokens": "RTE/tokens", "states": "RTE/teacher-states"}, pretrained),
-        "RTE/evaluation-kd-6l-s1": (trained | {"model": "RTE/kd-6l-s1"}, {}),
+        "RTE/evaluation-kd-6l-s1": (evaluated | {"model": "RTE/kd-6l-s1"}, {}),
         "reports/report": (
             {key: key for key in stages if key.startswith("RTE/evaluation-")},
             {},
@@ -105,7 +87,7 @@ def test_beta_changes_patient_students_alone() -> None:
 
 
 def test_a_teacher_setting_changes_all_but_tokens_and_plain_fine_tuning() -> None:
-    assert changed(dag(), dag({"teacher.learning_rate": 1e-4})) == ALL - {"tokens", "finetune-6l-s1"}
+    assert changed(dag(), dag({"teacher.learning_rate": 1e-4})) == ALL - OF_NO_TEACHER
 
 
 def test_a_changed_raw_file_changes_every_address() -> None:
@@ -218,7 +200,7 @@ def test_a_report_names_failures_and_the_presets_of_its_evaluations_with_what_ov
         tasks=["RTE"], methods=["finetune", "kd"], student_layers=[6], seeds=[1], settings=values
     )
     model = replace(MODEL, num_layers=24)
-    stages = build_dag(config, [GLUE_TASKS["RTE"]], {"RTE": HASHES}, model)
+    stages = build_dag(config, [GLUE_TASKS["RTE"]], {"RTE": HASHES}, model, "AMD EPYC")
     evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
     stage = report_stage(config, evaluations, {"RTE/pkd-skip-6l-s1": "no memory"}, 24)
     finetune, kd = (preset_for("RTE", method, 6, 24).source for method in ("finetune", "kd"))
@@ -265,7 +247,7 @@ def test_an_evaluation_has_all_metrics_of_its_task_and_the_models_origin() -> No
     assert stages["MRPC/evaluation-kd-6l-s1"].inputs == {
         "tokens": "MRPC/tokens",
         "model": "MRPC/kd-6l-s1",
-        "teacher": "MRPC/teacher",
+        "speed": "MRPC/speed-6l",
     }
     assert stages["MRPC/evaluation-teacher"].inputs == {"tokens": "MRPC/tokens", "model": "MRPC/teacher"}
 

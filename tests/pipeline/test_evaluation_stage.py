@@ -15,17 +15,21 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.presets import published_score
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.settings import RunOptions, SpeedConfig
 from pkd_core.data.token_table import TokenTable
+from pkd_core.errors import ConfigError
 from pkd_core.evaluation.result import EvaluationResult, read_result, write_result
+from pkd_core.evaluation.speed_result import Speed, read_speed
 from pkd_core.pipeline.dag import report_stage
 from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
-from pkd_core.pipeline.specs import ReportSpec
+from pkd_core.pipeline.specs import ReportSpec, SpeedSpec
 from pkd_core.pipeline.stage import Stage
-from pkd_core.pipeline.stages import evaluation
+from pkd_core.pipeline.stages import speed
 from pkd_core.pipeline.stages.report import write_run_report
+from pkd_core.pipeline.stages.speed import time_depth
+from pkd_core.runtime.device import model_of
 from pkd_core.runtime.observer import LogObserver, Observer
 from pkd_core.store.address import StageRecord
 
@@ -34,9 +38,11 @@ SETTINGS = {
     "teacher.learning_rate": 2e-3,
     "student.num_epochs": 3,
     "student.learning_rate": 2e-3,
-    "evaluation.speed_repeats": 4,
+    "speed.max_seconds": 9,
+    "speed.threads": 3,
     "tokens.max_length": 16,
 }
+SPEED = Speed(1.75, 1.7, 1.77, 9, 4, 8, 7.0, 4.0, 3.0, 2.0, "a machine", 1)
 Records = Mapping[str, StageRecord]
 
 
@@ -50,25 +56,29 @@ def observers() -> dict[str, Recorder]:
 def finished(
     tmp_path_factory: pytest.TempPathFactory, observers: dict[str, Recorder]
 ) -> tuple[Plan, Records, list[tuple[int, int, int]]]:
-    """A run of one student, and the depths (student, teacher) and repeats of each speed measurement."""
+    """A run of one student, and the depths (student, teacher) and threads of each speed measurement."""
     root = tmp_path_factory.mktemp("evaluated")
     write_tiny_task(root / "data_raw")
     write_tiny_model(root / "model")
     measured: list[tuple[int, int, int]] = []
 
-    def speed(
+    def measure(
         student: BertForSequenceClassification,
         teacher: BertForSequenceClassification,
         table: TokenTable,
-        repeats: int,
+        settings: SpeedConfig,
         device: torch.device,
-        observe: Callable[[int], None],
-    ) -> float:
-        measured.append((student.config.num_hidden_layers, teacher.config.num_hidden_layers, repeats))
+        machine: str,
+        observe: Callable[[int, int], None],
+    ) -> Speed:
+        depths = (student.config.num_hidden_layers, teacher.config.num_hidden_layers)
+        measured.append((*depths, torch.get_num_threads()))
         assert len(table) == 24, "speed is measured on dev"
-        assert device == torch.device("cpu")
-        observe(3)
-        return 1.75
+        assert (device, machine) == (torch.device("cpu"), model_of(torch.device("cpu")))
+        assert settings == SpeedConfig(max_seconds=9, threads=3)
+        assert len(student.bert.encoder.layer) == 2
+        observe(3, 9)
+        return SPEED
 
     @contextmanager
     def track(stage: Stage, _inputs: Mapping[str, StageRecord], _resumes: bool) -> Iterator[Observer]:
@@ -78,9 +88,9 @@ def finished(
     config = build_run_config(
         tasks=["Tiny"], methods=["kd"], seeds=[3], model=str(root / "model"), settings=SETTINGS
     )
-    plan = make_plan(config, root)
+    plan = make_plan(config, root, device="cpu")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "speed_ratio", speed)
+        patch.setattr(speed, "measure_speed", measure)
         return plan, run_plan(plan, RunOptions(device="cpu"), track), measured
 
 
@@ -130,23 +140,43 @@ def test_size_settings_and_origin_are_those_of_the_model(finished: tuple[Plan, R
     assert result.skipped_lines == {}
 
 
-def test_a_student_is_timed_against_its_teacher_and_the_teacher_not_at_all(
+def test_a_depth_is_timed_against_the_teachers_and_its_students_carry_the_result(
     finished: tuple[Plan, Records, list[tuple[int, int, int]]],
 ) -> None:
-    assert finished[2] == [(2, 4, 4)]
-    assert read_result(folder_of(finished, "evaluation-kd-2l-s3")).speed_ratio == 1.75
-    assert read_result(folder_of(finished, "evaluation-teacher")).speed_ratio is None
+    _, records, measured = finished
+    assert measured == [(2, 4, 3)]
+    assert read_speed(folder_of(finished, "speed-2l")) == SPEED
+    assert records["Tiny/speed-2l"].facts == {"ratio": 1.75, "spread": pytest.approx(0.05)}
+    assert read_result(folder_of(finished, "evaluation-kd-2l-s3")).speed == SPEED
+    assert read_result(folder_of(finished, "evaluation-teacher")).speed is None
+
+
+def test_a_speed_that_was_planned_for_another_machine_is_not_published(
+    finished: tuple[Plan, Records, object], tmp_path: Path
+) -> None:
+    plan, _, _ = finished
+    (stage,) = (one.stage for one in plan.stages if one.stage.key == "Tiny/speed-2l")
+    assert isinstance(stage.spec, SpeedSpec)
+    spec = stage.spec.model_copy(update={"machine": "NVIDIA H100"})
+    job = Job(
+        stage, tmp_path, tmp_path, {}, {}, plan.context(RunOptions(device="cpu")), Recorder(), lambda: None
+    )
+    with pytest.raises(ConfigError) as caught:
+        time_depth(job, spec)
+    here = model_of(torch.device("cpu"))
+    assert str(caught.value) == (
+        f"Tiny/speed-2l was planned for NVIDIA H100, and this run computes on {here}; plan and run with the same "
+        "--device, on one machine."
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("finished")
-def test_an_evaluation_reports_how_many_examples_and_timed_turns_are_done(
-    observers: dict[str, Recorder],
-) -> None:
-    reported = observers["Tiny/evaluation-kd-2l-s3"].progress_seen
-    assert [one for one in reported if one[0] == one[1]] == [(24, 24, "examples"), (6, 6, "examples")]
-    assert reported[-1] == (3, 4, "timed turns")
-    last_of_teacher = observers["Tiny/evaluation-teacher"].progress_seen[-1]
-    assert last_of_teacher == (6, 6, "examples"), "it is not timed"
+def test_stages_report_how_many_examples_and_seconds_are_done(observers: dict[str, Recorder]) -> None:
+    for model in ("kd-2l-s3", "teacher"):
+        reported = observers[f"Tiny/evaluation-{model}"].progress_seen
+        assert [one for one in reported if one[0] == one[1]] == [(24, 24, "examples"), (6, 6, "examples")]
+    assert observers["Tiny/speed-2l"].progress_seen == [(3, 9, "seconds at most")]
 
 
 def test_the_facts_of_an_evaluation_are_its_score_and_speed(finished: tuple[Plan, Records, object]) -> None:
@@ -169,7 +199,7 @@ def report_of(results: list[EvaluationResult], finished: tuple[Plan, Records, ob
     stage = replace(report_stage(plan.run, [], {}, 12), spec=spec)
     work = folder / "work"
     work.mkdir()
-    context = RunContext(plan.workspace, plan.model.folder, plan.tasks, RunOptions())
+    context = RunContext(plan.workspace, plan.model, plan.tasks, RunOptions())
     job = Job(stage, work, folder / "resume", inputs, {}, context, LogObserver("report"), lambda: None)
     facts = write_run_report(job, spec)
     assert facts.num_models == len(results)
@@ -187,7 +217,7 @@ def test_published_scores_are_shown_for_teachers_of_the_published_size_only(
         num_layers=6,
         hidden_size=hidden_size,
     )
-    teacher = replace(student, method="teacher", num_layers=12, seed=None, speed_ratio=None)
+    teacher = replace(student, method="teacher", num_layers=12, seed=None, speed=None)
     page = report_of([teacher, student, replace(student, method="pkd-skip")], finished, tmp_path)
     lines = {line.split(" | ")[0].strip("| "): line for line in page.splitlines() if line.startswith("| ")}
     for method, depth in (("teacher", 12), ("kd", 6), ("pkd-skip", 6)):

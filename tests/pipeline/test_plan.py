@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
@@ -17,12 +18,15 @@ from pkd_core.errors import StoreError
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
-from pkd_core.pipeline.sources import find_model
+from pkd_core.pipeline.position import Position
+from pkd_core.pipeline.sources import PretrainedModel, find_model
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.observer import LogObserver, Observer
 from pkd_core.store.address import StageRecord
 from pkd_core.store.run_records import read_run_records
 from pkd_core.store.stage_store import StageStatus
+from pkd_core.store.work_folder import prepare_work, resume_folder
+from pkd_core.training.checkpoints import Checkpoint, Checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +61,7 @@ def test_a_new_plan_has_all_stages_to_do(plan: Plan, model: Path, tmp_path: Path
             "Tiny/tokens",
             "Tiny/teacher",
             "Tiny/evaluation-teacher",
+            "Tiny/speed-1l",
             "Tiny/finetune-1l-s7",
             "Tiny/evaluation-finetune-1l-s7",
             "reports/report",
@@ -84,11 +89,42 @@ def test_changed_bytes_of_the_same_size_are_to_do_in_a_deep_plan_alone(plan: Pla
     assert "train-00000.parquet" in damaged.reason
 
 
+def leave_checkpoint(plan: Plan, step: int, **inputs: str) -> Path:
+    """Leave what a teacher that was killed leaves, and return its folder."""
+    record = run_plan(tokens_of(plan), RunOptions(device="cpu"))["Tiny/tokens"]
+    stage = plan.stages[1].stage
+    work = plan.workspace / stage.address.work_folder
+    work.parent.mkdir(parents=True)
+    prepare_work(work, {"tokens": record.digest} | dict(stage.sources) | inputs)
+    Checkpoints(resume_folder(work), work, 1.0).save(Checkpoint({"weight": torch.zeros(1)}, {"step": step}))
+    return resume_folder(work)
+
+
+def test_a_training_with_a_checkpoint_resumes_there(plan: Plan) -> None:
+    leave_checkpoint(plan, 3)
+    teacher = again(plan).stages[1]
+    # 4 epochs of 48 examples in batches of 32.
+    assert (teacher.status, teacher.reason) == (StageStatus.MISSING, "resumes at step 3 of 8")
+    assert teacher.position == Position(3, 8)
+
+
+def test_a_checkpoint_from_other_inputs_is_not_resumed_from(plan: Plan) -> None:
+    leave_checkpoint(plan, 3, tokens="0" * 32)
+    assert again(plan).stages[1].position is None
+
+
+def test_a_checkpoint_whose_state_is_damaged_is_not_counted_on(plan: Plan) -> None:
+    state = leave_checkpoint(plan, 3) / "checkpoint" / "state.json"
+    state.write_text(state.read_text(encoding="utf-8").replace('"step": 3', '"step": 5'), encoding="utf-8")
+    teacher = again(plan).stages[1]
+    assert (teacher.reason, teacher.position) == ("not built yet", None)
+
+
 def test_every_stage_of_a_run_works_in_the_absolute_workspace(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = RunOptions(device="cpu")
-    expected = RunContext(plan.workspace, plan.model.folder, plan.tasks, options)
+    expected = RunContext(plan.workspace, plan.model, plan.tasks, options)
     assert plan.context(options) == expected
     monkeypatch.chdir(plan.workspace)
     assert make_plan(plan.run, Path()).context(options) == expected
@@ -132,3 +168,15 @@ def test_without_options_and_tracking_a_plan_runs_and_logs_its_progress(
     assert records["Tiny/tokens"].facts["rows"] == {"train": 48, "dev": 24, "test": 6}
     assert caplog.messages
     assert all(message.startswith("Tiny/tokens: ") for message in caplog.messages)
+
+
+def test_the_model_is_checked_unless_all_was_made_from_it(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[PretrainedModel] = []
+    monkeypatch.setattr("pkd_core.pipeline.plan.check_model", checked.append)
+    assert make_plan(plan.run, plan.workspace).model == plan.model
+    assert checked == [plan.model]
+    monkeypatch.setattr("pkd_core.pipeline.plan.Plan.todo", ())
+    make_plan(plan.run, plan.workspace)
+    assert checked == [plan.model]

@@ -17,7 +17,7 @@ from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.data.glue import load_task
 from pkd_core.errors import DataError, ModelError
-from pkd_core.pipeline.sources import find_model, has_raw_files, hash_raw_files
+from pkd_core.pipeline.sources import check_model, find_model, has_raw_files, hash_raw_files
 from pkd_core.store.fingerprint import sha256_file
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -44,6 +44,12 @@ def test_a_folder_is_found_with_its_depth(model: Path, monkeypatch: pytest.Monke
     assert (found.num_layers, found.max_length) == (2, 256)
 
 
+def test_a_folder_s_short_name_is_its_last_part_and_a_hub_name_stays(model: Path) -> None:
+    found = find_model(str(model))
+    assert found.short_name == "model"
+    assert replace(found, name="nobody/bert").short_name == "nobody/bert"
+
+
 def test_hashes_depend_on_bytes_and_not_on_paths(model: Path, bert: Path) -> None:
     original, copy = find_model(str(bert)), find_model(str(model))
     assert replace(copy, name=original.name, folder=original.folder) == original
@@ -67,8 +73,9 @@ def test_hashes_depend_on_bytes_and_not_on_paths(model: Path, bert: Path) -> Non
 
 def test_a_folder_without_a_fast_tokenizer_is_refused_with_a_remedy(model: Path) -> None:
     (model / "tokenizer.json").unlink()
+    found = find_model(str(model))
     with pytest.raises(ModelError, match=rf"^{model} needs a tokenizer\.json .* AutoTokenizer\."):
-        find_model(str(model))
+        check_model(found)
 
 
 def test_a_folder_without_safetensors_is_refused_while_planning(model: Path) -> None:

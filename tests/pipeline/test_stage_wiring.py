@@ -23,7 +23,7 @@ SETTINGS = {
     "compute.threads": 1,
     "teacher.num_epochs": 1,
     "teacher.learning_rate": 1e-3,
-    "evaluation.speed_repeats": 1,
+    "speed.max_seconds": 0,
 }
 
 

@@ -41,7 +41,7 @@ def digests(plan: Plan) -> dict[str, str]:
     return {
         key: read_manifest(folder).digest
         for key, folder in folders.items()
-        if folder.is_dir() and "evaluation" not in key and "report" not in key
+        if folder.is_dir() and not any(kind in key for kind in ("speed", "evaluation", "report"))
     }
 
 
@@ -81,8 +81,7 @@ def flip_bit(path: Path) -> None:
     [
         ("Tiny/tokens/train-*.parquet", "Tiny/pkd-skip-2l-s1"),
         ("Tiny/teacher-states/states-*.arrow", "Tiny/pkd-skip-2l-s1"),
-        # A student reads the teacher's states; its evaluation compares its speed with the teacher itself.
-        ("Tiny/teacher/model.safetensors", "Tiny/evaluation-pkd-skip-2l-s1"),
+        ("Tiny/speed-2l/speed.json", "Tiny/evaluation-pkd-skip-2l-s1"),
     ],
 )
 def test_an_input_damaged_at_equal_size_is_not_used_and_the_next_run_builds_it_again(
@@ -151,6 +150,7 @@ def replacing(key: str, path: Path, change: Callable[[Path], None], puts_back: b
         ("Tiny/tokens", "data_raw/Tiny/train.tsv"),
         ("Tiny/tokens", "model/tokenizer.json"),
         ("Tiny/teacher", "model/model.safetensors"),
+        ("Tiny/speed-2l", "model/model.safetensors"),
         ("Tiny/pkd-skip-2l-s1", "data_feat/Tiny/teacher-states-*/states-00000.arrow"),
     ],
 )

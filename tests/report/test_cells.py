@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from report_rows import TEACHER, student
+from report_rows import TEACHER, speed, student
 
 from pkd_core.report.cells import comparison, metric_name
 from pkd_core.report.results import ResultRow, aggregate
@@ -59,10 +59,10 @@ def test_a_size_is_in_megabytes_of_a_million_bytes() -> None:
 
 
 def test_ratios_to_the_teacher_have_two_decimals() -> None:
-    row = student("kd", 0.6, parameters=66_955_010, speed_ratio=1.9349)
-    assert cells_of(TEACHER, row)[4:] == ["1.64", "1.93"]
-    assert cells_of(TEACHER, replace(row, speed_ratio=None))[4:] == ["1.64", "–"]
-    assert cells_of(row)[4:] == ["–", "1.93"]
+    row = student("kd", 0.6, parameters=66_955_010, speed=speed(1.9349))
+    assert cells_of(TEACHER, row)[4:] == ["1.64", "1.93 ± 0.02"]
+    assert cells_of(TEACHER, replace(row, speed=None))[4:] == ["1.64", "–"]
+    assert cells_of(row)[4:] == ["–", "1.93 ± 0.02"]
 
 
 def test_a_model_of_one_layer_is_named_in_the_singular() -> None:

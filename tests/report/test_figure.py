@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from report_rows import GLUE, TEACHER, many, student
+from report_rows import GLUE, TEACHER, many, speed, student
 
 from pkd_core.report.figure import draw_figure
 from pkd_core.report.write import ResultRow, aggregate, write_report
@@ -23,9 +23,9 @@ GREEN, PINK = "#009e73", "#cc79a7"
 ROWS = [
     TEACHER,
     student("finetune", 0.60),
-    student("kd", 0.62, seed=1, speed_ratio=1.9),
-    student("kd", 0.66, seed=2, speed_ratio=2.3),
-    student("kd", 0.58, num_layers=3, speed_ratio=3.5),
+    student("kd", 0.62, seed=1),
+    student("kd", 0.66, seed=2),
+    student("kd", 0.58, num_layers=3, speed=speed(3.5)),
 ]
 
 
@@ -40,6 +40,14 @@ def drawn(figure: Figure, plot: int) -> list[tuple[tuple[object, ...], list[tupl
         (look(line), [tuple(point) for point in np.asarray(line.get_xydata(), float).round(3).tolist()])
         for line in figure.axes[plot].get_lines()
     ]
+
+
+def interval(
+    color: str, speed: float, score: float
+) -> list[tuple[tuple[object, ...], list[tuple[float, float]]]]:
+    """Return what marks the interval of a measured speed: its middle and two caps."""
+    ends = [((color, "|", "None"), [(speed + end, score)]) for end in (-0.02, 0.01)]
+    return [((color, "None", "-"), [(speed, score)]), *ends]
 
 
 def font_of(figure: Figure, text: str) -> tuple[object, object]:
@@ -79,7 +87,7 @@ def test_the_png_holds_the_figure_and_no_time_and_no_version(tmp_path: Path) -> 
         pytest.param(many(["RTE", "WNLI"], depths=(6, 4, 3, 2)), id="2 tasks, 4 depths"),
         pytest.param([TEACHER], id="teacher alone"),
         pytest.param([student("kd", 0.6)], id="no teacher"),
-        pytest.param([TEACHER, student("kd", 0.6, speed_ratio=None)], id="no speed"),
+        pytest.param([TEACHER, student("kd", 0.6, speed=None)], id="no speed"),
     ],
 )
 def test_words_neither_overlap_nor_leave_the_figure(rows: list[ResultRow]) -> None:
@@ -130,13 +138,16 @@ def test_scores_are_drawn_against_speed_with_a_line_through_the_depths_of_a_meth
         ((BLACK, "None", "-"), [(1, 70)]),
         ((BLACK, "*", "None"), [(1, 70)]),
         ((ORANGE, "None", "-"), [(2, 60)]),
+        *interval(ORANGE, 2, 60),
         ((ORANGE, "o", "None"), [(2, 60)]),
-        ((BLUE, "None", "-"), [(2.1, 64), (3.5, 58)]),
-        ((BLUE, "o", "None"), [(2.1, 64)]),
+        ((BLUE, "None", "-"), [(2, 64), (3.5, 58)]),
+        *interval(BLUE, 2, 64),
+        ((BLUE, "o", "None"), [(2, 64)]),
+        *interval(BLUE, 3.5, 58),
         ((BLUE, "s", "None"), [(3.5, 58)]),
     ]
     axes = figure.axes[1]
-    assert axes.get_xlim() == pytest.approx((0.75, 3.75))
+    assert axes.get_xlim() == pytest.approx((0.749, 3.761))
     assert axes.get_ylim() == figure.axes[0].get_ylim() == pytest.approx((51.835, 70.865))
     assert axes.get_xlabel() == "times faster than the teacher"
     assert axes.get_title("right") == "teacher 70.0, most frequent answer 52.7"
@@ -202,7 +213,7 @@ def test_the_title_says_how_many_seeds_there_are_and_the_height_grows_with_the_t
 
 
 def test_without_a_measured_speed_scores_are_drawn_against_size() -> None:
-    figure = draw_figure(aggregate([TEACHER, student("kd", 0.6, speed_ratio=None)]))
+    figure = draw_figure(aggregate([TEACHER, student("kd", 0.6, speed=None)]))
     assert drawn(figure, 1) == [
         ((BLACK, "None", "-"), [(110, 70)]),
         ((BLACK, "*", "None"), [(110, 70)]),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_rows import TEACHER, many, student
+from report_rows import TEACHER, many, speed, student
 
 from pkd_core.report.write import ResultRow, aggregate
 
@@ -49,11 +49,11 @@ def test_a_standard_error_belongs_to_accuracies_alone() -> None:
     assert [group.standard_error for group in aggregate([replace(TEACHER, extra={})])] == [None]
 
 
-def test_speed_is_the_median_over_the_seeds_that_measured_it() -> None:
-    speeds = (2.0, 5.0, None, 2.2)
-    rows = [student("kd", 0.6, seed, speed_ratio=speed) for seed, speed in enumerate(speeds)]
-    (group,) = aggregate(rows)
-    assert group.speed_ratio == 2.2
+def test_all_seeds_of_a_depth_have_its_one_measured_speed() -> None:
+    (group,) = aggregate([student("kd", 0.6, seed, speed=speed(2.2)) for seed in (1, 2)])
+    assert group.speed == speed(2.2)
+    with pytest.raises(AssertionError, match="one measured speed a depth"):
+        aggregate([student("kd", 0.6, seed, speed=speed(seed)) for seed in (1, 2)])
 
 
 def test_scores_of_other_metrics_come_after_the_selecting_one() -> None:

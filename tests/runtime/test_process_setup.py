@@ -37,7 +37,7 @@ from pkd_core.pipeline.plan import make_plan
 
 before = state()
 root = Path(sys.argv[1])
-settings = {"teacher.num_epochs": 1, "student.num_epochs": 1, "evaluation.speed_repeats": 1}
+settings = {"teacher.num_epochs": 1, "student.num_epochs": 1, "speed.max_seconds": 0}
 run = build_run_config(tasks=["Tiny"], methods=["pkd-skip"], model=str(root / "model"), settings=settings)
 run_plan(make_plan(run, root), RunOptions(max_concurrent_runs=2))
 print(before == state())

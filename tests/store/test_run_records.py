@@ -40,7 +40,9 @@ def test_a_record_holds_the_request_its_folders_and_its_start(tmp_path: Path) ->
     begun, folders = json.loads(text)["begun"], ["artifacts/RTE/teacher-1", "data_feat/RTE/tokens-0"]
     content = {"begun": begun, "asked_for": REQUEST, "folders": folders}
     assert text == json.dumps(content, indent=2) + "\n"
-    assert read_run_records(tmp_path) == [RunRecord(path, begun, frozenset(folders), is_running=False)]
+    assert read_run_records(tmp_path) == [
+        RunRecord(path, begun, REQUEST, frozenset(folders), is_running=False)
+    ]
     age = datetime.now(UTC) - datetime.strptime(begun, "%Y-%m-%dT%H:%M:%S%z")
     assert timedelta() <= age < timedelta(minutes=1)
 

@@ -193,12 +193,13 @@ def test_a_store_that_refuses_the_run_fails_the_stage_before_it_computes(
         raise AssertionError("nothing is computed")
 
 
-def test_progress_is_forwarded(workspace: Path, store: Store) -> None:
+def test_progress_and_metrics_are_forwarded_to_what_shows_them(workspace: Path, store: Store) -> None:
     class Listener:
         received: tuple[int, int, str] | None = None
+        values: Any = None
 
         def metrics(self, step: int, values: Any) -> None:
-            raise AssertionError("metrics go to MLflow alone")
+            self.values = step, values
 
         def progress(self, done: int, total: int, unit: str) -> None:
             self.received = (done, total, unit)
@@ -212,3 +213,4 @@ def test_progress_is_forwarded(workspace: Path, store: Store) -> None:
         run.progress(64, 2490, "examples")
 
     assert listener.received == (64, 2490, "examples")
+    assert listener.values == (1, {"train/total": 1.0})

@@ -21,6 +21,7 @@ from pkd_core.training.checkpoints import (
     Checkpoints,
     has_checkpoint,
     pack_tensors,
+    read_step,
     unpack_tensors,
 )
 
@@ -49,6 +50,16 @@ def test_the_newest_checkpoint_is_loaded_and_no_other_is_kept(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "checkpoint"]
     for name in ("checkpoint.before", "checkpoint.part"):
         shutil.copytree(checkpoints.folder, tmp_path / name)
+
+
+def test_the_newest_step_is_read_without_the_tensors(checkpoints: Checkpoints, tmp_path: Path) -> None:
+    assert read_step(tmp_path) is None
+    for number in (4, 7):
+        checkpoints.save(checkpoint_of(number))
+    (checkpoints.folder / "tensors.safetensors").write_bytes(b"damaged")
+    assert read_step(tmp_path) == 7
+    (checkpoints.folder / "state.json").write_text("{}", encoding="utf-8")
+    assert read_step(tmp_path) is None
 
 
 @pytest.mark.parametrize("has_links", [True, False])

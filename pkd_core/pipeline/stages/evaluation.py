@@ -1,4 +1,4 @@
-"""Stage: score a model on the labelled dev splits, predict the unlabelled ones, measure its size and speed."""
+"""Stage: score a model on the labelled dev splits, predict the unlabelled ones, measure its size."""
 
 import torch
 from transformers import BertForSequenceClassification
@@ -7,7 +7,7 @@ from pkd_core.data.token_table import TokenTable
 from pkd_core.evaluation.metrics import compute_metrics, majority_baseline
 from pkd_core.evaluation.predict import Array, count_parameters, predict
 from pkd_core.evaluation.result import EvaluationResult, write_result
-from pkd_core.evaluation.speed import speed_ratio
+from pkd_core.evaluation.speed_result import read_speed
 from pkd_core.evaluation.submission import write_submission
 from pkd_core.model.loading import load_classifier
 from pkd_core.pipeline.facts import EvaluationFacts, TokensFacts, TrainingFacts
@@ -20,7 +20,8 @@ def evaluate(job: Job, spec: EvaluationSpec) -> EvaluationFacts:
 
     Test splits carry no labels: they are predicted and never scored.
     """
-    model = _load(job, "model")
+    model = load_classifier(job.inputs["model"])
+    torch.nn.Module.to(model, job.context.device)  # transformers' own `to` carries no types
     tokens = job.input_facts("tokens", TokensFacts)
     tables = {split.name: TokenTable.load(job.inputs["tokens"], split.name) for split in job.task.dev_splits}
     selecting = tables[job.task.dev_splits[0].name]
@@ -39,7 +40,7 @@ def evaluate(job: Job, spec: EvaluationSpec) -> EvaluationFacts:
         num_dev=len(selecting),
         parameters=count_parameters(model),
         size_bytes=(job.inputs["model"] / "model.safetensors").stat().st_size,
-        speed_ratio=_speed(job, spec, model, selecting),
+        speed=read_speed(job.inputs["speed"]) if "speed" in job.inputs else None,
         best_epoch=training.best_epoch,
         precision=training.precision,
         settings=trained.dotted_settings(),
@@ -82,25 +83,6 @@ def _predict(
     return predict(model, table, job.context.device, spec.evaluation.max_tokens, observe)
 
 
-def _speed(
-    job: Job, spec: EvaluationSpec, student: BertForSequenceClassification, table: TokenTable
-) -> float | None:
-    if "teacher" not in job.inputs:
-        return None
-    repeats = spec.evaluation.speed_repeats
-
-    def observe(num_done: int) -> None:
-        job.observer.progress(num_done, repeats, "timed turns")
-
-    return speed_ratio(student, _load(job, "teacher"), table, repeats, job.context.device, observe)
-
-
 def _labels(table: TokenTable) -> Array:
     assert table.labels_R is not None, "dev splits are labelled"
     return table.labels_R
-
-
-def _load(job: Job, part: str) -> BertForSequenceClassification:
-    model = load_classifier(job.inputs[part])
-    torch.nn.Module.to(model, job.context.device)  # transformers' own `to` carries no types
-    return model

@@ -40,7 +40,7 @@ def _row(result: EvaluationResult, preset: str) -> ResultRow:
         selection=result.selection,
         parameters=result.parameters,
         size_bytes=result.size_bytes,
-        speed_ratio=result.speed_ratio,
+        speed=result.speed,
         baseline=result.baseline,
         settings=result.settings,
         preset=preset,

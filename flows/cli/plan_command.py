@@ -1,0 +1,88 @@
+"""`pkd plan`: which stages a run has, which are done, why the others are not, and how long they will take."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+from flows.cli.listing import show_json, show_rows, show_text
+from flows.cli.quantities import duration
+from flows.prepare import check_data
+from flows.request import Request, check_addressable
+from pkd_core.pipeline.estimate import estimate_seconds
+from pkd_core.pipeline.plan import Plan, PlannedStage, make_plan
+from pkd_core.runtime.device import find_device
+from pkd_core.store.stage_store import StageStatus
+
+_STYLES = {
+    StageStatus.DONE: "green",
+    StageStatus.MISSING: "yellow",
+    StageStatus.DAMAGED: "red",
+    StageStatus.STALE: "magenta",
+}
+
+
+def show_plan(request: Request, as_json: bool) -> None:
+    """Plan a run, and show it.
+
+    Raises:
+        PkdError: The plan cannot be made, or the data of a task that is to be tokenised are wrong.
+    """
+    check_addressable(request.workspace)
+    plan = make_plan(request.run, request.workspace, request.options.deep, request.options.device)
+    check_data(plan)
+    estimates = estimate_seconds(plan, find_device(request.options.device))
+    if as_json:
+        show_json(_json(plan, estimates))
+        return
+    model = plan.model
+    show_text(f"model: {model.name} ({model.num_layers} layers, weights {model.weights[:12]})")
+    rows = [_row(one, estimates) for one in plan.stages]
+    show_rows(("stage", "status", "time", "why", "fingerprint"), rows, num_names=2, optional=["fingerprint"])
+    show_text(_summary(plan, estimates))
+
+
+def _row(one: PlannedStage, estimates: Mapping[str, float]) -> list[str | Text]:
+    key = one.stage.key
+    time = duration(estimates[key]) if key in estimates else ""
+    return [key, Text(one.status.value, _STYLES[one.status]), time, one.reason, one.stage.fingerprint]
+
+
+def _summary(plan: Plan, estimates: Mapping[str, float]) -> str:
+    parts = ", ".join(f"{number} {status}" for status, number in _counts(plan).items())
+    num_unknown = len(plan.todo) - len(estimates)
+    time = f"; {duration(sum(estimates.values()))} by earlier runs here" if estimates else ""
+    rest = f", without {num_unknown} stages of which no time is known" if estimates and num_unknown else ""
+    return f"{len(plan.stages)} stages: {parts}{time}{rest}"
+
+
+def _counts(plan: Plan) -> dict[str, int]:
+    return dict(sorted(Counter(one.status.value for one in plan.stages).items()))
+
+
+def _json(plan: Plan, estimates: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "model": {
+            "name": plan.model.name,
+            "num_layers": plan.model.num_layers,
+            "weights": plan.model.weights,
+        },
+        "stages": [_json_stage(one, estimates.get(one.stage.key)) for one in plan.stages],
+        "counts": _counts(plan),
+        "estimated_seconds": round(sum(estimates.values()), 1) if estimates else None,
+    }
+
+
+def _json_stage(one: PlannedStage, seconds: float | None) -> dict[str, Any]:
+    position = one.position
+    return {
+        "stage": one.stage.key,
+        "kind": one.stage.kind.value,
+        "status": one.status.value,
+        "reason": one.reason,
+        "resumes_at": {"step": position.step, "num_steps": position.num_steps} if position else None,
+        "estimated_seconds": None if seconds is None else round(seconds, 1),
+        "folder": one.stage.address.folder.as_posix(),
+        "fingerprint": one.stage.fingerprint,
+    }

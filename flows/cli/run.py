@@ -1,0 +1,155 @@
+"""Runs what `pkd run` and `pkd demo` ask for: checks it, finds or starts Prefect's server, and shows the report."""
+
+import importlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from flows.best import describe_best
+from flows.cli import display
+from flows.cli.log_lines import Amount
+from flows.cli.run_view import RunView, viewing_run
+from flows.latest_report import latest_report, record_latest
+from flows.limits import check_limits
+from flows.request import Request
+from flows.run_file import run_file, write_run_file
+from flows.stopping import ending_at_signals, received_signal, report_stopped
+from pkd_core.errors import ConfigError, PkdError
+from pkd_core.pipeline.kinds import StageKind
+from pkd_core.runtime.process_setup import configure_process
+from pkd_core.store.manifest import read_manifest
+from pkd_core.store.stage_store import StageStatus, StageStore
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+    from pkd_core.pipeline.plan import Plan
+
+
+def amount(quiet: bool, verbose: bool) -> Amount:
+    """Return how much `--quiet` and `--verbose` ask for.
+
+    Raises:
+        ConfigError: Both are given.
+    """
+    if quiet and verbose:
+        raise ConfigError("--quiet and --verbose exclude each other; give one of them.")
+    if quiet:
+        return Amount.QUIET
+    return Amount.VERBOSE if verbose else Amount.NORMAL
+
+
+def run_request(make_request: Callable[[], Request], amount: Amount, next_steps: str = "") -> None:
+    """Check everything that can be checked, run what is not done in this process, and show the report.
+
+    Args:
+        make_request: Returns the run; may take seconds.
+        amount: How much is written besides the report and errors.
+        next_steps: Shown after the report of a run that succeeded.
+
+    Raises:
+        PkdError: The run cannot begin, or some of it failed.
+    """
+    check_limits()
+    with ending_at_signals(), viewing_run(amount) as view:
+        with view.waiting("planning"):
+            request = make_request()
+            planned = _plan(request)
+        view.message(display.counts(planned))
+        before = latest_report(request.workspace)
+        if _is_complete(planned, view):
+            view.message("nothing is to be computed")
+            _record_again(request, planned)
+            failure = None
+        else:
+            failure = _failure(_compute(request, planned, view))
+    if stopped := received_signal():
+        raise typer.Exit(report_stopped(stopped))
+    folder = latest_report(request.workspace)
+    # A run that failed before any evaluation has no report; the latest one is then an older run's.
+    if folder is not None and (failure is None or folder != before):
+        display.show_report(folder)
+        typer.echo(describe_best(request.workspace, folder))
+    if failure is not None:
+        raise failure
+    if amount is not Amount.QUIET and next_steps:
+        typer.echo(next_steps)
+
+
+def _plan(request: Request) -> "Plan":
+    from flows.prepare import check_data, prepare
+
+    planned = prepare(request)
+    check_data(planned)
+    return planned
+
+
+def _is_complete(planned: "Plan", view: RunView) -> bool:
+    """Return whether neither a stage nor anything that MLflow holds of one is missing."""
+    if planned.todo:
+        return False
+    from tasks.completeness import find_incomplete
+
+    with view.waiting("looking whether MLflow is complete"):
+        return not find_incomplete(planned)
+
+
+def _record_again(request: Request, planned: "Plan") -> None:
+    """Record what a run of a complete plan records: what it refers to, and that its report is the latest."""
+    report = planned.stages[-1].stage
+    assert report.kind is StageKind.REPORT
+    manifest = read_manifest(planned.workspace / report.address.folder)
+    with planned.recorded() as record:
+        write_run_file(request, run_file(record))
+        record_latest(planned.workspace, StageStore(planned.workspace).record(report.address, manifest))
+
+
+def _compute(request: Request, planned: "Plan", view: RunView) -> "State[Any]":
+    """Run the flow in this process, and return its final state."""
+    from flows.crashes import ending_at_crashes
+    from flows.dead_threads import ending_at_dead_threads
+
+    view.begin(
+        len(planned.stages), [one.stage.key for one in planned.stages if one.status is StageStatus.DONE]
+    )
+    with ending_at_crashes(), ending_at_dead_threads(), _prefect_server(request.workspace, view):
+        from flows.pkd import build_flow
+
+        flow = build_flow(lambda _: planned, view.stage)
+        state: State[Any] = flow(**request.parameters(), return_state=True)
+    return state
+
+
+def _failure(state: "State[Any]") -> PkdError | None:
+    return None if state.is_completed() else PkdError(state.message or state.name)
+
+
+@contextmanager
+def _prefect_server(workspace: Path, view: RunView) -> Iterator[None]:
+    """Let Prefect use the running server while the body runs, or one that is started for it."""
+    from flows.service.find_server import find_server
+    from flows.service.own_server import own_server
+
+    server = find_server(workspace)
+    with ExitStack() as servers:
+        if server is None:
+            logs = workspace.resolve() / "artifacts" / "logs"
+            view.message("no running Prefect server found: starting one for this run")
+            with view.waiting("starting Prefect's server and loading libraries"):
+                servers.enter_context(own_server(logs, meanwhile=_load_libraries))
+        else:
+            view.message(f"this run is shown at {server.removesuffix('/api')}")
+            os.environ["PREFECT_API_URL"] = server
+            with view.waiting("loading libraries"):
+                _load_libraries()
+        yield
+
+
+def _load_libraries() -> None:
+    """Set up the process, and import what the flow needs: seconds, in which Prefect's server starts."""
+    configure_process()
+    importlib.import_module("flows.pkd")

@@ -1,0 +1,90 @@
+"""`pkd runs`: the runs that a workspace has recorded, and how much of each is done."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from flows.cli.listing import show_json, show_rows
+from flows.run_file import run_file
+from pkd_core.errors import PkdError
+from pkd_core.store.manifest import MANIFEST_NAME
+from pkd_core.store.run_records import RunRecord, read_run_records
+
+_HEADINGS = (
+    "started",
+    "tasks",
+    "methods",
+    "layers",
+    "seeds",
+    "model",
+    "done",
+    "running",
+    "repeat with --config",
+)
+
+
+def show_runs(workspace: Path, as_json: bool) -> None:
+    """Show the workspace's recorded runs, the newest first.
+
+    Raises:
+        PkdError: There is no such workspace, it has no record of a run, or one cannot be read.
+    """
+    if not workspace.is_dir():
+        raise PkdError(f"there is no folder {workspace}; give the workspace whose runs you want to see.")
+    records = read_run_records(workspace)
+    if as_json:
+        show_json([_json(record, workspace) for record in records])
+    elif records:
+        headings = (
+            "started",
+            "tasks",
+            "methods",
+            "layers",
+            "seeds",
+            "model",
+            "done",
+            "running",
+            "repeat with --config",
+        )
+        show_rows(headings, [_row(record, workspace) for record in records], num_names=2)
+    else:
+        raise PkdError(f"{workspace.resolve()} has no record of any run yet; start one with `pkd run TASK`.")
+
+
+def _row(record: RunRecord, workspace: Path) -> list[str]:
+    request = record.request
+    return [
+        datetime.fromisoformat(record.started).astimezone().strftime("%Y-%m-%d %H:%M"),
+        *(_joined(request.get(name)) for name in ("tasks", "methods")),
+        _joined(request.get("student_layers")) or "half",
+        _joined(request.get("seeds")),
+        _model(str(request.get("model", ""))),
+        f"{_num_done(record, workspace)} of {len(record.folders)}",
+        "yes" if record.is_running else "",
+        str(run_file(record.path)) if run_file(record.path).is_file() else "",
+    ]
+
+
+def _json(record: RunRecord, workspace: Path) -> dict[str, Any]:
+    return {
+        "started": record.started,
+        "request": dict(record.request),
+        "num_stages": len(record.folders),
+        "num_done": _num_done(record, workspace),
+        "running": record.is_running,
+        "config": str(run_file(record.path)) if run_file(record.path).is_file() else None,
+    }
+
+
+def _num_done(record: RunRecord, workspace: Path) -> int:
+    return sum((workspace / folder / MANIFEST_NAME).is_file() for folder in record.folders)
+
+
+def _joined(values: Sequence[object] | None) -> str:
+    return ",".join(map(str, values or ()))
+
+
+def _model(name: str) -> str:
+    """Return a hub's name as it is, and a folder's name without its path."""
+    return Path(name).name if Path(name).is_absolute() else name

@@ -1,0 +1,64 @@
+"""`pkd settings`: every setting with its value for a task, where that comes from, its bounds and its meaning."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from flows.cli.listing import show_json, show_text
+from flows.request import split_arguments
+from pkd_core.config.reference import SettingValue, explain_settings
+from pkd_core.config.settings import Method
+from pkd_core.data.glue import load_task
+from pkd_core.errors import ConfigError
+
+
+def show_settings(
+    arguments: Sequence[str],
+    method: Method,
+    num_layers: int | None,
+    num_teacher_layers: int,
+    workspace: Path,
+    as_json: bool,
+) -> None:
+    """Show the settings of a student of one task, or the defaults where no task is named.
+
+    Raises:
+        PkdError: The task or a key is unknown, a value is out of range, or several tasks are named.
+    """
+    tasks, given = split_arguments(arguments)
+    if len(tasks) > 1:
+        raise ConfigError(f"expected one task or none, got {' and '.join(tasks)}: each has its own settings.")
+    task = load_task(tasks[0], workspace / "data_raw").name if tasks else None
+    num_layers = num_layers or max(1, num_teacher_layers // 2)
+    values = explain_settings(task, method, num_layers, num_teacher_layers, given)
+    if as_json:
+        show_json([_json(one) for one in values])
+        return
+    model = f"a student of {num_layers} layers by {method}, and its teacher of {num_teacher_layers}"
+    show_text(
+        f"Settings for {task}: {model}." if task else "The defaults; name a task for its published settings."
+    )
+    for one in values:
+        typer.echo("")
+        show_text(f"{one.setting.key} = {_plain(one.value)}  ({one.source})")
+        show_text(one.setting.description, "    ")
+
+
+def _plain(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _json(one: SettingValue) -> dict[str, Any]:
+    setting = one.setting
+    return {
+        "key": setting.key,
+        "value": one.value,
+        "source": one.source,
+        "default": setting.default,
+        "type": setting.type,
+        "bounds": setting.bounds,
+        "meaning": setting.meaning,
+        "methods": list(setting.methods),
+    }

@@ -1,0 +1,40 @@
+"""Which methods read a setting: one that no method of a run reads is refused."""
+
+from collections.abc import Iterable, Mapping
+
+from pkd_core.config.settings import METHODS, Method
+from pkd_core.errors import ConfigError
+
+_WITH_LOGITS: tuple[Method, ...] = ("kd", "pkd-skip", "pkd-last")
+_WITH_STATES: tuple[Method, ...] = ("pkd-skip", "pkd-last")
+# A test compares this with what each method's stages are given.
+_READ_BY: Mapping[str, tuple[Method, ...]] = {
+    "distill.alpha": _WITH_LOGITS,
+    "distill.temperature": _WITH_LOGITS,
+    "distill.distillation_reduction": _WITH_LOGITS,
+    "distill.beta": _WITH_STATES,
+    "distill.normalize": _WITH_STATES,
+    "distill.patience_reduction": _WITH_STATES,
+    "states.dtype": _WITH_LOGITS,
+}
+
+
+def methods_reading(key: str) -> tuple[Method, ...]:
+    """Return the methods that read a setting; the teacher's are read by all, as each is compared with the teacher."""
+    return _READ_BY.get(key, METHODS)
+
+
+def check_settings_are_read(settings: Iterable[str], methods: Iterable[Method]) -> None:
+    """Check that each given setting has an effect.
+
+    Raises:
+        ConfigError: None of the methods reads one of them.
+    """
+    methods = tuple(methods)
+    for key in settings:
+        readers = methods_reading(key)
+        if not set(readers) & set(methods):
+            raise ConfigError(
+                f"{key} has no effect on {' and '.join(methods)}: only {', '.join(readers)} read it; leave it out, or "
+                "add one of these methods."
+            )

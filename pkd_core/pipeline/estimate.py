@@ -1,0 +1,98 @@
+"""How long a plan will take, by what the workspace's earlier stages took on the same machine."""
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from pkd_core.data.task import Task
+from pkd_core.pipeline.job import RunContext
+from pkd_core.pipeline.plan import Plan, PlannedStage
+from pkd_core.pipeline.specs import EvaluationSpec, StudentSpec, TeacherSpec, TeacherStatesSpec, TokensSpec
+from pkd_core.pipeline.stage import Stage
+from pkd_core.runtime.device import model_of
+from pkd_core.store.durations import Duration, append_duration, read_durations
+
+
+@contextmanager
+def recorded_duration(stage: Stage, context: RunContext) -> Iterator[None]:
+    """Record how long the body takes to build a stage, if it succeeds; a record that cannot be written does no harm."""
+    started = time.monotonic()
+    yield
+    seconds = time.monotonic() - started
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        duration = _duration(
+            stage, context.tasks, context.data_raw, context.model_folder, context.device, seconds
+        )
+        append_duration(context.workspace, duration)
+
+
+def estimate_seconds(plan: Plan, device: torch.device) -> dict[str, float]:
+    """Return the seconds that stages to do will take, by their keys, without those of which nothing is known.
+
+    Each is that of the most similar recorded stage of its kind, in proportion to the amount of work. An estimate holds
+    for one stage at a time, on a machine that does nothing else.
+    """
+    known = read_durations(plan.workspace)
+    estimates: dict[str, float] = {}
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        for planned in plan.todo:
+            wanted = _duration(
+                planned.stage, plan.tasks, plan.workspace / "data_raw", plan.model.folder, device, 0.0
+            )
+            if similar := _most_similar(wanted, known):
+                seconds = similar.seconds * wanted.amount / similar.amount
+                estimates[planned.stage.key] = seconds * _part_to_do(planned)
+    return estimates
+
+
+def _most_similar(wanted: Duration, known: Sequence[Duration]) -> Duration | None:
+    def conditions(one: Duration) -> tuple[str, str, int | None, int]:
+        return one.kind, one.machine, one.threads, one.hidden_size
+
+    similar = [one for one in reversed(known) if conditions(one) == conditions(wanted)]
+    return min(similar, key=lambda one: abs(math.log(one.amount / wanted.amount)), default=None)
+
+
+def _part_to_do(planned: PlannedStage) -> float:
+    position = planned.position
+    return 1 - position.step / position.num_steps if position else 1.0
+
+
+def _duration(
+    stage: Stage, tasks: Mapping[str, Task], data_raw: Path, model: Path, device: torch.device, seconds: float
+) -> Duration:
+    hidden_size = json.loads((model / "config.json").read_text(encoding="utf-8"))["hidden_size"]
+    sizes = _file_sizes(tasks[stage.task], data_raw) if stage.task in tasks else {}
+    return Duration(
+        stage.kind, model_of(device), stage.threads, int(hidden_size), _amount(stage, sizes), seconds
+    )
+
+
+def _amount(stage: Stage, sizes: Mapping[str, int]) -> float:
+    """Return the amount of a stage's work: bytes of text, times layers and epochs where that is what counts."""
+    train = sizes.get("train", 0)
+    match stage.spec:
+        case TokensSpec():
+            amount = sum(sizes.values())
+        case (
+            TeacherSpec(num_layers=layers, training=training)
+            | StudentSpec(num_layers=layers, training=training)
+        ):
+            amount = train * layers * training.num_epochs
+        case TeacherStatesSpec():
+            amount = train
+        case EvaluationSpec(num_layers=layers):
+            amount = (sum(sizes.values()) - train) * layers
+        case _:
+            amount = 1
+    return float(max(amount, 1))
+
+
+def _file_sizes(task: Task, data_raw: Path) -> dict[str, int]:
+    paths = {split.name: data_raw / split.file for split in task.splits}
+    return {name: path.stat().st_size for name, path in paths.items() if path.is_file()}

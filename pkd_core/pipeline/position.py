@@ -1,0 +1,50 @@
+"""Where an interrupted training would resume."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pkd_core.pipeline.facts import TokensFacts
+from pkd_core.pipeline.specs import StudentSpec, TeacherSpec
+from pkd_core.pipeline.stage import Stage
+from pkd_core.store.manifest import Manifest
+from pkd_core.store.work_folder import can_resume, resume_folder
+from pkd_core.training.checkpoints import read_step
+
+
+@dataclass(frozen=True)
+class Position:
+    """A training's position: optimizer steps done, and steps in all."""
+
+    step: int
+    num_steps: int
+
+    def __str__(self) -> str:
+        return f"step {self.step} of {self.num_steps}"
+
+
+def find_position(
+    stage: Stage, digests: Mapping[str, str], inputs: Mapping[str, Manifest], workspace: Path
+) -> Position | None:
+    """Return the checkpoint that a stage would resume from, by its state file alone; None if there is none.
+
+    Args:
+        stage: The stage.
+        digests: Current digest of its inputs and sources, by part, as far as they are published.
+        inputs: Manifest of its inputs, by part, as far as they are published.
+        workspace: The workspace.
+    """
+    work = workspace / stage.address.work_folder
+    if not isinstance(stage.spec, TeacherSpec | StudentSpec):
+        return None
+    try:
+        step = read_step(resume_folder(work)) if can_resume(work, digests) else None
+        rows = TokensFacts.model_validate(inputs["tokens"].facts).rows["train"]
+    except (OSError, KeyError, ValidationError):
+        return None
+    training = stage.spec.training
+    num_steps = training.num_epochs * math.ceil(rows / training.batch_size)
+    return Position(step, num_steps) if step else None

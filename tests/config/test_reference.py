@@ -1,0 +1,91 @@
+"""Every setting is explained, what no method reads is refused, and a value's source is named."""
+
+from typing import get_args
+
+import pytest
+from config.settings_page import PAGE, settings_page
+
+from pkd_core.config.overrides import setting_keys
+from pkd_core.config.readers import check_settings_are_read, methods_reading
+from pkd_core.config.reference import (
+    all_settings,
+    explain_settings,
+)
+from pkd_core.config.settings import DistillConfig, Method
+from pkd_core.errors import ConfigError
+from pkd_core.pipeline.specs import distill_spec
+
+
+def test_every_setting_is_explained() -> None:
+    settings = all_settings()
+    assert tuple(one.key for one in settings) == setting_keys()
+    assert [one.key for one in settings if len(one.meaning) < 15] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "bounds"),
+    [
+        ("tokens.max_length", "integer", "8 to 512"),
+        ("teacher.learning_rate", "number", "1e-30 to 1e+30"),
+        ("teacher.seed", "integer", "0 to 9223372036854775807"),
+        ("distill.normalize", "true or false", ""),
+        ("student.precision", "auto, float32 or bfloat16", ""),
+    ],
+)
+def test_type_and_bounds_are_those_that_are_checked(key: str, kind: str, bounds: str) -> None:
+    (setting,) = (one for one in all_settings() if one.key == key)
+    assert (setting.type, setting.bounds) == (kind, bounds)
+
+
+def test_the_page_is_that_of_the_models() -> None:
+    assert PAGE.read_text(encoding="utf-8") == settings_page(), (
+        "docs/settings.md is old: run `make settings`."
+    )
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+def test_a_method_reads_the_distillation_settings_that_its_stage_is_given(method: Method) -> None:
+    spec = distill_spec(method, DistillConfig())
+    given = set() if spec is None else {f"distill.{name}" for name in type(spec).model_fields}
+    assert {
+        key for key in setting_keys() if key.startswith("distill.") and method in methods_reading(key)
+    } == given
+
+
+@pytest.mark.parametrize(
+    ("methods", "key", "readers"),
+    [
+        (["finetune"], "distill.temperature", "kd, pkd-skip, pkd-last"),
+        (["finetune", "kd"], "distill.beta", "pkd-skip, pkd-last"),
+        (["finetune"], "states.dtype", "kd, pkd-skip, pkd-last"),
+    ],
+)
+def test_a_setting_without_effect_is_refused_with_the_methods_that_read_it(
+    methods: list[Method], key: str, readers: str
+) -> None:
+    with pytest.raises(
+        ConfigError, match=f"{key} has no effect on {' and '.join(methods)}: only {readers} read"
+    ):
+        check_settings_are_read([key], methods)
+
+
+def test_a_setting_that_one_method_of_several_reads_is_accepted() -> None:
+    check_settings_are_read(["distill.beta", "student.num_epochs"], ["finetune", "pkd-last"])
+
+
+def test_the_source_of_each_value_is_named() -> None:
+    values = {
+        one.setting.key: (one.value, one.source)
+        for one in explain_settings("RTE", "kd", 6, 12, {"distill.alpha": "0.25"})
+    }
+    assert values["distill.alpha"] == (0.25, "given")
+    assert values["distill.temperature"] == (20.0, "kd_6layer best RTE")
+    assert values["teacher.learning_rate"][1] == "teacher_12layer best RTE"
+    assert values["student.weight_decay"] == (0.01, "default")
+    assert "distill.beta" not in values
+
+
+def test_without_a_task_every_value_is_the_default() -> None:
+    values = explain_settings(None, "pkd-skip", 6, 12, {})
+    assert {one.source for one in values} == {"default"}
+    assert [one.value for one in values] == [one.default for one in all_settings()]

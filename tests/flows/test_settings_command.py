@@ -1,0 +1,47 @@
+"""`pkd settings` shows each setting's value, source, bounds and meaning."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from command import run_pkd
+
+from pkd_core.config.overrides import setting_keys
+
+
+def test_settings_shows_a_tasks_values_with_their_sources(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_pkd("settings", "RTE", "--method", "kd", "student.num_epochs=7") == 0
+    out = capfd.readouterr().out
+    assert out.startswith("Settings for RTE: a student of 6 layers by kd, and its teacher of 12.\n")
+    assert "\nstudent.num_epochs = 7  (given)\n    Passes over the training data" in out
+    assert "\ndistill.temperature = 20.0  (kd_6layer best RTE)\n" in out
+    assert "\ntokens.max_length = 128  (default)\n" in out
+    assert "distill.beta" not in out
+
+
+def test_settings_as_json_is_one_object_for_each_key(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_pkd("settings", "--json") == 0
+    listed = json.loads(capfd.readouterr().out)
+    assert tuple(one["key"] for one in listed) == setting_keys()
+    assert listed[0]["bounds"] == "8 to 512"
+    assert (listed[0]["value"], listed[0]["default"], listed[0]["source"]) == (128, 128, "default")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["RTE", "MRPC"], "expected one task or none, got RTE and MRPC"),
+        (["rte"], "choose a similar one (RTE)"),
+        (["RTE", "student.num_epochs=0"], "student.num_epochs cannot be '0'"),
+        (["RTE", "--method", "finetune", "distill.alpha=1"], "distill.alpha has no effect on finetune"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    words: list[str], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run_pkd("settings", *words, "--workspace", str(tmp_path)) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"pkd: .+\n", err)
+    assert message in err

@@ -6,7 +6,6 @@ A setting's dotted key is its path here, such as `student.learning_rate` or `dis
 Upper bounds are far above what is useful: they exclude numbers that do not fit, or that would take for ever.
 """
 
-from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,8 +14,6 @@ from pydantic import (
     ConfigDict,
     Field,
     FiniteFloat,
-    SerializerFunctionWrapHandler,
-    model_serializer,
 )
 
 from pkd_core.data.truncation import Truncation
@@ -45,20 +42,6 @@ ConventionName = Literal["default", "authors", "paper"]
 DEFAULT_THREADS = 4
 
 
-def without_defaults(
-    model: type[BaseModel], values: Mapping[str, Any], newer: Collection[str]
-) -> dict[str, Any]:
-    """Leave out the defaults of settings that are newer than published addresses, which come from this JSON.
-
-    Args:
-        model: Has the defaults.
-        values: Its JSON.
-        newer: Names of such settings.
-    """
-    defaults = {name: model.model_fields[name].default for name in newer}
-    return {key: value for key, value in values.items() if key not in defaults or defaults[key] != value}
-
-
 class Section(BaseModel):
     """A group of settings: frozen, and without unknown keys."""
 
@@ -84,10 +67,6 @@ class TokensConfig(Section):
             "Hugging Face's tokenizers do, or the first, as the authors' code does."
         ),
     ] = "second-text-longer"
-
-    @model_serializer(mode="wrap")
-    def _without_newer_default(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_defaults(type(self), serialize(self), ("truncation",))
 
 
 class TrainingConfig(Section):
@@ -133,10 +112,6 @@ class TrainingConfig(Section):
             "authors' code, after which it is 0."
         ),
     ] = "all-steps"
-
-    @model_serializer(mode="wrap")
-    def _without_newer_defaults(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return without_defaults(type(self), serialize(self), ("optimizer", "shuffle", "schedule"))
 
 
 class TeacherConfig(TrainingConfig):

@@ -26,6 +26,6 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.TRANSFER: 1,
     StageKind.STUDENT: 2,
     StageKind.SPEED: 1,
-    StageKind.EVALUATION: 2,
-    StageKind.REPORT: 2,
+    StageKind.EVALUATION: 3,
+    StageKind.REPORT: 3,
 }

@@ -5,9 +5,9 @@ published results to another address.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import SerializerFunctionWrapHandler, model_serializer
+from pydantic import SerializerFunctionWrapHandler, WrapSerializer, model_serializer
 
 from pkd_core.config.settings import (
     DistillConfig,
@@ -26,8 +26,19 @@ from pkd_core.data.task import Split, Task
 from pkd_core.method.layer_map import LayerMap
 from pkd_core.pipeline.kinds import StageKind
 
+# Settings that are newer than published addresses, whose JSON leaves out their defaults.
+_NEWER = ("truncation", "optimizer", "shuffle", "schedule")
+
 # The key beside a specification's own in a manifest's configuration.
 THREADS = "threads"
+
+
+def _without_newer_defaults(config: Section, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    defaults = {key: field.default for key, field in type(config).model_fields.items() if key in _NEWER}
+    return {key: value for key, value in serialize(config).items() if defaults.get(key, ...) != value}
+
+
+_ADDRESSED = WrapSerializer(_without_newer_defaults)
 
 
 class FileShape(Section):
@@ -54,7 +65,7 @@ class TokensSpec(Section):
 
     kind: ClassVar[StageKind] = StageKind.TOKENS
     task: FileShape
-    tokens: TokensConfig
+    tokens: Annotated[TokensConfig, _ADDRESSED]
 
 
 class TeacherSpec(Section):
@@ -64,7 +75,7 @@ class TeacherSpec(Section):
     method: Literal["teacher"] = "teacher"
     num_layers: int
     metric: str
-    training: TeacherConfig
+    training: Annotated[TeacherConfig, _ADDRESSED]
 
     @property
     def seed(self) -> int:
@@ -88,7 +99,7 @@ class TransferSpec(Section):
 
     kind: ClassVar[StageKind] = StageKind.TRANSFER
     task: FileShape
-    tokens: TokensConfig
+    tokens: Annotated[TokensConfig, _ADDRESSED]
     transfer: TransferConfig
 
 
@@ -119,7 +130,7 @@ class StudentSpec(Section):
     num_layers: int
     seed: int
     metric: str
-    training: StudentConfig
+    training: Annotated[StudentConfig, _ADDRESSED]
     initial_layers: tuple[int, ...]
     distill: PatientDistillSpec | DistillSpec | None = None
     layer_map: LayerMap | None = None

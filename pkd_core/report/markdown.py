@@ -15,6 +15,8 @@ from pkd_core.report.cells import (
     points,
     score,
 )
+from pkd_core.report.differences import ComparedPair, differences_table, notes_on_differences
+from pkd_core.report.differences import by_task as by_task_pairs
 from pkd_core.report.notes import notes
 from pkd_core.report.results import Group, by_task, depth_name
 
@@ -22,7 +24,11 @@ Published = Callable[[str, str, int], float | None]
 
 
 def markdown_report(
-    groups: Sequence[Group], failures: Mapping[str, str], published: Published | None, figure: str
+    groups: Sequence[Group],
+    failures: Mapping[str, str],
+    published: Published | None,
+    figure: str,
+    pairs: Sequence[ComparedPair] = (),
 ) -> str:
     """Return the complete page.
 
@@ -31,6 +37,7 @@ def markdown_report(
         failures: Reason of failure by stage.
         published: Returns the published dev score of (task, method, depth) as a fraction, or None.
         figure: File name of the figure.
+        pairs: Which methods can be told apart.
     """
     parts = ["# Results"]
     parts.append(
@@ -45,9 +52,14 @@ def markdown_report(
         parts += ["## All tasks", _overview(groups)]
     for task, of_task in by_task(groups).items():
         parts += [f"## {task}", _about_task(of_task), _task_table(of_task, published)]
+        if of_pairs := by_task_pairs(pairs).get(task):
+            parts.append(differences_table(of_pairs))
     if groups:
         parts += ["## Settings", *_settings(groups)]
-    parts += ["## Notes", "\n".join(f"- {note}" for note in notes(groups, failures))]
+    parts += [
+        "## Notes",
+        "\n".join(f"- {note}" for note in [*notes(groups, failures), *notes_on_differences(pairs)]),
+    ]
     return "\n\n".join(parts) + "\n"
 
 

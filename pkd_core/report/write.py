@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from pkd_core.report.differences import ComparedPair, notes_on_differences
 from pkd_core.report.figure import save_figure
 from pkd_core.report.markdown import Published, markdown_report
 from pkd_core.report.notes import notes
@@ -22,6 +23,7 @@ def write_report(
     rows: Sequence[ResultRow],
     failures: Mapping[str, str],
     published: Published | None = None,
+    pairs: Sequence[ComparedPair] = (),
 ) -> None:
     """Write `report.md`, `report.json` and `report.png`; the same rows in the same order give the same bytes.
 
@@ -30,6 +32,7 @@ def write_report(
         rows: One for each trained model; tasks are shown in order of first appearance.
         failures: Reason of failure by stage.
         published: Returns the published dev score of (task, method, depth) as a fraction, or None.
+        pairs: Which methods can be told apart.
     """
     groups = aggregate(rows)
     report = {
@@ -37,12 +40,13 @@ def write_report(
         "groups": [asdict(_summary(group, published)) for group in groups],
         "rows": [asdict(row) for group in groups for row in group.rows],
         "failures": dict(failures),
-        "notes": notes(groups, failures),
+        "differences": [asdict(pair) for pair in pairs],
+        "notes": [*notes(groups, failures), *notes_on_differences(pairs)],
     }
     text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / FILE).write_text(text + "\n", encoding="utf-8")
     (folder / "report.md").write_text(
-        markdown_report(groups, failures, published, "report.png"), encoding="utf-8"
+        markdown_report(groups, failures, published, "report.png", pairs), encoding="utf-8"
     )
     save_figure(groups, folder / "report.png")
 

@@ -1,6 +1,7 @@
 """Evaluation and report of a run, compared with what transformers alone computes from the published models."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -194,6 +195,7 @@ def report_of(results: list[EvaluationResult], finished: tuple[Plan, Records, ob
         path = folder / f"evaluation-{number}"
         path.mkdir(parents=True)
         write_result(path, result)
+        shutil.copy(folder_of(finished, "evaluation-kd-2l-s3") / "answers-dev.parquet", path)
         inputs[f"RTE/evaluation-{number}"] = path
     spec = ReportSpec(presets=dict.fromkeys(inputs, "a preset"), failures={"RTE/kd-6l-s9": "it broke"})
     stage = replace(report_stage(plan.run, [], {}, 12), spec=spec)

@@ -95,7 +95,12 @@ def test_each_stage_publishes_exactly_these_files(finished: Workspace) -> None:
     for student in STUDENTS:
         assert names(finished.folder(f"Tiny/{student}")) == checkpoint | {"manifest.json"}
         evaluation = finished.folder(f"Tiny/evaluation-{student}")
-        assert names(evaluation) == {"evaluation.json", "submission/Tiny.tsv", "manifest.json"}
+        assert names(evaluation) == {
+            "answers-dev.parquet",
+            "evaluation.json",
+            "submission/Tiny.tsv",
+            "manifest.json",
+        }
     assert names(finished.folder("Tiny/speed-2l")) == {"speed.json", "manifest.json"}
     report = {"report.md", "report.json", "report.png", "report.txt", "manifest.json"}
     assert names(finished.folder("reports/report")) == report

@@ -4,6 +4,7 @@ import torch
 from transformers import BertForSequenceClassification
 
 from pkd_core.data.token_table import TokenTable
+from pkd_core.evaluation.answers import write_answers
 from pkd_core.evaluation.metrics import compute_metrics, majority_baseline
 from pkd_core.evaluation.predict import Array, count_parameters, predict
 from pkd_core.evaluation.result import EvaluationResult, write_result
@@ -16,7 +17,7 @@ from pkd_core.pipeline.specs import EvaluationSpec, parse_training_spec
 
 
 def evaluate(job: Job, spec: EvaluationSpec) -> EvaluationFacts:
-    """Write `evaluation.json`, and a GLUE submission file for each test split.
+    """Write `evaluation.json`, the answers to each dev split, and a GLUE submission file for each test split.
 
     Test splits carry no labels: they are predicted and never scored.
     """
@@ -56,7 +57,8 @@ def _score(
 ) -> dict[str, float]:
     scores: dict[str, float] = {}
     for name, table in tables.items():
-        _, logits = _predict(job, spec, model, table)
+        example_ids, logits = _predict(job, spec, model, table)
+        write_answers(job.work, name, example_ids, _labels(table), logits)
         metrics = compute_metrics(spec.metrics, _labels(table), logits, job.task.is_regression)
         scores |= {f"{name}/{metric}": value for metric, value in metrics.items()}
     return scores

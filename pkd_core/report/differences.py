@@ -1,0 +1,117 @@
+"""Which methods can be told apart: the differences of their scores, with intervals, in points and in examples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pkd_core.evaluation.paired_bootstrap import Answers, Difference, compare_methods
+from pkd_core.report.cells import markdown_table
+
+_COUNTED = ("accuracy",)
+
+
+@dataclass(frozen=True)
+class MethodAnswers:
+    """What the seeds of one method and depth answered to a task's selecting dev split.
+
+    Attributes:
+        task: Task name.
+        num_layers: Depth.
+        method: The student's method.
+        answers: Labels and predictions.
+        metric: Name of the selecting score.
+    """
+
+    task: str
+    num_layers: int
+    method: str
+    answers: Answers
+    metric: str
+
+
+@dataclass(frozen=True)
+class ComparedPair:
+    """Two methods of one task and depth.
+
+    Attributes:
+        task: Task name.
+        num_layers: Depth.
+        num_examples: Dev examples, where a difference of scores is one of examples (accuracy); else None.
+        num_seeds: The fewest seeds of the two.
+        result: Their difference.
+    """
+
+    task: str
+    num_layers: int
+    num_examples: int | None
+    num_seeds: int
+    result: Difference
+
+
+def compare_all(methods: Sequence[MethodAnswers]) -> list[ComparedPair]:
+    """Compare every two methods of each task and depth; p-values are corrected within a task and depth."""
+    pairs = []
+    for task, num_layers in dict.fromkeys((one.task, one.num_layers) for one in methods):
+        here = [one for one in methods if (one.task, one.num_layers) == (task, num_layers)]
+        answers = {one.method: one.answers for one in here}
+        seeds = {name: len(one.predictions_SR) for name, one in answers.items()}
+        num_examples = len(here[0].answers.labels_R) if here[0].metric in _COUNTED else None
+        for result in compare_methods(answers, here[0].metric):
+            num_seeds = min(seeds[result.first], seeds[result.second])
+            pairs.append(ComparedPair(task, num_layers, num_examples, num_seeds, result))
+    return pairs
+
+
+def differences_table(pairs: Sequence[ComparedPair]) -> str:
+    """Return a Markdown table with a line for each pair."""
+    headings = ("layers", "comparison", "difference", "95 % interval", "p", "verdict")
+    return markdown_table(headings, [_row(pair) for pair in pairs])
+
+
+def verdict(pair: ComparedPair) -> str:
+    """Return what the interval allows to say."""
+    if not pair.result.is_distinguishable:
+        return "not distinguishable"
+    better = pair.result.first if pair.result.difference > 0 else pair.result.second
+    return f"{better} is better"
+
+
+def notes_on_differences(pairs: Sequence[ComparedPair]) -> list[str]:
+    """Return what a reader needs to know of these intervals."""
+    if not pairs:
+        return []
+    texts = [
+        "Differences are of mean dev scores. Their 95 % intervals come from a bootstrap in which both methods are "
+        "scored on the same resampled examples and on resampled seeds; p-values are corrected for the number of "
+        "comparisons of a task and depth (Holm).",
+    ]
+    if any(pair.num_seeds == 1 for pair in pairs):
+        texts.append(
+            "Where a method has one seed, its interval says nothing of how far another seed may lie: train several."
+        )
+    return texts
+
+
+def _row(pair: ComparedPair) -> list[str]:
+    result = pair.result
+    low, high = (f"{100 * value:+.1f}" for value in (result.low, result.high))
+    return [
+        str(pair.num_layers),
+        f"{result.first} - {result.second}",
+        f"{100 * result.difference:+.1f}{_in_examples(pair)}",
+        f"{low} to {high}",
+        f"{result.corrected:.3f}",
+        verdict(pair),
+    ]
+
+
+def _in_examples(pair: ComparedPair) -> str:
+    if pair.num_examples is None:
+        return ""
+    return f" ({pair.result.difference * pair.num_examples:+.1f} of {pair.num_examples} examples)"
+
+
+def by_task(pairs: Sequence[ComparedPair]) -> Mapping[str, list[ComparedPair]]:
+    """Return the pairs of each task."""
+    return {
+        task: [pair for pair in pairs if pair.task == task] for task in dict.fromkeys(p.task for p in pairs)
+    }

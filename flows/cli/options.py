@@ -94,7 +94,14 @@ def _merged(
         raise ConfigError(
             f"name at least one task, such as `pkd run RTE`; GLUE's are {', '.join(GLUE_TASKS)}."
         )
-    return {**from_file, **typed, "tasks": tasks, "settings": from_file.get("settings", {}) | settings}
+    # The one field of a run that may be typed among its settings too, as documents on the method write it.
+    convention = {"convention": settings.pop("convention")} if "convention" in settings else {}
+    if convention and typed.get("convention", convention["convention"]) != convention["convention"]:
+        raise ConfigError(
+            "the convention is given twice, by --convention and by convention=; give one of them."
+        )
+    all_settings = from_file.get("settings", {}) | settings
+    return {**from_file, **typed, **convention, "tasks": tasks, "settings": all_settings}
 
 
 def _run_parameters() -> list[inspect.Parameter]:

@@ -252,3 +252,20 @@ def test_prefects_page_describes_every_parameter_as_help_does() -> None:
         name: field.description for name, field in fields.items()
     }
     assert "data_raw" in described["workspace"]
+
+
+def test_the_convention_is_an_option_or_stands_among_the_settings() -> None:
+    assert parse("RTE").run.convention == "default"
+    for words in (["convention=authors"], ["--convention", "authors"]):
+        run = parse("RTE", *words, "distill.temperature=5").run
+        assert run.convention == "authors"
+        assert run.settings == {"distill.temperature": 5.0}
+
+
+def test_a_convention_that_is_given_twice_or_unknown_is_a_mistake() -> None:
+    with pytest.raises(
+        ConfigError, match="the convention is given twice, by --convention and by convention="
+    ):
+        parse("RTE", "convention=authors", "--convention", "paper")
+    with pytest.raises(ConfigError, match="convention cannot be 'theirs'"):
+        parse("RTE", "convention=theirs")

@@ -5,19 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.plan import Plan
+from pkd_core.pipeline.specs import EvaluationSpec, ReportSpec, StudentSpec, TeacherSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.stage_store import StageStatus
 from tasks.completion import missing_values
 from tasks.mlflow_store import Store, ensure_store, store_errors
+from tasks.registry import complete_versions, has_score, registered_name
 from tasks.run_contents import belongs_to
-from tasks.stage_tracking import final_values
+from tasks.stage_tracking import evaluation_tags, final_values
 from tasks.unfinished import attempt_file, fail_dead_runs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
 
 _RUNS_PER_CALL = 1000
 
@@ -38,7 +40,7 @@ def find_incomplete(plan: Plan) -> frozenset[str]:
 
 
 class _Finished:
-    """All finished runs of a store, fetched at once.
+    """All finished runs and registered versions of a store, fetched at once.
 
     Args:
         workspace: Folder of the published stages.
@@ -49,27 +51,47 @@ class _Finished:
         self.workspace = workspace
         self._runs: defaultdict[str, list[Run]] = defaultdict(list)
         with store_errors("what is done"):
+            self._versions = complete_versions(store)
             for run in _finished_runs(store):
                 self._runs[run.data.tags.get("fingerprint", "")].append(run)
+
+    def has_run(self, stage: Stage) -> bool:
+        """Return whether a stage has a finished run, and no attempt that is not ended."""
+        return self.run_of(stage) is not None and not attempt_file(self.workspace, stage.address).exists()
 
     def run_of(self, stage: Stage) -> "Run | None":
         """Return the newest finished run of a stage's published bytes."""
         digest = read_manifest(self.workspace / stage.address.folder).digest
         return next((run for run in self._runs[stage.fingerprint] if belongs_to(run, digest)), None)
 
+    def version_of(self, stage: Stage) -> "ModelVersion | None":
+        """Return the registered version of a training's run, unless an alias of its name is wrong."""
+        run = self.run_of(stage)
+        assert isinstance(stage.spec, TeacherSpec | StudentSpec), stage.key
+        name = registered_name(stage.task, stage.spec.method, stage.spec.num_layers)
+        return None if run is None else self._versions.get((name, run.info.run_id))
+
 
 def _is_complete(stage: Stage, done: dict[str, Stage], finished: _Finished) -> bool:
-    match stage.kind:
-        case StageKind.TEACHER | StageKind.STUDENT | StageKind.REPORT:
-            is_left = attempt_file(finished.workspace, stage.address).exists()
-            return finished.run_of(stage) is not None and not is_left
-        case StageKind.EVALUATION:
-            model = done.get(stage.inputs["model"])
-            run = None if model is None else finished.run_of(model)
-            values = final_values(finished.workspace / stage.address.folder)
-            return run is not None and not missing_values(run, values)
-        case StageKind.TOKENS | StageKind.STATES:
+    match stage.spec:
+        case TeacherSpec() | StudentSpec():
+            return finished.has_run(stage) and finished.version_of(stage) is not None
+        case ReportSpec():
+            return finished.has_run(stage)
+        case EvaluationSpec():
+            model, tokens = done.get(stage.inputs["model"]), done.get(stage.inputs["tokens"])
+            return model is not None and tokens is not None and _has_scores(stage, model, tokens, finished)
+        case _:
             return True
+
+
+def _has_scores(stage: Stage, model: Stage, tokens: Stage, finished: "_Finished") -> bool:
+    run, version = finished.run_of(model), finished.version_of(model)
+    if run is None or version is None:
+        return False
+    folder = finished.workspace / stage.address.folder
+    tags = evaluation_tags(folder, finished.workspace / tokens.address.folder)
+    return not missing_values(run, final_values(folder)) and has_score(version, tags)
 
 
 def _finished_runs(store: Store) -> Iterator["Run"]:

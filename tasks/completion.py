@@ -33,7 +33,7 @@ def complete_run(
     points: Iterable[tuple[int, Mapping[str, float]]],
     add_files: Callable[[Store, str], None],
 ) -> None:
-    """Finish the run of a published stage, or do nothing if it has a finished one.
+    """Finish the run of a published stage, or add to its finished one what that lacks.
 
     Enter it while holding the stage's lock.
 
@@ -51,31 +51,46 @@ def complete_run(
     store = ensure_store(workspace)
     with store_errors(contents.name):
         unfinished = read_unfinished(store, attempt_file)
-        if find_finished(store, contents.fingerprint, digest):
+        finished = find_finished(store, contents.fingerprint, digest)
+        if finished is not None:
+            run_id = finished.info.run_id
             if unfinished is not None:
-                # A damaged stage was built again with equal bytes, which have their run and their model already.
+                # A damaged stage was built again with equal bytes, which have their run already.
                 store.client.delete_run(unfinished.info.run_id)
+        elif unfinished is not None:
+            run_id = unfinished.info.run_id
         else:
-            run_id = (
-                create_run(store, contents, new_attempt(attempt_file))
-                if unfinished is None
-                else unfinished.info.run_id
-            )
-            fill_settings(store, run_id, contents)
+            run_id = create_run(store, contents, new_attempt(attempt_file))
+        fill_settings(store, run_id, contents)
+        if finished is None:
             fill_points(store, run_id, points)
-            add_files(store, run_id)
+        add_files(store, run_id)
+        if finished is None:
             finish_run(store, run_id, digest)
     with file_errors("remove", attempt_file):
         attempt_file.unlink(missing_ok=True)
 
 
-def complete_values(workspace: Path, fingerprint: str, digest: str, values: Mapping[str, float]) -> None:
-    """Log final values to the finished run of a stage, such as the score of its best epoch, which tables then show.
+def complete_values(
+    workspace: Path,
+    fingerprint: str,
+    digest: str,
+    values: Mapping[str, float],
+    add_more: Callable[[Store, "Run"], None],
+) -> None:
+    """Add what an evaluation found to the finished run of its model, whose tables then show it.
 
     A value that is the metric's last one already is not logged again.
 
+    Args:
+        workspace: Folder whose store is used.
+        fingerprint: The model's stage.
+        digest: Hash of the model's published bytes.
+        values: Final values, such as the score of the best epoch.
+        add_more: Logs what else there is of the evaluation, given the store and the run; harmless to repeat.
+
     Raises:
-        StoreError: MLflow does not accept them, or has no such run.
+        StoreError: MLflow does not accept it, or has no such run.
     """
     store = ensure_store(workspace)
     with store_errors(f"the scores of {fingerprint}"):
@@ -91,6 +106,7 @@ def complete_values(workspace: Path, fingerprint: str, digest: str, values: Mapp
             store.client.log_metric(
                 run.info.run_id, metric.key, metric.value, max(metric.timestamp, after), metric.step
             )
+        add_more(store, run)
 
 
 def missing_values(run: "Run", values: Mapping[str, float]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """MLflow's store: by default a SQLite database and a folder inside the workspace."""
 
+import json
 import logging
 import os
 import re
@@ -20,6 +21,26 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 EXPERIMENT = "pkd"
+# By itself MLflow's page of runs shows no metric. A view that somebody shares is kept as a tag of the experiment, under
+# a key that is part of the shared address.
+_SHARED_VIEW = "mlflow.sharedViewState."
+_VIEW = "pkd"
+_RUNS_VIEW = {
+    "selectedColumns": [
+        "metrics.`score`",
+        "metrics.`speed_ratio`",
+        "metrics.`parameters`",
+        "tags.`task`",
+        "tags.`method`",
+        "tags.`layers`",
+        "tags.`seed`",
+        "tags.`base_model`",
+        "attributes.`Models`",
+    ],
+    "orderByKey": "metrics.`score`",
+    "orderByAsc": False,
+    "viewMaximized": True,
+}
 # MLflow reads these from the environment: few retries, no telemetry, no progress bars, no addresses on the terminal.
 _SETTINGS = {
     "GIT_PYTHON_REFRESH": "quiet",
@@ -64,9 +85,13 @@ def artifact_root(workspace: Path) -> str:
 
 
 def experiment_page(workspace: Path) -> str:
-    """Return the path of the page of all runs, relative to the address of MLflow's server."""
+    """Return the path of the page of all runs with their scores, relative to the address of MLflow's server."""
+    store = ensure_store(workspace)
+    with store_errors("the columns of its runs page"):
+        store.client.set_experiment_tag(store.experiment_id, f"{_SHARED_VIEW}{_VIEW}", json.dumps(_RUNS_VIEW))
     # MLflow opens in its GenAI mode, which does not show trained models.
-    return f"#/experiments/{ensure_store(workspace).experiment_id}/runs?workflowType=machine_learning"
+    mode = "workflowType=machine_learning"
+    return f"#/experiments/{store.experiment_id}/runs?{mode}&viewStateShareKey={_VIEW}"
 
 
 def ensure_store(workspace: Path) -> Store:

@@ -27,7 +27,7 @@ class RunContents:
 
     Attributes:
         name: Shown in lists, such as "rte/pkd-skip-3l-s42".
-        tags: To find runs by: task, stage, method, layers, seed, fingerprint, flow_run.
+        tags: To find runs by: task, method, layers, seed, base model, fingerprint, flow run.
         params: Settings by their dotted keys; values too long for MLflow are cut.
         datasets: Digest of each input, by its name.
     """
@@ -45,19 +45,21 @@ class RunContents:
 
 def create_run(store: Store, contents: RunContents, attempt: str) -> str:
     """Create the run of an attempt with its tags, and return its id."""
-    tags = {key: value[:_TAG_LENGTH] for key, value in contents.tags.items()}
     run = store.client.create_run(
-        store.experiment_id, run_name=contents.name, tags=tags | {ATTEMPT_TAG: attempt}
+        store.experiment_id, run_name=contents.name, tags=_cut_tags(contents) | {ATTEMPT_TAG: attempt}
     )
     run_id: str = run.info.run_id
     return run_id
 
 
 def fill_settings(store: Store, run_id: str, contents: RunContents) -> None:
-    """Log the parameters and datasets that a run lacks."""
+    """Log the tags, parameters and datasets that a run lacks; runs of earlier versions of pkd have fewer tags."""
     from mlflow.entities import Param
 
     run = store.client.get_run(run_id)
+    for key, value in _cut_tags(contents).items():
+        if key not in run.data.tags:
+            store.client.set_tag(run_id, key, value)
     missing = [
         Param(key, str(value)[:_PARAM_LENGTH])
         for key, value in contents.params.items()
@@ -124,6 +126,10 @@ def metrics_at(step: int, values: Mapping[str, float]) -> "list[Metric]":
 
     now = int(time.time() * 1000)
     return [Metric(key, float(value), now, step) for key, value in values.items()]
+
+
+def _cut_tags(contents: RunContents) -> dict[str, str]:
+    return {key: value[:_TAG_LENGTH] for key, value in contents.tags.items()}
 
 
 def _log_datasets(store: Store, run_id: str, datasets: Mapping[str, str]) -> None:

@@ -27,16 +27,27 @@ class ServedModel(PythonModel):
         model = AutoModelForSequenceClassification.from_pretrained(checkpoint, local_files_only=True)
         self._model = model.eval().to(self._device)
 
+    # MLflow warns of an input without a type, and refuses types that it does not know.
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Predict each row of the columns "text", or "text_a" and "text_b"."""
-        names = ["text"] if "text" in model_input.columns else ["text_a", "text_b"]
-        max_length = context.model_config["max_length"]
+        """Predict each example.
+
+        Args:
+            context: The logged model's files and settings.
+            model_input: A DataFrame, list or dictionary with the task's own columns, or the texts alone: strings for a
+                task of one text (in a list, an array or any single column), pairs of strings for a task of two.
+            params: Not used.
+
+        Raises:
+            ValueError: The input has other columns, or what is in them is no text.
+        """
+        texts = _texts(model_input, context.model_config["text_columns"])
         batches = [np.zeros((0, self._model.config.num_labels), dtype=np.float32)]
-        for start in range(0, len(model_input), _ROWS_PER_BATCH):
-            rows = model_input.iloc[start : start + _ROWS_PER_BATCH]
-            batches.append(self._logits([rows[name].tolist() for name in names], max_length))
+        for start in range(0, len(texts), _ROWS_PER_BATCH):
+            rows = texts.iloc[start : start + _ROWS_PER_BATCH]
+            columns = [rows[name].tolist() for name in rows.columns]
+            batches.append(self._logits(columns, context.model_config["max_length"]))
         return self._predictions(torch.from_numpy(np.concatenate(batches)))
 
     def _logits(self, texts: list[list[str]], max_length: int) -> np.ndarray:
@@ -59,6 +70,28 @@ class ServedModel(PythonModel):
         for position, label in enumerate(labels):
             predictions[f"probability_{label}"] = probabilities_BC[:, position]
         return predictions
+
+
+def _texts(given: Any, columns: list[str]) -> pd.DataFrame:
+    """Return the columns of texts of what a user passed."""
+    if isinstance(given, str) or (
+        isinstance(given, dict) and all(isinstance(v, str) for v in given.values())
+    ):
+        given = [given]
+    frame = given if isinstance(given, pd.DataFrame) else pd.DataFrame(given)
+    if set(columns) <= set(frame.columns):
+        texts = frame[columns]
+    elif frame.empty:
+        texts = pd.DataFrame(columns=columns)
+    elif len(frame.columns) == len(columns) and (len(columns) == 1 or list(frame.columns) == [0, 1]):
+        texts = frame.set_axis(columns, axis="columns")
+    else:
+        raise ValueError(f"expected the columns {columns}, got {[str(name) for name in frame.columns]}")
+    for name in columns:
+        wrong = [value for value in texts[name] if not isinstance(value, str)]
+        if wrong:
+            raise ValueError(f"expected texts in the column {name!r}, got {wrong[0]!r}")
+    return texts
 
 
 set_model(ServedModel())

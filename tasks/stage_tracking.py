@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pkd_core.data.tsv import read_examples
 from pkd_core.evaluation.result import read_result
@@ -19,13 +20,19 @@ from pkd_core.store.manifest import read_manifest
 from pkd_core.store.verification import verify_files
 from pkd_core.training.metric_history import read_metrics
 from tasks.completion import complete_run, complete_values
-from tasks.logged_model import log_model
+from tasks.logged_model import log_card, log_model
 from tasks.mlflow_store import Store
+from tasks.model_card import model_card
+from tasks.registry import has_score, register, registered_name, score_tags, set_score, version_of
 from tasks.run_contents import RunContents
 from tasks.tracking import tracked_run
 from tasks.unfinished import attempt_file
 
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
 _NUM_EXAMPLES = 3
+_SHORT = 12
 _TABLE = "table.json"
 _TABLE_COLUMNS = (
     "task",
@@ -61,7 +68,7 @@ def track_stage(
     if not isinstance(stage.spec, TeacherSpec | StudentSpec):
         yield progress
         return
-    contents = _training_contents(stage, stage.spec, inputs, flow_run)
+    contents = _training_contents(stage, stage.spec, inputs, context, flow_run)
     path = attempt_file(context.workspace, stage.address)
     with tracked_run(context.workspace, path, contents, progress, resumes) as run:
         yield run
@@ -78,9 +85,8 @@ def log_stage(
     match stage.spec:
         case TeacherSpec() | StudentSpec() as spec:
             _log_training(stage, spec, inputs, record, context, flow_run)
-        case EvaluationSpec():
-            values = final_values(context.workspace / record.path)
-            complete_values(context.workspace, inputs["model"].fingerprint, inputs["model"].digest, values)
+        case EvaluationSpec() as spec:
+            _log_evaluation(stage, spec, inputs, record, context)
         case ReportSpec() as spec:
             _log_report(stage, spec, record, context, flow_run)
         case _:
@@ -107,8 +113,19 @@ def final_values(folder: Path) -> dict[str, float]:
     return values
 
 
+def evaluation_tags(folder: Path, tokens_folder: Path) -> dict[str, str]:
+    """Return what an evaluation adds to its model's version, given its own folder and that of its tokens."""
+    result = read_result(folder)
+    split, _, metric = result.selection.rpartition("/")
+    return score_tags(result.score, metric, read_manifest(tokens_folder).inputs[f"raw/{split}"])
+
+
 def _training_contents(
-    stage: Stage, spec: TrainingSpec, inputs: Mapping[str, StageRecord], flow_run: str
+    stage: Stage,
+    spec: TrainingSpec,
+    inputs: Mapping[str, StageRecord],
+    context: RunContext,
+    flow_run: str,
 ) -> RunContents:
     digests = {part: record.digest for part, record in inputs.items()} | dict(stage.sources)
     return RunContents(
@@ -118,6 +135,8 @@ def _training_contents(
             "method": spec.method,
             "layers": str(spec.num_layers),
             "seed": str(spec.seed),
+            "base_model": context.model.short_name,
+            "base_model_digest": context.model.weights[:_SHORT],
             "fingerprint": stage.fingerprint,
             "flow_run": flow_run,
         },
@@ -145,24 +164,54 @@ def _log_training(
         task = context.tasks[stage.task]
         split = task.dev_splits[0]
         examples = islice(read_examples(context.data_raw / split.file, task, split, []), _NUM_EXAMPLES)
-        log_model(
+        run = store.client.get_run(run_id)
+        model = log_model(
             store,
-            run_id,
+            run,
             folder,
-            name=f"pkd-{stage.task}-{spec.method}-{spec.num_layers}l",
+            name=f"{stage.task}-{stage.name}",
             task=task,
             max_length=TokensFacts.of(inputs["tokens"]).max_length,
             examples=[example.texts for example in examples],
         )
+        register(store, run, model, registered_name(stage.task, spec.method, spec.num_layers))
 
     complete_run(
         context.workspace,
         attempt_file(context.workspace, stage.address),
-        _training_contents(stage, spec, inputs, flow_run),
+        _training_contents(stage, spec, inputs, context, flow_run),
         record.digest,
         read_metrics(folder),
         add_model,
     )
+
+
+def _log_evaluation(
+    stage: Stage,
+    spec: EvaluationSpec,
+    inputs: Mapping[str, StageRecord],
+    record: StageRecord,
+    context: RunContext,
+) -> None:
+    folder = context.workspace / record.path
+    model, tokens = inputs["model"], inputs["tokens"]
+    name = registered_name(stage.task, spec.method, spec.num_layers)
+
+    def add_score(store: Store, run: "Run") -> None:
+        version = version_of(store, name, run.info.run_id)
+        tags = evaluation_tags(folder, context.workspace / tokens.path)
+        if not has_score(version, tags):
+            card = model_card(
+                read_result(folder),
+                context.tasks[stage.task],
+                base_model=version.tags["base_model"],
+                max_length=TokensFacts.of(tokens).max_length,
+                address=f"models:/{name}/{version.version}",
+            )
+            log_card(store, version, card)
+        set_score(store, version, tags)
+
+    complete_values(context.workspace, model.fingerprint, model.digest, final_values(folder), add_score)
 
 
 def _log_report(

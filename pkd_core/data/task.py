@@ -1,5 +1,6 @@
 """A task and its splits: files, columns, labels and metrics."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pkd_core.errors import DataError, quoted
@@ -63,6 +64,11 @@ class Task:
         return len(self.labels) or 1
 
     @property
+    def text_columns(self) -> tuple[str, ...]:
+        """Names of the one or two columns of texts, as the first file with a header calls them."""
+        return text_columns(self.splits)
+
+    @property
     def train_split(self) -> Split:
         """The split to train on."""
         return self.split("train")
@@ -90,6 +96,18 @@ class Task:
         raise DataError(
             f"{self.name}: expected one of its splits ({names}), got {quoted(name)}; choose one of them"
         )
+
+
+def text_columns(splits: Sequence[Split]) -> tuple[str, ...]:
+    """Return the names of the one or two columns of texts, as the first file with a header calls them.
+
+    Files without headers call them nothing: then they are "text", or "text_a" and "text_b".
+    """
+    for split in splits:
+        names = tuple(column for column in split.texts if isinstance(column, str))
+        if len(names) == len(split.texts):
+            return names
+    return ("text",) if len(splits[0].texts) == 1 else ("text_a", "text_b")
 
 
 def standard_splits(

@@ -10,6 +10,7 @@ import torch
 from pkd_core.config.settings import RunOptions
 from pkd_core.data.task import Task
 from pkd_core.pipeline.facts import Facts
+from pkd_core.pipeline.sources import PretrainedModel
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import find_device
 from pkd_core.runtime.observer import Observer
@@ -24,13 +25,13 @@ class RunContext:
 
     Attributes:
         workspace: Folder that holds data_raw, data_feat and artifacts.
-        model_folder: Folder of the pretrained model.
+        model: The pretrained model.
         tasks: The run's tasks by name, as they were when it was planned.
         options: How the run works.
     """
 
     workspace: Path
-    model_folder: Path
+    model: PretrainedModel
     tasks: Mapping[str, Task]
     options: RunOptions
 
@@ -38,6 +39,11 @@ class RunContext:
     def data_raw(self) -> Path:
         """Folder of the raw TSV files."""
         return self.workspace / "data_raw"
+
+    @property
+    def model_folder(self) -> Path:
+        """Folder of the pretrained model."""
+        return self.model.folder
 
     @property
     def device(self) -> torch.device:

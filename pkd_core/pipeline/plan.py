@@ -51,7 +51,7 @@ class Plan:
 
     def context(self, options: RunOptions) -> RunContext:
         """Return what every stage of the run is given."""
-        return RunContext(self.workspace.resolve(), self.model.folder, self.tasks, options)
+        return RunContext(self.workspace.resolve(), self.model, self.tasks, options)
 
     @contextmanager
     def recorded(self) -> Iterator[None]:

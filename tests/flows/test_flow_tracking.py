@@ -11,6 +11,7 @@ from mlflow.entities import Run
 from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 
 from pkd_core.evaluation.result import read_result
+from pkd_core.pipeline.sources import find_model
 from tasks.mlflow_store import ensure_store
 
 
@@ -45,6 +46,8 @@ def test_a_training_has_its_origin_as_tags(
     root, runs = tracked
     tags = runs[f"tinya/{stage}"].data.tags
     assert (tags["task"], tags["method"], tags["layers"], tags["seed"]) == ("TinyA", method, layers, seed)
+    assert tags["base_model"] == "model"
+    assert tags["base_model_digest"] == find_model(str(root / "model")).weights[:12]
     assert tags["fingerprint"] == published(root, stage).name.rpartition("-")[2]
 
 
@@ -113,6 +116,29 @@ def test_the_reports_run_has_each_score_and_the_table(tracked: tuple[Path, Mappi
 def test_each_trained_model_is_registered_with_its_labels(tracked: tuple[Path, Mapping[str, Run]]) -> None:
     root, runs = tracked
     client = ensure_store(root).client
-    for stage, name in (("teacher", "pkd-TinyA-teacher-4l"), ("kd-2l-s42", "pkd-TinyA-kd-2l")):
-        version = client.get_model_version_by_alias(name, "newest")
-        assert version.run_id == runs[f"tinya/{stage}"].info.run_id
+    for stage, name in (("teacher", "pkd-TinyA-teacher"), ("kd-2l-s42", "pkd-TinyA-2l")):
+        versions = client.search_model_versions(f"name = '{name}'")
+        (version,) = [one for one in versions if one.run_id == runs[f"tinya/{stage}"].info.run_id]
+        score = read_result(published(root, f"evaluation-{stage}")).score
+        assert version.tags["score"] == f"{score:.6f}"
+        assert version.tags["base_model"] == "model"
+        assert version.description.startswith(f"accuracy {100 * score:.1f} on dev: ")
+
+
+def test_the_best_student_of_a_depth_is_one_address(tracked: tuple[Path, Mapping[str, Run]]) -> None:
+    root, runs = tracked
+    best = ensure_store(root).client.get_model_version_by_alias("pkd-TinyA-2l", "best")
+    students = [runs["tinya/finetune-2l-s42"], runs["tinya/kd-2l-s42"]]
+    (run,) = [run for run in students if run.info.run_id == best.run_id]
+    assert run.data.metrics["score"] == max(student.data.metrics["score"] for student in students)
+
+
+def test_a_model_has_a_card_beside_its_files(tracked: tuple[Path, Mapping[str, Run]]) -> None:
+    root, _ = tracked
+    cards = [path.read_text() for path in (root / "artifacts" / "mlflow-files").rglob("README.md")]
+    (card,) = [card for card in cards if "# TinyA: kd, 2 layers" in card]
+    score = read_result(published(root, "evaluation-kd-2l-s42")).scores["dev/f1"]
+    assert f"| dev/f1 | {100 * score:.1f} |" in card
+    assert "| base model | model |" in card
+    assert "| distill.temperature | 3.0 |" in card
+    assert len(cards) == 3

@@ -35,13 +35,17 @@ def contents(store: Store) -> dict[str, Any]:
         }
         tags = {
             key: run.data.tags.get(key)
-            for key in ("task", "method", "seed", "fingerprint", "digest", "error")
+            for key in ("task", "method", "seed", "base_model", "fingerprint", "digest", "error")
         }
         inputs = sorted((one.dataset.name, one.dataset.digest) for one in run.inputs.dataset_inputs)
         files = sorted(file.path for file in store.client.list_artifacts(run.info.run_id))
         held[run.info.run_name] = (run.info.status, points, tags, run.data.params, inputs, files)
     for version in store.client.search_model_versions():
-        held[f"{version.name} {version.version}"] = (version.tags["fingerprint"], version.aliases)
+        scored = [version.tags.get(key) for key in ("score", "metric", "dev_data", "base_model")]
+        held[f"{version.name} {version.tags['fingerprint']}"] = (scored, version.description)
+    for model in store.client.search_registered_models():
+        best = store.client.get_model_version(model.name, str(model.aliases["best"]))
+        held[model.name] = (best.tags["score"], model.description)
     return held
 
 
@@ -52,7 +56,7 @@ def published(root: Path) -> dict[str, int]:
 
 def test_a_deleted_database_is_filled_again_from_the_published_files(root: Path, tmp_path: Path) -> None:
     before = contents(ensure_store(root))
-    assert len(before) == 2 * len(TRAININGS) + 2
+    assert len(before) == 2 * len(TRAININGS) + 4
     # At another path, because MLflow's client remembers an open database.
     shutil.copytree(root, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow*"))
     files = published(tmp_path)
@@ -68,7 +72,7 @@ def test_runs_models_and_scores_that_are_missing_are_completed_and_the_rest_is_l
     before, files = contents(store), published(root)
     runs = {run.info.run_name: run.info.run_id for run in store.client.search_runs([store.experiment_id])}
     store.client.delete_run(runs["tinya/kd-2l-s42"])
-    store.client.delete_registered_model("pkd-TinyA-kd-2l")
+    store.client.delete_registered_model("pkd-TinyA-2l")
     store.client.delete_run(runs["report/tinya"])
     store.client.log_metric(runs["tinya/teacher"], "score", -1.0, step=0, timestamp=2_000_000_000_000)
     assert start(root, ("TinyA",)).is_completed()
@@ -83,6 +87,24 @@ def test_runs_models_and_scores_that_are_missing_are_completed_and_the_rest_is_l
     assert again["tinya/finetune-2l-s42"] == runs["tinya/finetune-2l-s42"]
     assert start(root, ("TinyA",)).is_completed()
     assert contents(store) == after
+
+
+def test_models_that_an_earlier_version_logged_are_logged_again_under_the_name_of_their_depth(
+    root: Path,
+) -> None:
+    store = ensure_store(root)
+    before = contents(store)
+    # Earlier versions registered by method, knew no scores and no base model, and had other models.
+    for version in store.client.search_model_versions("name = 'pkd-TinyA-2l'"):
+        store.client.delete_tag(version.run_id, "base_model")
+        old = store.client.search_logged_models([store.experiment_id], f"source_run_id = '{version.run_id}'")
+        store.client.delete_logged_model(old[0].model_id)
+    store.client.rename_registered_model("pkd-TinyA-2l", "pkd-TinyA-kd-2l")
+    assert start(root, ("TinyA",)).is_completed()
+    after = contents(store)
+    assert {key: after[key] for key in before} == before
+    assert set(after) - set(before) == {key for key in after if key.startswith("pkd-TinyA-kd-2l")}
+    store.client.delete_registered_model("pkd-TinyA-kd-2l")
 
 
 def test_two_students_whose_folders_were_swapped_are_built_again_and_mlflow_stays_as_it_was(
@@ -105,7 +127,7 @@ def test_a_damaged_model_is_not_logged_and_the_next_run_builds_it_again(root: Pa
     before = contents(store)
     runs = {run.info.run_name: run.info.run_id for run in store.client.search_runs([store.experiment_id])}
     store.client.delete_run(runs["tinya/kd-2l-s42"])
-    store.client.delete_registered_model("pkd-TinyA-kd-2l")
+    store.client.delete_registered_model("pkd-TinyA-2l")
     (path,) = root.glob("artifacts/TinyA/kd-2l-s42-*/model.safetensors")
     weights = bytearray(path.read_bytes())
     weights[-1] ^= 1

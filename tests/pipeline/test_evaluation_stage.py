@@ -169,7 +169,7 @@ def report_of(results: list[EvaluationResult], finished: tuple[Plan, Records, ob
     stage = replace(report_stage(plan.run, [], {}, 12), spec=spec)
     work = folder / "work"
     work.mkdir()
-    context = RunContext(plan.workspace, plan.model.folder, plan.tasks, RunOptions())
+    context = RunContext(plan.workspace, plan.model, plan.tasks, RunOptions())
     job = Job(stage, work, folder / "resume", inputs, {}, context, LogObserver("report"), lambda: None)
     facts = write_run_report(job, spec)
     assert facts.num_models == len(results)

@@ -88,7 +88,7 @@ def test_every_stage_of_a_run_works_in_the_absolute_workspace(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = RunOptions(device="cpu")
-    expected = RunContext(plan.workspace, plan.model.folder, plan.tasks, options)
+    expected = RunContext(plan.workspace, plan.model, plan.tasks, options)
     assert plan.context(options) == expected
     monkeypatch.chdir(plan.workspace)
     assert make_plan(plan.run, Path()).context(options) == expected

@@ -10,6 +10,11 @@ from tasks.completion import complete_values
 from tasks.mlflow_store import Store
 from tasks.run_contents import find_finished
 
+
+def nothing(_store: Store, _run: object) -> None:
+    """Add nothing to the final values."""
+
+
 POINTS = [(1, {"train/total": 0.5}), (2, {"train/total": 0.25}), (2, {"dev/f1": 0.75})]
 
 
@@ -30,7 +35,8 @@ def test_a_run_that_lost_its_last_points_and_its_end_is_completed(workspace: Pat
 def test_completing_again_changes_nothing(workspace: Path, store: Store) -> None:
     run_id = finished(workspace, "c-twice", points=POINTS)
     before = store.client.get_run(run_id).to_dictionary()
-    assert complete(workspace, "c-twice", POINTS) == []
+    # The files are offered to it again: what a model lacks is only known where it is logged.
+    assert complete(workspace, "c-twice", POINTS) == [run_id]
     assert store.client.get_run(run_id).to_dictionary() == before
     assert list(runs_of(store, "c-twice")) == [run_id]
 
@@ -79,7 +85,7 @@ def test_a_stage_built_again_with_equal_bytes_keeps_its_run_and_with_others_gets
     first = finished(workspace, "c-built")
     with tracked(workspace, "c-built") as same:
         pass
-    assert complete(workspace, "c-built") == []
+    assert complete(workspace, "c-built") == [first]
     assert runs_of(store, "c-built") == {first: "FINISHED"}
     assert store.client.get_run(same.run_id).info.lifecycle_stage == "deleted"
 
@@ -99,13 +105,22 @@ def test_a_run_of_an_earlier_version_names_no_bytes_and_counts_as_the_stages(
 ) -> None:
     run_id = finished(workspace, "c-earlier")
     store.client.delete_tag(run_id, "digest")
-    assert complete(workspace, "c-earlier", digest="any") == []
+    assert complete(workspace, "c-earlier", digest="any") == [run_id]
+
+
+def test_a_finished_run_of_an_earlier_version_gets_the_tags_that_it_lacks(
+    workspace: Path, store: Store
+) -> None:
+    run_id = finished(workspace, "c-tags")
+    tags = store.client.get_run(run_id).data.tags
+    complete(workspace, "c-tags", tags={"fingerprint": "c-tags", "seed": "7", "base_model": "tiny"})
+    assert store.client.get_run(run_id).data.tags == tags | {"base_model": "tiny"}
 
 
 def test_final_values_are_what_tables_show_and_are_logged_once(workspace: Path, store: Store) -> None:
     run_id = finished(workspace, "c-values", points=POINTS)
     for _ in range(2):
-        complete_values(workspace, "c-values", "d1", {"score": 0.67, "parameters": 45_700_000})
+        complete_values(workspace, "c-values", "d1", {"score": 0.67, "parameters": 45_700_000}, nothing)
     assert history(store, run_id, "score") == [(0, 0.67)]
     assert history(store, run_id, "parameters") == [(0, 45_700_000)]
     metrics = store.client.get_run(run_id).data.metrics
@@ -116,13 +131,13 @@ def test_a_final_value_that_was_measured_again_is_the_one_that_tables_show(
     workspace: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id = finished(workspace, "c-again")
-    complete_values(workspace, "c-again", "d1", {"speed_ratio": 2.0})
+    complete_values(workspace, "c-again", "d1", {"speed_ratio": 2.0}, nothing)
     # The clock was set back by a day meanwhile.
     monkeypatch.setattr("tasks.run_contents.time.time", lambda: 1.0)
-    complete_values(workspace, "c-again", "d1", {"speed_ratio": 1.5})
+    complete_values(workspace, "c-again", "d1", {"speed_ratio": 1.5}, nothing)
     assert store.client.get_run(run_id).data.metrics == {"speed_ratio": 1.5}
 
 
 def test_final_values_of_a_model_without_a_finished_run_are_an_error(workspace: Path, store: Store) -> None:
     with pytest.raises(StoreError, match="no finished run of the model c-none; run again"):
-        complete_values(workspace, "c-none", "d1", {"score": 1.0})
+        complete_values(workspace, "c-none", "d1", {"score": 1.0}, nothing)

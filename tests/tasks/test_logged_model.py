@@ -5,12 +5,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from mlflow.entities import LoggedModel
+from mlflow.pyfunc import PyFuncModel
 from runs import finished
 from tiny_bert import tiny_config
 from transformers import AutoTokenizer, BertForSequenceClassification, BertTokenizerFast
@@ -21,6 +24,7 @@ from pkd_core.errors import StoreError
 from tasks import logged_model
 from tasks.logged_model import log_model
 from tasks.mlflow_store import Store, tracking_uri
+from tasks.registry import register
 
 _WORDS = ["a", "dog", "cat", "sleeps", "runs", "far", "home", "##s", "."]
 _PAIRS = [("a dog sleeps .", "a cat runs home ."), ("a cat sleeps far far far", "dogs"), ("far", "a .")]
@@ -53,16 +57,14 @@ def _run(workspace: Path, fingerprint: str, seed: str = "42") -> str:
     return finished(workspace, fingerprint, tags={"task": "RTE", "seed": seed, "fingerprint": fingerprint})
 
 
-def _log(store: Store, run_id: str, folder: Path, name: str) -> str:
-    return log_model(
-        store,
-        run_id,
-        folder,
-        name=name,
-        task=GLUE_TASKS["RTE"],
-        max_length=_MAX_LENGTH,
-        examples=_PAIRS,
+def _log(store: Store, run_id: str, folder: Path, name: str) -> LoggedModel:
+    """Log a checkpoint, and register it as a version of `<name>-any`."""
+    run = store.client.get_run(run_id)
+    model = log_model(
+        store, run, folder, name=name, task=GLUE_TASKS["RTE"], max_length=_MAX_LENGTH, examples=_PAIRS
     )
+    register(store, run, model, f"{name}-any")
+    return model
 
 
 def _probabilities(folder: Path, pairs: list[tuple[str, str]], max_length: int) -> np.ndarray:
@@ -78,20 +80,22 @@ def _probabilities(folder: Path, pairs: list[tuple[str, str]], max_length: int) 
 
 
 @pytest.fixture(scope="module")
-def logged(workspace: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def logged(
+    workspace: Path, store: Store, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, LoggedModel]:
     folder = _checkpoint(tmp_path_factory.mktemp("rte") / "checkpoint", GLUE_TASKS["RTE"])
-    return folder, _log(store, _run(workspace, "m-rte"), folder, "pkd-RTE-pkd-skip-2l")
+    return folder, _log(store, _run(workspace, "m-rte"), folder, "RTE-pkd-skip-2l")
 
 
 def test_the_newest_model_of_a_name_predicts_what_transformers_predicts(
-    workspace: Path, store: Store, logged: tuple[Path, str]
+    workspace: Path, store: Store, logged: tuple[Path, LoggedModel]
 ) -> None:
-    folder, address = logged
-    version = store.client.get_model_version_by_alias("pkd-RTE-pkd-skip-2l", "newest")
+    folder, model = logged
+    version = store.client.get_model_version_by_alias("RTE-pkd-skip-2l-any", "newest")
     served = mlflow.pyfunc.load_model(version.source)
     # More rows than one batch of the served model holds.
     texts = (_PAIRS + _LONG_PAIRS) * 20
-    answers = served.predict(pd.DataFrame(texts, columns=["text_a", "text_b"]))
+    answers = served.predict(pd.DataFrame(texts, columns=["sentence1", "sentence2"]))
 
     expected = _probabilities(folder, texts, max_length=_MAX_LENGTH)
     assert set(answers["label"]) == {"entailment", "not_entailment"}
@@ -106,13 +110,13 @@ def test_the_newest_model_of_a_name_predicts_what_transformers_predicts(
         assert (np.abs(others - expected[3:6]).max(axis=1) > 1e-3).all(), (
             "the examples must show where they are cut"
         )
-    assert store.client.get_logged_model(address.removeprefix("models:/")).artifact_location == version.source
+    assert model.artifact_location == version.source
     assert version.tags["seed"] == "42"
-    assert served.predict(pd.DataFrame({"text_a": [], "text_b": []}, dtype=str)).empty
+    assert served.predict(pd.DataFrame({"sentence1": [], "sentence2": []}, dtype=str)).empty
 
 
 def test_the_model_is_loaded_and_served_where_pkd_is_not_installed(
-    workspace: Path, store: Store, logged: tuple[Path, str], tmp_path: Path
+    workspace: Path, store: Store, logged: tuple[Path, LoggedModel], tmp_path: Path
 ) -> None:
     folder, _ = logged
     code = """
@@ -132,8 +136,8 @@ import mlflow.pyfunc
 import pandas as pd
 
 mlflow.set_tracking_uri(sys.argv[1])
-model = mlflow.pyfunc.load_model("models:/pkd-RTE-pkd-skip-2l@newest")
-answers = model.predict(pd.DataFrame({"text_a": [sys.argv[2]], "text_b": [sys.argv[3]]}))
+model = mlflow.pyfunc.load_model("models:/RTE-pkd-skip-2l-any@newest")
+answers = model.predict(pd.DataFrame({"sentence1": [sys.argv[2]], "sentence2": [sys.argv[3]]}))
 json.dump({"imported": Absent.imported, "row": answers.iloc[0, 1:].tolist()}, sys.stdout)
 """
     done = subprocess.run(
@@ -153,31 +157,17 @@ json.dump({"imported": Absent.imported, "row": answers.iloc[0, 1:].tolist()}, sy
 
 
 def test_logging_a_run_s_model_again_changes_nothing(
-    workspace: Path, store: Store, logged: tuple[Path, str]
+    workspace: Path, store: Store, logged: tuple[Path, LoggedModel]
 ) -> None:
-    folder, address = logged
-    run_id = store.client.get_model_version_by_alias("pkd-RTE-pkd-skip-2l", "newest").run_id
-    assert _log(store, run_id, folder, "pkd-RTE-pkd-skip-2l") == address
-    assert len(store.client.search_model_versions("name = 'pkd-RTE-pkd-skip-2l'")) == 1
-
-
-def test_each_further_model_of_a_name_is_its_newest_version(
-    workspace: Path, store: Store, tmp_path: Path
-) -> None:
-    name = "pkd-RTE-finetune-2l"
-    folder = _checkpoint(tmp_path / "checkpoint", GLUE_TASKS["RTE"])
-    runs = [_run(workspace, f"m-version-{number}", seed=str(number)) for number in (1, 2)]
-    addresses = [_log(store, run_id, folder, name) for run_id in runs]
-    # The first run's model is complete, and does not become the newest again.
-    assert _log(store, runs[0], folder, name) == addresses[0]
-
-    newest = store.client.get_model_version_by_alias(name, "newest")
-    assert (int(newest.version), newest.run_id, newest.tags["seed"]) == (2, runs[1], "2")
-    versions = store.client.search_model_versions(f"name = '{name}'")
-    assert {int(version.version): version.run_id for version in versions} == {1: runs[0], 2: runs[1]}
-    model = store.client.get_logged_model(addresses[1].removeprefix("models:/"))
-    assert model.artifact_location == newest.source
-    assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": name, "version": "2"}]
+    folder, model = logged
+    before = store.client.get_run(model.source_run_id).to_dictionary()
+    assert _log(store, model.source_run_id, folder, "RTE-pkd-skip-2l").model_id == model.model_id
+    (version,) = store.client.search_model_versions("name = 'RTE-pkd-skip-2l-any'")
+    found = store.client.get_logged_model(model.model_id)
+    assert json.loads(found.tags["mlflow.modelVersions"]) == [
+        {"name": "RTE-pkd-skip-2l-any", "version": str(version.version)}
+    ]
+    assert store.client.get_run(model.source_run_id).to_dictionary() == before
 
 
 def test_a_model_that_the_store_does_not_accept_is_not_registered_and_is_logged_by_the_next_run(
@@ -191,21 +181,18 @@ def test_a_model_that_the_store_does_not_accept_is_not_registered_and_is_logged_
         models.rename(models.with_name("models-before"))
     models.write_bytes(b"in the way")
 
-    with pytest.raises(
-        StoreError, match=r"MLflow needs to log pkd-RTE-full, .*; check the store and run again"
-    ):
-        _log(store, run_id, folder, "pkd-RTE-full")
+    with pytest.raises(StoreError, match=r"MLflow needs to log RTE-full, .*; check the store and run again"):
+        _log(store, run_id, folder, "RTE-full")
     models.unlink()
     if models.with_name("models-before").exists():
         models.with_name("models-before").rename(models)
 
-    assert store.client.search_registered_models("name = 'pkd-RTE-full'") == []
-    (model,) = store.client.search_logged_models([store.experiment_id], "name = 'pkd-RTE-full'")
+    assert store.client.search_registered_models("name = 'RTE-full-any'") == []
+    (model,) = store.client.search_logged_models([store.experiment_id], "name = 'RTE-full'")
     assert model.status == "FAILED"
-    address = _log(store, run_id, folder, "pkd-RTE-full")
-    model = store.client.get_logged_model(address.removeprefix("models:/"))
+    model = _log(store, run_id, folder, "RTE-full")
     assert model.status == "READY"
-    assert store.client.get_model_version_by_alias("pkd-RTE-full", "newest").source == model.artifact_location
+    assert store.client.get_model_version_by_alias("RTE-full-any", "newest").source == model.artifact_location
 
 
 @pytest.mark.parametrize(
@@ -229,28 +216,100 @@ def test_each_kind_of_task_has_its_own_signature_and_nothing_reaches_the_termina
     run_id = _run(workspace, f"m-{task}")
     capfd.readouterr()
 
-    address = log_model(
+    location = log_model(
         store,
-        run_id,
+        store.client.get_run(run_id),
         folder,
-        name=f"pkd-{task}-kd-2l",
+        name=f"{task}-kd-2l",
         task=GLUE_TASKS[task],
         max_length=_MAX_LENGTH,
         examples=[texts],
-    )
+    ).artifact_location
 
     assert capfd.readouterr() == ("", "")
-    location = store.client.get_logged_model(address.removeprefix("models:/")).artifact_location
     model = mlflow.pyfunc.load_model(location)
     assert model.metadata.signature.outputs.input_names() == columns
-    names = ["text"] if len(texts) == 1 else ["text_a", "text_b"]
+    names = list(GLUE_TASKS[task].text_columns)
     assert model.metadata.signature.inputs.input_names() == names
+    assert model.input_example == [dict(zip(names, texts, strict=True))]
+    assert list(model.predict(model.input_example).columns) == columns
     assert list(model.predict(pd.DataFrame([texts], columns=names)).columns) == columns
     requirements = (
         Path(location.removeprefix("file://").replace("%20", " ")) / "requirements.txt"
     ).read_text()
     assert "torch==2" in requirements
     assert "+" not in requirements
+
+
+@pytest.fixture(scope="module")
+def one_text(workspace: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> PyFuncModel:
+    """The served model of a task of one text, in the column `sentence`."""
+    task = GLUE_TASKS["SST-2"]
+    folder = _checkpoint(tmp_path_factory.mktemp("sst") / "checkpoint", task)
+    run = store.client.get_run(_run(workspace, "m-one"))
+    model = log_model(
+        store, run, folder, name="SST-2-kd", task=task, max_length=_MAX_LENGTH, examples=[("a dog",)]
+    )
+    return mlflow.pyfunc.load_model(model.artifact_location)
+
+
+TEXTS = ["a dog runs", "far home ."]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        TEXTS,
+        np.array(TEXTS),
+        pd.Series(TEXTS),
+        pd.Series(TEXTS, name="review"),
+        pd.DataFrame({"review": TEXTS}),
+        pd.DataFrame({"id": ["x", "y"], "sentence": TEXTS}),
+        [{"sentence": text, "id": 7} for text in TEXTS],
+        {"sentence": TEXTS},
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_texts_alone_and_the_tasks_own_columns_get_the_same_predictions(
+    one_text: PyFuncModel, given: Any
+) -> None:
+    first, second = (one_text.predict({"sentence": text}) for text in TEXTS)
+    pd.testing.assert_frame_equal(
+        one_text.predict(given), pd.concat([first, second], ignore_index=True), atol=1e-6
+    )
+    assert first["probability_0"][0] != second["probability_0"][0]
+
+
+def test_one_string_is_one_text_and_an_empty_list_none(one_text: PyFuncModel) -> None:
+    assert len(one_text.predict("a dog")) == 1
+    assert len(one_text.predict([])) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (pd.DataFrame({"id": ["x"], "review": ["a dog"]}), r"columns \['sentence'\], got \['id', 'review'\]"),
+        ([7], "texts in the column 'sentence', got 7"),
+        (pd.DataFrame({"sentence": ["a dog", None]}), "texts in the column 'sentence', got nan"),
+        ([["a dog", "a cat"]], r"columns \['sentence'\], got \['0', '1'\]"),
+    ],
+)
+def test_other_columns_and_what_is_no_text_are_refused(
+    one_text: PyFuncModel, given: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        one_text.predict(given)
+
+
+def test_pairs_of_texts_need_no_columns_and_other_names_are_refused(
+    logged: tuple[Path, LoggedModel],
+) -> None:
+    _, model = logged
+    served = mlflow.pyfunc.load_model(model.artifact_location)
+    named = served.predict(pd.DataFrame(_PAIRS, columns=["sentence1", "sentence2"]))
+    pd.testing.assert_frame_equal(served.predict(_PAIRS), named)
+    with pytest.raises(ValueError, match="got \\['premise', 'hypothesis'\\]"):
+        served.predict(pd.DataFrame(_PAIRS, columns=["premise", "hypothesis"]))
 
 
 def test_nothing_that_a_tracking_server_returns_is_loaded_or_executed() -> None:

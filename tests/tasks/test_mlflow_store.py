@@ -1,5 +1,6 @@
 """The store opens in the workspace, quietly, for several processes at once, and an error names what is wrong."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -89,9 +90,12 @@ def test_the_store_is_in_the_workspace_by_absolute_addresses(
     experiment = store.client.get_experiment_by_name(EXPERIMENT)
     assert experiment.artifact_location == artifact_root(relative)
     assert experiment.artifact_location.startswith("file:///")
-    assert (
-        experiment_page(relative) == f"#/experiments/{store.experiment_id}/runs?workflowType=machine_learning"
-    )
+    page = experiment_page(relative)
+    assert page.startswith(f"#/experiments/{store.experiment_id}/runs?workflowType=machine_learning&")
+    view = store.client.get_experiment(store.experiment_id).tags[
+        f"mlflow.sharedViewState.{page.partition('viewStateShareKey=')[2]}"
+    ]
+    assert json.loads(view)["selectedColumns"][0] == "metrics.`score`"
     assert (workspace / "artifacts" / "mlflow.db").is_file()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from pkd_core.report.results import Group
 
 ABSENT = "–"
+INTERVAL_HEADING = "95 % interval"
 COMPARISON_HEADINGS = ("vs teacher", "gap closed", "parameters", "MB", "times smaller", "times faster")
 _METRIC_NAMES = {"f1": "F1", "matthews": "Matthews", "pearson": "Pearson", "spearman": "Spearman"}
 
@@ -33,6 +34,11 @@ def score_and_deviation(group: Group, key: str | None = None) -> str:
     key = key or group.selection
     std = group.std[key]
     return points(group.mean[key]) + ("" if std is None else f" ± {points(std)}")
+
+
+def interval(group: Group) -> str:
+    """Return the ends of the selecting score's 95 % interval, if it has one."""
+    return ABSENT if group.interval is None else "–".join(map(points, group.interval))
 
 
 def comparison(group: Group) -> list[str]:

@@ -22,6 +22,7 @@ _COLORS = {
 _BASELINE_COLOR = "#7a7a7a"
 _BASELINE_NAME = "most frequent answer"
 _MARKERS = "osD^vP"
+_PALE = 0.2
 
 
 def save_figure(groups: Sequence[Group], path: Path) -> None:
@@ -48,6 +49,7 @@ def draw_figure(groups: Sequence[Group]) -> Figure:
     markers = dict(zip(depths, cycle(_MARKERS), strict=False))
     has_seeds = any(len(group.rows) > 1 for group in groups)
     subtitle = "mean ± standard deviation; dots are single seeds" if has_seeds else "one seed each"
+    subtitle += "; pale: 95 % interval" if any(group.interval for group in groups) else ""
     figure.suptitle(f"Dev scores ({subtitle})")
     figure.legend(handles=_legend(methods, markers), loc="outside lower center", ncols=5, frameon=False)
     plots = figure.subplots(len(tasks), 2, sharey="row", squeeze=False)
@@ -61,7 +63,7 @@ def draw_figure(groups: Sequence[Group]) -> Figure:
 def _draw_scores(
     axes: Axes, groups: Sequence[Group], methods: Sequence[str], markers: Mapping[int, str]
 ) -> None:
-    """Draw each student's mean by method, its deviation and its single seeds."""
+    """Draw each student's mean by method, its interval, its deviation and its single seeds."""
     step = 0.6 / max(len(markers), 1)
     for group in groups:
         if group.method == "teacher":
@@ -69,6 +71,9 @@ def _draw_scores(
         depth_index = list(markers).index(group.num_layers)
         x = methods.index(group.method) + step * (depth_index - (len(markers) - 1) / 2)
         color, std = _COLORS[group.method], group.std[group.selection]
+        if group.interval is not None:
+            ends = [100 * end for end in group.interval]
+            axes.plot([x, x], ends, color=color, alpha=_PALE, linewidth=6, solid_capstyle="butt")
         if std is not None:
             seeds = [100 * row.scores[group.selection] for row in group.rows]
             axes.plot([x - 0.4 * step] * len(seeds), seeds, ".", color=color, alpha=0.45)
@@ -112,6 +117,11 @@ def _draw_levels(scores_axes: Axes, speeds_axes: Axes, groups: Sequence[Group]) 
     for group in groups:
         if group.method == "teacher":
             scores_axes.axhline(100 * group.score, color=_COLORS["teacher"])
+            if group.interval is not None:
+                low, high = group.interval
+                scores_axes.axhspan(
+                    100 * low, 100 * high, color=_COLORS["teacher"], alpha=_PALE / 2, linewidth=0
+                )
             texts.append(f"teacher {points(group.score)}")
     baseline = groups[0].rows[0].baseline
     if baseline is not None:

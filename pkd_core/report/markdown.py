@@ -7,8 +7,10 @@ from typing import Any
 from pkd_core.report.cells import (
     ABSENT,
     COMPARISON_HEADINGS,
+    INTERVAL_HEADING,
     comparison,
     flat,
+    interval,
     joined,
     markdown_table,
     metric_name,
@@ -69,8 +71,6 @@ def _about_task(groups: Sequence[Group]) -> str:
     parts = [f"Selected by {metric_name(first.selection)}"]
     if first.extra.get("num_dev"):
         parts[0] += f" on {first.extra['num_dev']} dev examples"
-    if groups[0].standard_error is not None:
-        parts.append(f"one standard error is {points(groups[0].standard_error)}")
     if first.baseline is not None:
         parts.append(f"always giving the most frequent answer scores {points(first.baseline)}")
     return "; ".join(parts) + "." + _latencies(groups)
@@ -99,11 +99,14 @@ def _rounded(milliseconds: float) -> str:
 def _task_table(groups: Sequence[Group], published: Published | None) -> str:
     selection = groups[0].selection
     others = list(dict.fromkeys(key for group in groups for key in group.mean if key != selection))
-    headings = ["model", metric_name(selection), *COMPARISON_HEADINGS, *map(metric_name, others)]
+    with_interval = any(group.interval for group in groups)
+    headings = ["model", metric_name(selection), *([INTERVAL_HEADING] if with_interval else [])]
+    headings += [*COMPARISON_HEADINGS, *map(metric_name, others)]
     rows = [
         [
             group.name,
             score(group, selection),
+            *([interval(group)] if with_interval else []),
             *comparison(group),
             *(score(group, key) if key in group.mean else ABSENT for key in others),
         ]

@@ -21,15 +21,16 @@ def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
             f"{', '.join(single)}: figures from one seed show little, another seed may well turn the order of the "
             "methods around. Train several seeds before ranking them."
         )
-    if any(group.standard_error for group in groups):
+    if any(group.interval for group in groups):
         texts.append(
-            "The standard error says how far an accuracy on so few dev examples may lie from the true one. "
-            "Differences of less than twice that are easily chance."
+            "The 95 % interval (Wilson's) says how far an accuracy on so few dev examples may lie from that on many; "
+            "seeds are not part of it. Models whose intervals overlap much may well be in another order."
         )
     if any(group.gap_to_teacher is not None for group in students):
         texts.append(
             "Gap closed is the part of the way from fine-tuning at the same depth (0 %) to the teacher (100 %). It is "
-            f"not given ({ABSENT}) where the teacher leads by no more than one standard error, or not at all."
+            f"not given ({ABSENT}) where the teacher does not lead, or where the fine-tuned accuracy lies within the "
+            "teacher's 95 % interval."
         )
     texts += _speeds(students) + _skipped_lines(groups)
     if failures:

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
 from pkd_core.evaluation.speed_result import Speed
+from pkd_core.report.intervals import wilson_interval
 
 METHODS = ("teacher", "finetune", "kd", "pkd-skip", "pkd-last")
 
@@ -62,7 +62,7 @@ class Group:
         speed: How much faster than the teacher its depth was measured; None for the teacher.
         gap_to_teacher: Score minus the teacher's score; None for the teacher, or without one.
         gap_closed: (score - finetune) / (teacher - finetune), with fine-tuning at the same depth; None where the
-            teacher leads fine-tuning by no more than one standard error.
+            teacher's lead over fine-tuning may be chance.
         times_smaller: The teacher's number of parameters over this model's.
     """
 
@@ -93,12 +93,12 @@ class Group:
         return f"{self.method}, {depth_name(self.num_layers)}"
 
     @property
-    def standard_error(self) -> float | None:
-        """Binomial standard error of a dev accuracy; None for other metrics or an unknown number of examples."""
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of a dev accuracy; None for other metrics or an unknown number of examples."""
         num_dev = self.rows[0].extra.get("num_dev")
         if not num_dev or not self.selection.endswith("/accuracy"):
             return None
-        return sqrt(self.score * (1 - self.score) / num_dev)
+        return wilson_interval(self.score, num_dev)
 
 
 def depth_name(num_layers: int) -> str:
@@ -160,10 +160,10 @@ def _compared(group: Group, groups: list[Group]) -> Group:
     same_depth = [other for other in of_task if other.num_layers == group.num_layers]
     finetuned = next((other for other in same_depth if other.method == "finetune"), None)
     gap_closed = None
-    if finetuned is not None and group is not finetuned:
-        full_gap = teacher.score - finetuned.score
-        if full_gap > (teacher.standard_error or 0):
-            gap_closed = (group.score - finetuned.score) / full_gap
+    # A gap that may be chance measures nothing: fine-tuning must score less than what the teacher may score at least.
+    least = teacher.interval[0] if teacher.interval else teacher.score
+    if finetuned is not None and group is not finetuned and finetuned.score < least:
+        gap_closed = (group.score - finetuned.score) / (teacher.score - finetuned.score)
     return replace(
         group,
         gap_to_teacher=group.score - teacher.score,

@@ -23,7 +23,7 @@ class GroupSummary:
     score: float
     mean: Mapping[str, float]
     std: Mapping[str, float | None]
-    standard_error: float | None
+    interval: Sequence[float] | None
     baseline: float | None
     gap_to_teacher: float | None
     gap_closed: float | None
@@ -52,7 +52,7 @@ class GroupSummary:
             score=group.score,
             mean=dict(group.mean),
             std=dict(group.std),
-            standard_error=group.standard_error,
+            interval=group.interval,
             baseline=first.baseline,
             gap_to_teacher=group.gap_to_teacher,
             gap_closed=group.gap_closed,

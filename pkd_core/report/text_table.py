@@ -2,11 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 
-from pkd_core.report.cells import comparison, flat, metric_name, points, score_and_deviation
+from pkd_core.report.cells import comparison, flat, interval, metric_name, points, score_and_deviation
 from pkd_core.report.results import Group, by_task
 
 # Each heading is at most two lines.
-_HEADINGS = ("model", "score", "vs\nteacher", "gap\nclosed", "times\nsmaller", "times\nfaster")
+_HEADINGS = (
+    "model",
+    "score",
+    "95 %\ninterval",
+    "vs\nteacher",
+    "gap\nclosed",
+    "times\nsmaller",
+    "times\nfaster",
+)
 _GAP = "  "
 
 
@@ -45,7 +53,7 @@ def _seeds(of_task: Sequence[Group]) -> str:
 
 def _cells(group: Group) -> list[str]:
     vs_teacher, gap_closed, _parameters, _size, smaller, faster = comparison(group)
-    return [group.name, score_and_deviation(group), vs_teacher, gap_closed, smaller, faster]
+    return [group.name, score_and_deviation(group), interval(group), vs_teacher, gap_closed, smaller, faster]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -14,7 +14,7 @@ from pkd_core.report.text_table import text_table
 
 __all__ = ["METHODS", "Group", "Published", "ResultRow", "aggregate", "results_table", "write_report"]
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 
 
 def write_report(

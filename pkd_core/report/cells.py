@@ -59,6 +59,21 @@ def _rounded(fraction: float | None, digits: int, form: str, unit: str = "") -> 
     return ABSENT if fraction is None else f"{round(100 * fraction, digits) + 0:{form}}{unit}"
 
 
+def remark(group: Group) -> str:
+    """Return what a reader must know of a model that has learnt nothing; empty for others."""
+    parts = ["no better than the most frequent answer"] if group.is_useless else []
+    if group.collapsed:
+        parts.append(f"{_which(group)} one class only")
+    return "; ".join(parts)
+
+
+def _which(group: Group) -> str:
+    if len(group.collapsed) == len(group.rows):
+        return "predicts"
+    seeds = ", ".join(str(row.seed) for row in group.collapsed)
+    return f"seed {seeds} predicts" if len(group.collapsed) == 1 else f"seeds {seeds} predict"
+
+
 def joined(values: Iterable[Any]) -> str:
     """Return the distinct values as text, such as "1e-05 / 2e-05"."""
     return " / ".join(

@@ -15,6 +15,7 @@ from pkd_core.report.cells import (
     markdown_table,
     metric_name,
     points,
+    remark,
     score,
 )
 from pkd_core.report.notes import notes
@@ -116,6 +117,10 @@ def _task_table(groups: Sequence[Group], published: Published | None) -> str:
         headings.append("published")
         for row, group in zip(rows, groups, strict=True):
             row.append(points(published(group.task, group.method, group.num_layers)))
+    if any(map(remark, groups)):
+        headings.append("remark")
+        for row, group in zip(rows, groups, strict=True):
+            row.append(remark(group))
     return markdown_table(headings, rows)
 
 

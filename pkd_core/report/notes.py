@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pkd_core.report.cells import ABSENT
+from pkd_core.report.cells import ABSENT, points, remark
 from pkd_core.report.results import Group, by_task
 
 
@@ -32,9 +32,28 @@ def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
             f"not given ({ABSENT}) where the teacher does not lead, or where the fine-tuned accuracy lies within the "
             "teacher's 95 % interval."
         )
+    texts = [*_nothing_learnt(groups), *texts]
     texts += _speeds(students) + _skipped_lines(groups)
     if failures:
         texts.append(f"Not everything that was asked for is here: {len(failures)} failed, named above.")
+    return texts
+
+
+def _nothing_learnt(groups: Sequence[Group]) -> list[str]:
+    texts = []
+    for task, of_task in by_task(groups).items():
+        marked = [group for group in of_task if remark(group)]
+        if marked:
+            named = "; ".join(f"{group.name}: {remark(group)}" for group in marked)
+            baseline = points(of_task[0].rows[0].baseline)
+            texts.append(
+                f"{task}: {named}. The most frequent answer scores {baseline}. Another learning rate, more epochs or "
+                "another model may help."
+            )
+        if any(group.is_useless and group.method == "teacher" for group in marked):
+            texts.append(
+                f"{task}: the teacher has learnt nothing, so its students have nothing to learn from it."
+            )
     return texts
 
 

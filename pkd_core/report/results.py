@@ -8,6 +8,8 @@ from typing import Any
 from pkd_core.evaluation.speed_result import Speed
 from pkd_core.report.intervals import wilson_interval
 
+# The mean of equal scores may differ from them by this.
+_ROUNDING = 1e-9
 METHODS = ("teacher", "finetune", "kd", "pkd-skip", "pkd-last")
 
 
@@ -26,6 +28,7 @@ class ResultRow:
         size_bytes: Size of the weights file.
         speed: How much faster than the teacher its depth was measured; None for the teacher.
         baseline: Selecting score of a constant prediction, the most frequent label.
+        predicted_classes: How many different classes it predicts on the dev split; None for a score.
         settings: Settings of the training by dotted key.
         preset: Source of the settings.
         best_epoch: Epoch whose weights were kept, from 1.
@@ -42,6 +45,7 @@ class ResultRow:
     size_bytes: int
     speed: Speed | None
     baseline: float | None
+    predicted_classes: int | None
     settings: Mapping[str, Any]
     preset: str
     best_epoch: int
@@ -99,6 +103,17 @@ class Group:
         if not num_dev or not self.selection.endswith("/accuracy"):
             return None
         return wilson_interval(self.score, num_dev)
+
+    @property
+    def is_useless(self) -> bool:
+        """Whether it scores no better than always giving the most frequent answer."""
+        baseline = self.rows[0].baseline
+        return baseline is not None and self.score <= baseline + _ROUNDING
+
+    @property
+    def collapsed(self) -> tuple[ResultRow, ...]:
+        """The rows that predict one class for every example."""
+        return tuple(row for row in self.rows if row.predicted_classes == 1)
 
 
 def depth_name(num_layers: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from pkd_core.report.cells import remark
 from pkd_core.report.results import Group
 
 FILE = "report.json"
@@ -33,6 +34,7 @@ class GroupSummary:
     speed_ratio: float | None
     speed_interval: Sequence[float] | None
     published: float | None
+    remark: str
 
     @property
     def name(self) -> str:
@@ -62,6 +64,7 @@ class GroupSummary:
             speed_ratio=group.speed.ratio if group.speed else None,
             speed_interval=[group.speed.low, group.speed.high] if group.speed else None,
             published=published,
+            remark=remark(group),
         )
 
 

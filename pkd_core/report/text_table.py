@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pkd_core.report.cells import comparison, flat, interval, metric_name, points, score_and_deviation
+from pkd_core.report.cells import comparison, flat, interval, metric_name, points, remark, score_and_deviation
 from pkd_core.report.results import Group, by_task
 
 # Each heading is at most two lines.
@@ -31,7 +31,10 @@ def text_table(groups: Sequence[Group], failures: Mapping[str, str]) -> str:
     lines = [*(_line(part, widths) for part in zip(*headings, strict=True)), rule]
     for number, of_task in enumerate(by_task(groups).values()):
         lines += [""] if number else []
-        lines += [_title(of_task), *(_line(cells[id(group)], widths) for group in of_task)]
+        lines.append(_title(of_task))
+        for group in of_task:
+            lines.append(_line(cells[id(group)], widths))
+            lines += [f"    ! {remark(group)}"] if remark(group) else []
     return "\n".join([*lines, *([""] if failed else []), *failed])
 
 

@@ -195,6 +195,27 @@ def test_the_legend_below_the_plots_names_methods_depths_teacher_and_baseline() 
     assert len(lefts) == 5, "columns"
 
 
+def test_models_that_learnt_nothing_have_hollow_markers_with_their_meaning_in_the_legend() -> None:
+    teacher = replace(TEACHER, baseline=0.70)
+    rows = [teacher, student("finetune", 0.75, baseline=0.70), student("kd", 0.70, baseline=0.70)]
+    figure = draw_figure(aggregate(rows))
+    inside = {
+        str(line.get_marker()): to_hex(line.get_markerfacecolor()) for line in figure.axes[1].get_lines()
+    }
+    assert inside["*"] == "#ffffff"
+    by_color = {
+        to_hex(line.get_color()): to_hex(line.get_markerfacecolor())
+        for line in figure.axes[0].get_lines()
+        if line.get_marker() == "o"
+    }
+    assert by_color == {ORANGE: ORANGE, BLUE: "#ffffff"}
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[-1] == "no better, or one class only"
+    assert "no better, or one class only" not in [
+        text.get_text() for text in draw_figure(aggregate(ROWS)).legends[0].get_texts()
+    ]
+
+
 def test_each_task_has_a_row_of_two_plots_of_its_own_scale() -> None:
     teacher = replace(TEACHER, task="MRPC", scores={"dev/accuracy": 0.90}, baseline=0.8)
     finetuned = student("finetune", 0.86, task="MRPC", extra={})

@@ -42,6 +42,7 @@ def _row(result: EvaluationResult, preset: str) -> ResultRow:
         size_bytes=result.size_bytes,
         speed=result.speed,
         baseline=result.baseline,
+        predicted_classes=result.predicted_classes,
         settings=result.settings,
         preset=preset,
         best_epoch=result.best_epoch,

@@ -169,7 +169,7 @@ def _submit_report(
     if not completed:
         return None
     if failures:
-        partial = report_stage(plan.run, completed, failures, plan.model.num_layers)
+        partial = report_stage(plan.run, completed, failures, plan.model)
         return _submit_one(partial, context, futures, refresh=True)
     refresh = planned.status is not StageStatus.DONE or planned.stage.key in incomplete
     return _submit_one(planned.stage, context, futures, refresh)

@@ -38,6 +38,11 @@ class PretrainedModel:
     num_layers: int
     max_length: int
 
+    @property
+    def short_name(self) -> str:
+        """Its name on the hub, or the last part of its folder's path, which is the same on every machine."""
+        return self.name if _local_folder(self.name) is None else self.folder.name
+
 
 def find_model(name: str) -> PretrainedModel:
     """Locate a model by folder or hub name, downloading it if the cache does not have it.

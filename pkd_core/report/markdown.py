@@ -19,23 +19,28 @@ from pkd_core.report.cells import (
     score,
 )
 from pkd_core.report.notes import notes
-from pkd_core.report.results import Group, by_task, depth_name
+from pkd_core.report.results import BaseModel, Group, by_task, depth_name
 
 Published = Callable[[str, str, int], float | None]
 
 
 def markdown_report(
-    groups: Sequence[Group], failures: Mapping[str, str], published: Published | None, figure: str
+    groups: Sequence[Group],
+    failures: Mapping[str, str],
+    base_model: BaseModel,
+    published: Published | None,
+    figure: str,
 ) -> str:
     """Return the complete page.
 
     Args:
         groups: What `aggregate` returned.
         failures: Reason of failure by stage.
+        base_model: The pretrained model of all of them.
         published: Returns the published dev score of (task, method, depth) as a fraction, or None.
         figure: File name of the figure.
     """
-    parts = ["# Results"]
+    parts = ["# Results", f"Base model: `{flat(base_model.name)}` (weights `{base_model.short_digest}`)."]
     parts.append(
         f"![Dev scores by method, and against speed or size]({figure})" if groups else "Nothing to show."
     )

@@ -14,6 +14,24 @@ METHODS = ("teacher", "finetune", "kd", "pkd-skip", "pkd-last")
 
 
 @dataclass(frozen=True)
+class BaseModel:
+    """The pretrained model that teachers and students start from.
+
+    Attributes:
+        name: Its name on the hub, or its folder's name.
+        digest: Hash of its configuration and weights.
+    """
+
+    name: str
+    digest: str
+
+    @property
+    def short_digest(self) -> str:
+        """The first 12 digits of the digest, as MLflow's tags have them."""
+        return self.digest[:12]
+
+
+@dataclass(frozen=True)
 class ResultRow:
     """One trained model.
 

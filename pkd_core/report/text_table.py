@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pkd_core.report.cells import comparison, flat, interval, metric_name, points, remark, score_and_deviation
-from pkd_core.report.results import Group, by_task
+from pkd_core.report.results import BaseModel, Group, by_task
 
 # Each heading is at most two lines.
 _HEADINGS = (
@@ -18,8 +18,8 @@ _HEADINGS = (
 _GAP = "  "
 
 
-def text_table(groups: Sequence[Group], failures: Mapping[str, str]) -> str:
-    """Return a line for each group, below a line for its task, and a line for each failure."""
+def text_table(groups: Sequence[Group], failures: Mapping[str, str], base_model: BaseModel) -> str:
+    """Return a line for each group, below a line for its task; then what all belong to, and a line for each failure."""
     failed = [f"FAILED {name}: {flat(reason)}" for name, reason in failures.items()]
     if not groups:
         return "\n".join(failed)
@@ -35,6 +35,9 @@ def text_table(groups: Sequence[Group], failures: Mapping[str, str]) -> str:
         for group in of_task:
             lines.append(_line(cells[id(group)], widths))
             lines += [f"    ! {remark(group)}"] if remark(group) else []
+    lines += ["", f"base model: {flat(base_model.name)} (weights {base_model.short_digest})"]
+    machines = dict.fromkeys(group.speed.where for group in groups if group.speed)
+    lines += [f"times faster: on {machine}" for machine in machines]
     return "\n".join([*lines, *([""] if failed else []), *failed])
 
 

@@ -179,6 +179,20 @@ def test_stages_report_how_many_examples_and_seconds_are_done(observers: dict[st
     assert observers["Tiny/speed-2l"].progress_seen == [(3, 9, "seconds at most")]
 
 
+def test_the_report_names_the_pretrained_model_by_its_folder_alone(
+    finished: tuple[Plan, Records, object],
+) -> None:
+    plan, records, _ = finished
+    report = plan.workspace / records["reports/report"].path
+    short = plan.model.weights[:12]
+    assert f"\n\nBase model: `model` (weights `{short}`).\n\n" in (report / "report.md").read_text(
+        encoding="utf-8"
+    )
+    assert f"\nbase model: model (weights {short})\n" in (report / "report.txt").read_text(encoding="utf-8")
+    found = json.loads((report / "report.json").read_text(encoding="utf-8"))["base_model"]
+    assert found == {"name": "model", "digest": plan.model.weights}
+
+
 def test_the_facts_of_an_evaluation_are_its_score_and_speed(finished: tuple[Plan, Records, object]) -> None:
     _, records, _ = finished
     result = read_result(folder_of(finished, "evaluation-kd-2l-s3"))
@@ -195,8 +209,13 @@ def report_of(results: list[EvaluationResult], finished: tuple[Plan, Records, ob
         path.mkdir(parents=True)
         write_result(path, result)
         inputs[f"RTE/evaluation-{number}"] = path
-    spec = ReportSpec(presets=dict.fromkeys(inputs, "a preset"), failures={"RTE/kd-6l-s9": "it broke"})
-    stage = replace(report_stage(plan.run, [], {}, 12), spec=spec)
+    spec = ReportSpec(
+        base_model="bert",
+        base_model_digest="0" * 64,
+        presets=dict.fromkeys(inputs, "a preset"),
+        failures={"RTE/kd-6l-s9": "it broke"},
+    )
+    stage = replace(report_stage(plan.run, [], {}, plan.model), spec=spec)
     work = folder / "work"
     work.mkdir()
     context = RunContext(plan.workspace, plan.model.folder, plan.tasks, RunOptions())

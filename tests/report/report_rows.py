@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pkd_core.evaluation.speed_result import Speed
-from pkd_core.report.write import METHODS, ResultRow
+from pkd_core.report.write import METHODS, BaseModel, ResultRow
 
+BASE = BaseModel("google-bert/bert-base-uncased", "0123456789abcdef" * 4)
 GLUE = ("CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI", "QNLI", "RTE", "WNLI")
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from report_rows import GLUE, TEACHER, cells, many, speed, student, table_rows
+from report_rows import BASE, GLUE, TEACHER, cells, many, speed, student, table_rows
 
 from pkd_core.report.markdown import markdown_report
 from pkd_core.report.summary import read_summary
@@ -28,12 +28,12 @@ def published(task: str, method: str, num_layers: int) -> float | None:
 
 
 def page_of(rows: list[ResultRow], failures: dict[str, str] | None = None) -> str:
-    return markdown_report(aggregate(rows), failures or {}, None, "report.png")
+    return markdown_report(aggregate(rows), failures or {}, BASE, None, "report.png")
 
 
 def test_each_number_of_a_group_is_right_in_the_json_and_the_page_is_beside_it(tmp_path: Path) -> None:
-    write_report(tmp_path, ROWS, {}, published)
-    page = markdown_report(aggregate(ROWS), {}, published, "report.png")
+    write_report(tmp_path, ROWS, {}, BASE, published)
+    page = markdown_report(aggregate(ROWS), {}, BASE, published, "report.png")
     assert (tmp_path / "report.md").read_text(encoding="utf-8") == page
     groups = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["groups"]
     teacher, finetune, kd, kd_3 = groups
@@ -70,7 +70,7 @@ def test_each_number_of_a_group_is_right_in_the_json_and_the_page_is_beside_it(t
 
 
 def test_the_page_shows_each_number_under_its_heading() -> None:
-    page = markdown_report(aggregate(ROWS), {}, published, "report.png")
+    page = markdown_report(aggregate(ROWS), {}, BASE, published, "report.png")
     comparison = ["vs teacher", "gap closed", "parameters", "MB", "times smaller", "times faster"]
     headings = ["model", "accuracy", "95 % interval", *comparison, "F1", "published"]
     assert [" ".join(row.values()) for row in table_rows(page, "RTE").values()] == [
@@ -185,11 +185,12 @@ def test_notes_that_do_not_apply_are_left_out(rows: list[ResultRow], starts: lis
 
 
 def test_the_json_holds_rows_failures_and_notes(tmp_path: Path) -> None:
-    write_report(tmp_path, list(reversed(ROWS)), {"QQP/teacher": "é"})
+    write_report(tmp_path, list(reversed(ROWS)), {"QQP/teacher": "é"}, BASE)
     text = (tmp_path / "report.json").read_text(encoding="utf-8")
     report = json.loads(text)
     assert report["rows"] == [asdict(row) for row in ROWS]
     assert report["failures"] == {"QQP/teacher": "é"}
+    assert report["base_model"] == {"name": BASE.name, "digest": BASE.digest}
     assert "\n".join(f"- {note}" for note in report["notes"]) in (tmp_path / "report.md").read_text("utf-8")
     assert report["format_version"] == 2
     assert text == json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
@@ -204,28 +205,29 @@ def test_the_json_holds_rows_failures_and_notes(tmp_path: Path) -> None:
 
 def test_a_score_that_is_not_a_number_is_never_written_as_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_report(tmp_path, [replace(TEACHER, scores={"dev/accuracy": float("nan")})], {})
+        write_report(tmp_path, [replace(TEACHER, scores={"dev/accuracy": float("nan")})], {}, BASE)
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     files = []
     for name, rows in (("a", ROWS), ("b", [*ROWS[:1], *reversed(ROWS[1:])])):
         (tmp_path / name).mkdir()
-        write_report(tmp_path / name, rows, {"x": "y"})
+        write_report(tmp_path / name, rows, {"x": "y"}, BASE)
         files.append({path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())})
     assert list(files[0]) == ["report.json", "report.md", "report.png"]
     assert files[0] == files[1]
 
 
 def test_a_report_without_any_model_names_the_failures(tmp_path: Path) -> None:
-    write_report(tmp_path, [], {"RTE/teacher": "no data"})
+    write_report(tmp_path, [], {"RTE/teacher": "no data"}, BASE)
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert page.startswith(
-        "# Results\n\nNothing to show.\n\n## Failed\n\n- **RTE/teacher**: no data\n\n## Notes\n"
+        "# Results\n\nBase model: `google-bert/bert-base-uncased` (weights `0123456789ab`).\n\n"
+        "Nothing to show.\n\n## Failed\n\n- **RTE/teacher**: no data\n\n## Notes\n"
     )
     assert "](report.png)" not in page
     assert (tmp_path / "report.png").stat().st_size > 1000
-    assert results_table([], {"RTE/teacher": "no data"}) == "FAILED RTE/teacher: no data"
+    assert results_table([], {"RTE/teacher": "no data"}, BASE) == "FAILED RTE/teacher: no data"
 
 
 def test_the_terminal_table_has_a_line_for_each_group_and_failure_and_shows_names_as_they_are() -> None:
@@ -241,7 +243,7 @@ def test_the_terminal_table_has_a_line_for_each_group_and_failure_and_shows_name
             baseline=None,
         ),
     ]
-    text = results_table(rows, {"QQP/teacher": "out of\nmemory [bold]", "QQP/kd-6l-s1": "no teacher"})
+    text = results_table(rows, {"QQP/teacher": "out of\nmemory [bold]", "QQP/kd-6l-s1": "no teacher"}, BASE)
     table = """
                                      95 %       vs     gap    times        times
 model                    score   interval  teacher  closed  smaller       faster
@@ -254,12 +256,15 @@ kd, 6 layers        65.0 ± 1.4  59.2–70.4     -5.0    50 %     2.00  2.00 ± 
 a[b] :bug:: F1, 1 seed
 teacher, 12 layers        80.0          –        –       –        –            –
 
+base model: google-bert/bert-base-uncased (weights 0123456789ab)
+times faster: on AMD EPYC, 1 CPU thread
+
 FAILED QQP/teacher: out of memory [bold]
 FAILED QQP/kd-6l-s1: no teacher"""
     assert text == table.removeprefix("\n")
 
 
 def test_the_terminal_table_of_a_large_run_fits_80_columns() -> None:
-    lines = results_table(many(GLUE, seeds=(1, 2, 3, 4, 5)), {}).splitlines()
+    lines = results_table(many(GLUE, seeds=(1, 2, 3, 4, 5)), {}, BASE).splitlines()
     assert max(map(len, lines)) <= 80
     assert "RTE: accuracy on 277 dev examples, 5 seeds; most frequent answer " in "\n".join(lines)

@@ -188,7 +188,7 @@ def _submit_report(work: _Work, futures: Mapping[str, Future], failures: Mapping
     if not completed:
         return None
     if failures:
-        partial = report_stage(plan.run, completed, failures, plan.model.num_layers)
+        partial = report_stage(plan.run, completed, failures, plan.model)
         return _submit_one(work, partial, futures, refresh=True)
     return _submit_one(work, planned.stage, futures, work.must_run(planned))
 

@@ -147,6 +147,20 @@ def test_a_file_keeps_its_columns_and_the_answers_go_to_another(
     assert sum(right) / len(right) == pytest.approx(best_of(list(models(here).values())[:3]).score)
 
 
+def test_on_a_terminal_the_answers_are_a_table_of_its_width(
+    here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    text = "a good film was a very fine play , and not a poor book"
+    assert run_pkd("predict", "Tiny", text) == 0
+    header, *lines = re.sub("\x1b\\[[0-9;]*m", "", capfd.readouterr().out).splitlines()
+    assert header.split() == ["sentence", "label", "probability"]
+    assert max(map(len, lines)) <= 50
+    (answer,) = re.findall(r" +(?:up|down) +0\.\d{4} *$", "\n".join(lines), re.MULTILINE)
+    assert "\n".join(lines).replace(answer, "").split() == text.split()
+
+
 def test_json_lines_have_the_complete_number(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run_pkd("predict", "Tiny", "--json", "a good film") == 0
     (line,) = capfd.readouterr().out.splitlines()

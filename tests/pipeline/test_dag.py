@@ -211,7 +211,6 @@ def test_a_report_names_failures_and_the_presets_of_its_evaluations_with_what_ov
     values = {
         "distill.temperature": "7",
         "student.learning_rate": "1e-4",
-        "distill.beta": "3",
         "tokens.max_length": "64",
     }
     config = build_run_config(

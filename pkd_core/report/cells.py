@@ -8,7 +8,13 @@ from pkd_core.report.results import Group
 ABSENT = "–"
 INTERVAL_HEADING = "95 % interval"
 COMPARISON_HEADINGS = ("vs teacher", "gap closed", "parameters", "MB", "times smaller", "times faster")
-_METRIC_NAMES = {"f1": "F1", "matthews": "Matthews", "pearson": "Pearson", "spearman": "Spearman"}
+_METRIC_NAMES = {
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "matthews": "Matthews",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+}
 
 
 def metric_name(key: str) -> str:

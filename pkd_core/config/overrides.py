@@ -56,7 +56,7 @@ def build_settings(*layers: Mapping[str, Any]) -> Settings:
 
 
 def build_run_config(**values: Any) -> RunConfig:
-    """Build a run's configuration, and check its settings' keys and values at once.
+    """Build a run's configuration; its settings' keys and values are checked at once, and get their types.
 
     Raises:
         ConfigError: A value is of the wrong kind or out of range, or a setting's key is unknown.
@@ -74,8 +74,9 @@ def build_run_config(**values: Any) -> RunConfig:
             f"a run trains at most {_MAX_STUDENTS} students, and this one has {num_students} by tasks, methods, "
             "depths and seeds; divide it into several runs."
         )
-    build_settings(config.settings)
-    return config
+    settings = build_settings(config.settings).model_dump(mode="json")
+    typed = {key: settings[section][name] for key in config.settings for section, name in [key.split(".")]}
+    return config.model_copy(update={"settings": typed})
 
 
 def build_run_options(**values: Any) -> RunOptions:

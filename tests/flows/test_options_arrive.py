@@ -99,4 +99,4 @@ def test_the_services_arguments_are_the_deployments_defaults(
     parameters = request.parameters()
     assert Request.from_parameters(parameters) == Request(request.run, OPTIONS, workspace)
     assert {key: getattr(request.run, key) for key in RUN} == RUN
-    assert (request.run.tasks, request.run.settings) == (("Tiny",), {"distill.beta": "3"})
+    assert (request.run.tasks, request.run.settings) == (("Tiny",), {"distill.beta": 3.0})

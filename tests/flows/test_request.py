@@ -38,7 +38,7 @@ def parse(*words: str) -> Request:
 def test_arguments_with_an_equals_sign_are_settings_wherever_they_stand() -> None:
     run = parse("distill.temperature=5", "RTE", "tokens.max_length=64", "MRPC").run
     assert run.tasks == ("RTE", "MRPC")
-    assert run.settings == {"distill.temperature": "5", "tokens.max_length": "64"}
+    assert run.settings == {"distill.temperature": 5.0, "tokens.max_length": 64}
 
 
 def test_what_is_not_given_has_the_defaults() -> None:

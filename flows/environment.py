@@ -9,8 +9,9 @@ from flows.service.login import read_login
 
 _LOGGERS = ("pkd_core", "tasks", "flows")
 _DEFAULTS = {
-    # Read before pkd_core.runtime.process_setup may set them.
+    # As in pkd_core.runtime.process_setup, for what runs before it: transformers' log, and its progress bars too.
     "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": ",".join(_LOGGERS),

@@ -1,7 +1,6 @@
 """The flow `pkd`: every stage of every task submitted at once, each waiting only for its own inputs."""
 
 import asyncio
-import inspect
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,16 +15,16 @@ from prefect.utilities.asyncutils import run_coro_as_sync
 
 from flows.dead_threads import ending_at_dead_threads
 from flows.environment import show_progress
+from flows.form import parameters_section, parameters_signature
 from flows.pages import show_plan, show_report
 from flows.prepare import prepare
 from flows.request import Request
 from flows.run_file import run_file, write_run_file
+from flows.run_name import run_name
 from flows.service.root import check_below_root
 from flows.stopping import received_signal, redeliver, stopping_at_signals
 from flows.summary import count_done, name_failures
-from pkd_core.config.settings import RunConfig, RunOptions
-from pkd_core.data.glue import GLUE_TASKS
-from pkd_core.errors import PkdError, StoreError, shortened
+from pkd_core.errors import PkdError, StoreError
 from pkd_core.pipeline.dag import report_stage
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.kinds import StageKind
@@ -57,9 +56,9 @@ def build_flow(
         # Prefect copies this function into the process of a deployment's run; all it calls is imported there.
         return _run(parameters, make_plan, show)
 
-    pkd.__signature__ = _signature()  # type: ignore[attr-defined]
-    pkd.__doc__ = f"{pkd.__doc__}\n\n{_arguments_section()}"
-    return flow(name="pkd", flow_run_name=_run_name, validate_parameters=False)(pkd)
+    pkd.__signature__ = parameters_signature()  # type: ignore[attr-defined]
+    pkd.__doc__ = f"{pkd.__doc__}\n\n{parameters_section()}"
+    return flow(name="pkd", flow_run_name=run_name, validate_parameters=False)(pkd)
 
 
 def _run(parameters: Mapping[str, Any], make_plan: Callable[[Request], Plan], show: ShowStage) -> State[Any]:
@@ -84,37 +83,6 @@ def _run(parameters: Mapping[str, Any], make_plan: Callable[[Request], Plan], sh
         redeliver(stopped)
         return Failed(message="Stopped; the same run goes on from there.")
     return state
-
-
-def _arguments_section() -> str:
-    """Return the docstring's section from which Prefect's page describes each parameter."""
-    fields = RunConfig.model_fields | RunOptions.model_fields
-    lines = [f"    {name}: {field.description}" for name, field in fields.items()]
-    return "\n".join(["Args:", *lines, "    workspace: Folder that holds data_raw, data_feat and artifacts."])
-
-
-def _signature() -> inspect.Signature:
-    """Return one keyword for each field of RunConfig and RunOptions, and one for the workspace."""
-    defaults = {"tasks": tuple(GLUE_TASKS)}
-    fields = RunConfig.model_fields | RunOptions.model_fields
-    keywords = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=defaults.get(name, field.default),
-            annotation=field.annotation,
-        )
-        for name, field in fields.items()
-    ]
-    workspace = inspect.Parameter("workspace", inspect.Parameter.KEYWORD_ONLY, default=".", annotation=str)
-    return inspect.Signature([*keywords, workspace], return_annotation=State)
-
-
-def _run_name() -> str:
-    tasks = flow_run.get_parameters()["tasks"]
-    # As they were sent: the flow, which checks them, has not begun.
-    names = tasks if isinstance(tasks, list | tuple) else [tasks]
-    return shortened(f"pkd {' '.join(map(str, names))}", 100)
 
 
 @dataclass(frozen=True)
@@ -188,7 +156,7 @@ def _submit_report(work: _Work, futures: Mapping[str, Future], failures: Mapping
     if not completed:
         return None
     if failures:
-        partial = report_stage(plan.run, completed, failures, plan.model.num_layers)
+        partial = report_stage(plan.run, completed, failures, plan.model)
         return _submit_one(work, partial, futures, refresh=True)
     return _submit_one(work, planned.stage, futures, work.must_run(planned))
 

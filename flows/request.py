@@ -102,13 +102,19 @@ def split_arguments(arguments: Iterable[str]) -> tuple[list[str], dict[str, str]
     """Return the tasks and the key=value settings among words in any order.
 
     Raises:
-        ConfigError: A setting is not one word of the form key=value, or is given twice.
+        ConfigError: A setting is not one word of the form key=value, or is given twice, or a task has a comma.
     """
     words = list(arguments)
     for word, *following in (words[start:] for start in range(len(words))):
         _check_is_one_word(word, following)
     settings = parse_assignments(word for word in words if "=" in word)
-    return [word for word in words if "=" not in word], settings
+    tasks = [word for word in words if "=" not in word]
+    for task in tasks:
+        if "," in task:
+            raise ConfigError(
+                f"tasks are separated by spaces, not commas: {shortened(task.replace(',', ' '))}."
+            )
+    return tasks, settings
 
 
 def _check_is_one_word(word: str, following: list[str]) -> None:

@@ -48,6 +48,8 @@ def read_run_file(path: Path) -> dict[str, Any]:
     """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no file {path}; give the TOML file of a run.") from None
     except RecursionError:
         raise ConfigError(f"{path}: expected a TOML file, got one that is nested too deeply.") from None
     except (OSError, ValueError) as error:

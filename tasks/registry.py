@@ -112,7 +112,18 @@ def fill_aliases(store: Store, name: str) -> None:
         if not wrong:
             return
         for alias, version in wrong.items():
-            store.client.set_registered_model_alias(name, alias, str(version))
+            _set_alias(store, name, alias, version)
+
+
+def _set_alias(store: Store, name: str, alias: str, version: int) -> None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        store.client.set_registered_model_alias(name, alias, str(version))
+    except MlflowException:
+        # Another stage or run that sets it for the first time at the same moment breaks a uniqueness in the database.
+        if alias not in store.client.get_registered_model(name).aliases:
+            raise
 
 
 def complete_versions(store: Store) -> "dict[tuple[str, str], ModelVersion]":

@@ -157,8 +157,9 @@ def predict(
     model: Annotated[
         str,
         typer.Argument(
+            metavar="MODEL",
             help="A name from the report, such as RTE/pkd-skip-3l-s42, or RTE for the best student; a model folder; or "
-            "an address in MLflow, such as models:/pkd-RTE-3l@best."
+            "an address in MLflow, such as models:/pkd-RTE-3l@best.",
         ),
     ],
     texts: Annotated[

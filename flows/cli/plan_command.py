@@ -32,7 +32,7 @@ def show_plan(request: Request, as_json: bool) -> None:
     check_addressable(request.workspace)
     plan = make_plan(request.run, request.workspace, request.options.deep, request.options.device)
     check_data(plan)
-    estimates = estimate_seconds(plan, find_device(request.options.device))
+    estimates = estimate_seconds(plan, find_device(request.options.device)) if plan.todo else {}
     if as_json:
         show_json(_json(plan, estimates))
         return

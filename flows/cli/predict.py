@@ -102,7 +102,9 @@ def _show(
     header = (*texts.columns, *names)
     rows = [(*fields, *answer) for fields, answer in zip(texts.rows, answers, strict=True)]
     if request.output is None and not request.as_json and sys.stdout.isatty():
-        table = Table(*header, box=None, pad_edge=False)
+        table = Table(*texts.columns, box=None, pad_edge=False)
+        for name in names:
+            table.add_column(name, no_wrap=True)
         for row in rows:
             table.add_row(*map(_shown, row))
         Console(markup=False, emoji=False, highlight=False).print(table)

@@ -4,6 +4,7 @@ import importlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def run_request(make_request: Callable[[], Request], amount: Amount, next_steps:
     """
     check_limits()
     with ending_at_signals(), viewing_run(amount) as view:
-        with view.waiting("planning"):
+        with view.waiting("checking data and model"):
             request = make_request()
             planned = _plan(request)
         view.message(display.counts(planned))
@@ -140,16 +141,19 @@ def _prefect_server(workspace: Path, view: RunView) -> Iterator[None]:
             logs = workspace.resolve() / "artifacts" / "logs"
             view.message("no running Prefect server found: starting one for this run")
             with view.waiting("starting Prefect's server and loading libraries"):
-                servers.enter_context(own_server(logs, meanwhile=_load_libraries))
+                servers.enter_context(own_server(logs, meanwhile=partial(_prepare_flow, workspace)))
         else:
             view.message(f"this run is shown at {server.removesuffix('/api')}")
             os.environ["PREFECT_API_URL"] = server
             with view.waiting("loading libraries"):
-                _load_libraries()
+                _prepare_flow(workspace)
         yield
 
 
-def _load_libraries() -> None:
-    """Set up the process, and import what the flow needs: seconds, in which Prefect's server starts."""
+def _prepare_flow(workspace: Path) -> None:
+    """Do what the flow's first stage would wait for: seconds, in which Prefect's server starts."""
     configure_process()
     importlib.import_module("flows.pkd")
+    from tasks.mlflow_store import ensure_store
+
+    ensure_store(workspace)

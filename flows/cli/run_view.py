@@ -69,19 +69,21 @@ class RunView:
     def begin(self, num_stages: int, done: Iterable[str]) -> None:
         """Take the number of the plan's stages, and the keys of those that are done."""
         self._bars.num_stages, self._bars.done = num_stages, set(done)
+        self._bars.waiting_for = "starting the first stage"
 
     @contextmanager
     def waiting(self, purpose: str) -> Iterator[None]:
         """Show beside the bars what is being waited for while the body runs, such as "planning"."""
-        self._bars.waiting_for = purpose
+        before, self._bars.waiting_for = self._bars.waiting_for, purpose
         try:
             yield
         finally:
-            self._bars.waiting_for = ""
+            self._bars.waiting_for = before
 
     @contextmanager
     def stage(self, key: str) -> Iterator[Observer]:
         """Show a stage while it is being built, and then how it ended."""
+        self._bars.waiting_for = ""
         progress = self._bars.running[key] = Progress()
         observer = _BarObserver(key, progress)
         try:

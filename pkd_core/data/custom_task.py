@@ -4,7 +4,7 @@
 texts = ["sentence"]                 # one or two columns
 label = "label"
 labels = ["negative", "positive"]    # or, for a score: label_range = [0.0, 5.0]
-metrics = ["accuracy", "f1"]         # the first selects the best epoch
+metrics = ["accuracy", "f1"]         # the first selects the best epoch; for more than two labels: macro_f1
 index = "id"                         # optional: the column of example ids in test.tsv
 """
 
@@ -17,7 +17,7 @@ from pkd_core.data.task import Task, standard_splits
 from pkd_core.errors import DataError, quoted, reason
 
 TASK_FILE = "task.toml"
-CLASS_METRICS = ("accuracy", "f1", "matthews")
+CLASS_METRICS = ("accuracy", "f1", "macro_f1", "matthews")
 SCORE_METRICS = ("pearson", "spearman")
 
 # Its square, an error of the training, is a float32.
@@ -99,11 +99,26 @@ def _is_score(value: object) -> bool:
 
 
 def _metrics(path: Path, values: Mapping[str, Any], labels: tuple[str, ...]) -> tuple[str, ...]:
-    possible: tuple[str, ...] = CLASS_METRICS if labels else SCORE_METRICS
-    if len(labels) > 2:
-        possible = tuple(metric for metric in possible if metric != "f1")
     value = values.get("metrics")
-    is_list = isinstance(value, list) and all(metric in possible for metric in value)
-    if not is_list or not value or len(set(value)) < len(value):
-        raise _error(path, "metrics", f"a list out of {', '.join(possible)}", value)
-    return tuple(value)
+    given = value if isinstance(value, list) else []
+    for metric in given:
+        if why := _why_unfit(metric, len(labels)):
+            raise DataError(f"{path}: expected `metrics` that fit the task, got {quoted(metric)}, {why}")
+    possible = CLASS_METRICS if labels else SCORE_METRICS
+    if not given or any(metric not in possible for metric in given) or len(set(given)) < len(given):
+        raise _error(path, "metrics", f"a list of different ones out of {', '.join(possible)}", value)
+    return tuple(given)
+
+
+def _why_unfit(metric: object, num_labels: int) -> str | None:
+    """Return why a known metric does not fit a task of so many labels (0 for a score), and what does; else None."""
+    if metric == "f1" and num_labels > 2:
+        return (
+            f"which is the F1 of the second of two labels, and the task has {num_labels}; give 'macro_f1', the mean of "
+            "every label's F1"
+        )
+    if metric in CLASS_METRICS and not num_labels:
+        return f"which compares labels, and the task has scores; give {' or '.join(map(repr, SCORE_METRICS))}"
+    if metric in SCORE_METRICS and num_labels:
+        return f"which compares scores, and the task has labels; give one of {', '.join(CLASS_METRICS)}"
+    return None

@@ -49,7 +49,9 @@ def constant_predictions(file: TestFile, data_raw: Path) -> str:
         answer = f"{sum(float(label or 0) for label in labels) / len(labels):.3f}"
     else:
         answer = file.task.labels[int(max(set(labels), key=labels.count) or 0)]
-    return "".join(f"{line}\n" for line in [_HEADER, *(f"{index}\t{answer}" for index in _ids(file, data_raw))])
+    return "".join(
+        f"{line}\n" for line in [_HEADER, *(f"{index}\t{answer}" for index in _ids(file, data_raw))]
+    )
 
 
 def check_predictions(text: str, file: TestFile, data_raw: Path) -> None:
@@ -87,7 +89,9 @@ def write_glue_zip(path: Path, contents: Mapping[str, str]) -> None:
     """
     names = {file.name for file in glue_files()}
     if wrong := sorted(names ^ contents.keys()):
-        raise DataError(f"the GLUE server takes eleven files, {listed(sorted(names))}; got others for {listed(wrong)}.")
+        raise DataError(
+            f"the GLUE server takes eleven files, {listed(sorted(names))}; got others for {listed(wrong)}."
+        )
     with file_errors("write", path), atomic_file(path) as part, zipfile.ZipFile(part, "w") as archive:
         for name in sorted(contents):
             entry = zipfile.ZipInfo(name, _TIME)

@@ -16,8 +16,8 @@ def compute_metrics(
     """Score predictions against labels.
 
     Args:
-        names: Any of "accuracy", "f1" (of class 1; the unweighted mean for more than two classes), "matthews",
-            "pearson", "spearman".
+        names: Any of "accuracy", "f1" (of class 1 of two), "macro_f1" (unweighted mean of the F1 of each class that
+            occurs in labels or predictions), "matthews", "pearson", "spearman".
         labels_R: Class positions or scores.
         logits_RC: Model outputs; C is 1 for regression.
         is_regression: Whether the outputs are scores rather than classes.
@@ -26,12 +26,13 @@ def compute_metrics(
         A score for each name. A correlation (also Matthews') with constant predictions or labels is 0.0, not nan.
 
     Raises:
-        ValueError: If a name is unknown, or the numbers of labels and predictions differ.
+        ValueError: If a name is unknown or does not fit the number of classes, or the numbers of labels and predictions
+            differ.
     """
     if len(labels_R) != len(logits_RC):
         raise ValueError(f"expected one label for each of {len(logits_RC)} predictions, got {len(labels_R)}")
     predictions_R = logits_RC[:, 0] if is_regression else logits_RC.argmax(axis=-1)
-    return {name: _score(name, labels_R, predictions_R, logits_RC.shape[-1]) for name in names}
+    return {name: _score(name, labels_R, predictions_R) for name in names}
 
 
 def majority_baseline(labels_R: Array, name: str, is_regression: bool) -> float:
@@ -50,15 +51,15 @@ def majority_baseline(labels_R: Array, name: str, is_regression: bool) -> float:
     return compute_metrics([name], labels_R, constant_RC, is_regression)[name]
 
 
-def _score(name: str, labels_R: Array, predictions_R: Array, num_outputs: int) -> float:
+def _score(name: str, labels_R: Array, predictions_R: Array) -> float:
     is_constant = np.ptp(labels_R) == 0 or np.ptp(predictions_R) == 0
     match name:
         case "matthews" | "pearson" | "spearman" if is_constant:
             return 0.0
         case "accuracy":
             return float(sklearn_metrics.accuracy_score(labels_R, predictions_R))
-        case "f1":
-            average = "macro" if num_outputs > 2 else "binary"
+        case "f1" | "macro_f1":
+            average = "binary" if name == "f1" else "macro"
             return float(
                 sklearn_metrics.f1_score(labels_R, predictions_R, average=average, zero_division=0.0)
             )

@@ -52,15 +52,19 @@ def build_dag(
         stage for task in tasks for stage in _task_dag(run, task, raw_hashes[task.name], model, machine)
     ]
     evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
-    return [*stages, report_stage(run, evaluations, {}, model.num_layers)]
+    return [*stages, report_stage(run, evaluations, {}, model)]
 
 
 def report_stage(
-    run: RunConfig, evaluations: Sequence[Stage], failures: Mapping[str, str], num_teacher_layers: int
+    run: RunConfig, evaluations: Sequence[Stage], failures: Mapping[str, str], model: PretrainedModel
 ) -> Stage:
     """Return the report over some evaluations, naming the stages that failed and why."""
-    presets = {stage.key: _describe_preset(run, stage, num_teacher_layers) for stage in evaluations}
-    spec = ReportSpec(presets=presets, failures=dict(failures))
+    spec = ReportSpec(
+        base_model=model.short_name,
+        base_model_digest=model.weights,
+        presets={stage.key: _describe_preset(run, stage, model.num_layers) for stage in evaluations},
+        failures=dict(failures),
+    )
     return make_stage("reports", "report", spec, {stage.key: stage for stage in evaluations}, {})
 
 

@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from pkd_core.data.task import Task
 from pkd_core.pipeline.job import RunContext
@@ -16,6 +15,9 @@ from pkd_core.pipeline.specs import EvaluationSpec, StudentSpec, TeacherSpec, Te
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import model_of
 from pkd_core.store.durations import Duration, append_duration, read_durations
+
+if TYPE_CHECKING:
+    import torch
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def recorded_duration(stage: Stage, context: RunContext) -> Iterator[None]:
         append_duration(context.workspace, duration)
 
 
-def estimate_seconds(plan: Plan, device: torch.device) -> dict[str, float]:
+def estimate_seconds(plan: Plan, device: "torch.device") -> dict[str, float]:
     """Return the seconds that stages to do will take, by their keys, without those of which nothing is known.
 
     Each is that of the most similar recorded stage of its kind, in proportion to the amount of work. An estimate holds
@@ -64,7 +66,12 @@ def _part_to_do(planned: PlannedStage) -> float:
 
 
 def _duration(
-    stage: Stage, tasks: Mapping[str, Task], data_raw: Path, model: Path, device: torch.device, seconds: float
+    stage: Stage,
+    tasks: Mapping[str, Task],
+    data_raw: Path,
+    model: Path,
+    device: "torch.device",
+    seconds: float,
 ) -> Duration:
     hidden_size = json.loads((model / "config.json").read_text(encoding="utf-8"))["hidden_size"]
     sizes = _file_sizes(tasks[stage.task], data_raw) if stage.task in tasks else {}

@@ -12,7 +12,7 @@ from pkd_core.pipeline.specs import StudentSpec, TeacherSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.manifest import Manifest
 from pkd_core.store.work_folder import can_resume, resume_folder
-from pkd_core.training.checkpoints import read_step
+from pkd_core.training.checkpoint_state import read_step
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def find_position(
         workspace: The workspace.
     """
     work = workspace / stage.address.work_folder
-    if not isinstance(stage.spec, TeacherSpec | StudentSpec):
+    if not isinstance(stage.spec, TeacherSpec | StudentSpec) or not resume_folder(work).is_dir():
         return None
     try:
         step = read_step(resume_folder(work)) if can_resume(work, digests) else None

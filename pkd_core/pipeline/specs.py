@@ -174,9 +174,14 @@ class EvaluationSpec(Section):
 
 
 class ReportSpec(Section):
-    """Comparing the evaluations of a run: each one's preset by its stage's key, and the stages that failed."""
+    """Comparing the evaluations of a run: each one's preset by its stage's key, and the stages that failed.
+
+    `base_model` is the pretrained model's name, without its folder's path, and `base_model_digest` its weights' hash.
+    """
 
     kind: ClassVar[StageKind] = StageKind.REPORT
+    base_model: str
+    base_model_digest: str
     presets: dict[str, str]
     failures: dict[str, str]
 

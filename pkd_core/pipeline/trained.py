@@ -4,19 +4,23 @@ Nothing here imports torch: to find a model takes no seconds.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pkd_core.config.settings import METHODS
 from pkd_core.data.task import text_columns
 from pkd_core.errors import ModelError, StoreError, listed, quoted
 from pkd_core.pipeline.specs import FileShape
 from pkd_core.report.summary import FILE
 from pkd_core.store.manifest import MANIFEST_NAME, Manifest, read_manifest
+from pkd_core.store.os_errors import file_errors
 from pkd_core.store.scan import published_addresses
 from pkd_core.store.verification import verify_files
 
-_TRAINED = ("teacher", "finetune-", "kd-", "pkd-skip-", "pkd-last-")
+_TRAINED = re.compile(rf"[^/]+/(teacher|({'|'.join(METHODS)})-[0-9]+l-s[0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -72,21 +76,10 @@ def reported_models(workspace: Path, report: Path) -> list[ReportedModel]:
     try:
         rows = json.loads((report / FILE).read_text(encoding="utf-8"))["rows"]
         evaluated = read_manifest(report).inputs
+        models = [_reported(workspace, row, evaluated) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, StoreError) as error:
         raise StoreError(f"the report {report} cannot be read; run again to write a new one.") from error
-    models = []
-    for row in rows:
-        name = row["method"]
-        if name != "teacher":
-            name = f"{name}-{row['num_layers']}l-s{row['seed']}"
-        digest = evaluated.get(f"{row['task']}/evaluation-{name}")
-        folder = _evaluated_folder(workspace / "artifacts" / row["task"], name, digest)
-        if folder is not None:
-            score = row["scores"][row["selection"]]
-            models.append(
-                ReportedModel(f"{row['task']}/{name}", row["num_layers"], row["selection"], score, folder)
-            )
-    return models
+    return [model for model in models if model is not None]
 
 
 def best_of(models: Sequence[ReportedModel]) -> ReportedModel:
@@ -108,15 +101,16 @@ def find_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) 
 
     Raises:
         ModelError: There is no such model, or there are several.
+        StoreError: The system refuses the name as a path.
     """
-    if Path(name, "config.json").is_file():
-        return Path(name)
+    with file_errors("use", Path(name)):
+        if Path(name, "config.json").is_file():
+            return Path(name)
     if matches := [model for model in reported if _matches(name, model)]:
         return best_of(matches).folder
-    published = {
-        address.folder: f"{address.task}/{address.stage}" for address in published_addresses(workspace)
-    }
-    folders = [folder for folder, key in published.items() if key == name and _is_trained(key)]
+    keys = {address.folder: f"{address.task}/{address.stage}" for address in published_addresses(workspace)}
+    published = {folder: key for folder, key in keys.items() if _TRAINED.fullmatch(key)}
+    folders = [folder for folder, key in published.items() if key == name]
     if len(folders) == 1:
         return workspace / folders[0]
     if folders:
@@ -126,8 +120,10 @@ def find_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) 
         )
     if Path(name).is_dir():
         raise ModelError(f"{name}: expected a model folder, found no config.json; choose another.")
-    known = sorted({key for key in published.values() if _is_trained(key)})
-    advice = f"choose one of {listed(known)}" if known else "train one with `pkd run TASK` or `pkd demo`"
+    known = sorted(set(published.values()))
+    advice = (
+        f"choose one of {listed(known)}" if known else "give the --workspace of a run, or train one (pkd run)"
+    )
     raise ModelError(f"there is no model {quoted(name)} in {workspace.resolve()}; {advice}.")
 
 
@@ -161,16 +157,25 @@ def verify_trained(folder: Path) -> None:
         ) from error
 
 
+def _reported(workspace: Path, row: Mapping[str, Any], evaluated: Mapping[str, str]) -> ReportedModel | None:
+    """Return the model of a report's row, given the digests of the report's evaluations; None if it is gone."""
+    method, task, num_layers = row["method"], row["task"], row["num_layers"]
+    name = method if method == "teacher" else f"{method}-{num_layers}l-s{row['seed']}"
+    digest = evaluated[f"{task}/evaluation-{name}"]
+    folder = _evaluated_folder(workspace / "artifacts" / task, name, digest)
+    if folder is None:
+        return None
+    selection = row["selection"]
+    return ReportedModel(f"{task}/{name}", num_layers, selection, row["scores"][selection], folder)
+
+
 def _matches(name: str, model: ReportedModel) -> bool:
-    short = (model.task, f"{model.task}/{model.num_layers}l")
-    return model.key == name or model.key.startswith(f"{name}-") or (name in short and not model.is_teacher)
+    if model.key == name or ("/" in name and model.key.startswith(f"{name}-")):
+        return True
+    return not model.is_teacher and name in (model.task, f"{model.task}/{model.num_layers}l")
 
 
-def _is_trained(key: str) -> bool:
-    return key.partition("/")[2].startswith(_TRAINED) and "teacher-states" not in key
-
-
-def _evaluated_folder(folder: Path, name: str, digest: str | None) -> Path | None:
+def _evaluated_folder(folder: Path, name: str, digest: str) -> Path | None:
     """Return the folder of the model that the evaluation with this digest read."""
     for _, evaluation in _manifests(folder, f"evaluation-{name}"):
         if evaluation.digest == digest:

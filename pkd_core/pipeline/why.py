@@ -57,8 +57,8 @@ def _changed_report(before: Manifest, now: ReportSpec) -> str:
         return "the last one lacks what had failed"
     new, gone = len(now.presets.keys() - before.inputs.keys()), len(before.inputs.keys() - now.presets.keys())
     if new or gone:
-        return f"{new} models are new and {gone} are gone since the last one"
-    return "its models are others than in the last one"
+        return f"other models than in the last one: {new} new, {gone} gone"
+    return "other results than in the last one"
 
 
 def _same_name(stage: Stage, workspace: Path) -> Iterator[Manifest]:

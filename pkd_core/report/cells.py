@@ -6,8 +6,15 @@ from typing import Any
 from pkd_core.report.results import Group
 
 ABSENT = "–"
+INTERVAL_HEADING = "95 % interval"
 COMPARISON_HEADINGS = ("vs teacher", "gap closed", "parameters", "MB", "times smaller", "times faster")
-_METRIC_NAMES = {"f1": "F1", "matthews": "Matthews", "pearson": "Pearson", "spearman": "Spearman"}
+_METRIC_NAMES = {
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "matthews": "Matthews",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+}
 
 
 def metric_name(key: str) -> str:
@@ -35,6 +42,11 @@ def score_and_deviation(group: Group, key: str | None = None) -> str:
     return points(group.mean[key]) + ("" if std is None else f" ± {points(std)}")
 
 
+def interval(group: Group) -> str:
+    """Return the ends of the selecting score's 95 % interval, if it has one."""
+    return ABSENT if group.interval is None else "–".join(map(points, group.interval))
+
+
 def comparison(group: Group) -> list[str]:
     """Return one cell for each of `COMPARISON_HEADINGS`."""
     row = group.rows[0]
@@ -51,6 +63,21 @@ def comparison(group: Group) -> list[str]:
 def _rounded(fraction: float | None, digits: int, form: str, unit: str = "") -> str:
     # Adding 0 turns -0.0 into 0.0.
     return ABSENT if fraction is None else f"{round(100 * fraction, digits) + 0:{form}}{unit}"
+
+
+def remark(group: Group) -> str:
+    """Return what a reader must know of a model that has learnt nothing; empty for others."""
+    parts = ["no better than the most frequent answer"] if group.is_useless else []
+    if group.collapsed:
+        parts.append(f"{_which(group)} one class only")
+    return "; ".join(parts)
+
+
+def _which(group: Group) -> str:
+    if len(group.collapsed) == len(group.rows):
+        return "predicts"
+    seeds = ", ".join(str(row.seed) for row in group.collapsed)
+    return f"seed {seeds} predicts" if len(group.collapsed) == 1 else f"seeds {seeds} predict"
 
 
 def joined(values: Iterable[Any]) -> str:

@@ -7,18 +7,21 @@ from typing import Any
 from pkd_core.report.cells import (
     ABSENT,
     COMPARISON_HEADINGS,
+    INTERVAL_HEADING,
     comparison,
     flat,
+    interval,
     joined,
     markdown_table,
     metric_name,
     points,
+    remark,
     score,
 )
 from pkd_core.report.differences import ComparedPair, differences_table, notes_on_differences
 from pkd_core.report.differences import by_task as by_task_pairs
 from pkd_core.report.notes import notes
-from pkd_core.report.results import Group, by_task, depth_name
+from pkd_core.report.results import BaseModel, Group, by_task, depth_name
 
 Published = Callable[[str, str, int], float | None]
 
@@ -26,6 +29,7 @@ Published = Callable[[str, str, int], float | None]
 def markdown_report(
     groups: Sequence[Group],
     failures: Mapping[str, str],
+    base_model: BaseModel,
     published: Published | None,
     figure: str,
     pairs: Sequence[ComparedPair] = (),
@@ -35,11 +39,12 @@ def markdown_report(
     Args:
         groups: What `aggregate` returned.
         failures: Reason of failure by stage.
+        base_model: The pretrained model of all of them.
         published: Returns the published dev score of (task, method, depth) as a fraction, or None.
         figure: File name of the figure.
         pairs: Which methods can be told apart.
     """
-    parts = ["# Results"]
+    parts = ["# Results", f"Base model: `{flat(base_model.name)}` (weights `{base_model.short_digest}`)."]
     parts.append(
         f"![Dev scores by method, and against speed or size]({figure})" if groups else "Nothing to show."
     )
@@ -81,8 +86,6 @@ def _about_task(groups: Sequence[Group]) -> str:
     parts = [f"Selected by {metric_name(first.selection)}"]
     if first.extra.get("num_dev"):
         parts[0] += f" on {first.extra['num_dev']} dev examples"
-    if groups[0].standard_error is not None:
-        parts.append(f"one standard error is {points(groups[0].standard_error)}")
     if first.baseline is not None:
         parts.append(f"always giving the most frequent answer scores {points(first.baseline)}")
     return "; ".join(parts) + "." + _latencies(groups)
@@ -111,11 +114,14 @@ def _rounded(milliseconds: float) -> str:
 def _task_table(groups: Sequence[Group], published: Published | None) -> str:
     selection = groups[0].selection
     others = list(dict.fromkeys(key for group in groups for key in group.mean if key != selection))
-    headings = ["model", metric_name(selection), *COMPARISON_HEADINGS, *map(metric_name, others)]
+    with_interval = any(group.interval for group in groups)
+    headings = ["model", metric_name(selection), *([INTERVAL_HEADING] if with_interval else [])]
+    headings += [*COMPARISON_HEADINGS, *map(metric_name, others)]
     rows = [
         [
             group.name,
             score(group, selection),
+            *([interval(group)] if with_interval else []),
             *comparison(group),
             *(score(group, key) if key in group.mean else ABSENT for key in others),
         ]
@@ -125,6 +131,10 @@ def _task_table(groups: Sequence[Group], published: Published | None) -> str:
         headings.append("published")
         for row, group in zip(rows, groups, strict=True):
             row.append(points(published(group.task, group.method, group.num_layers)))
+    if any(map(remark, groups)):
+        headings.append("remark")
+        for row, group in zip(rows, groups, strict=True):
+            row.append(remark(group))
     return markdown_table(headings, rows)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pkd_core.report.cells import ABSENT
+from pkd_core.report.cells import ABSENT, points, remark
 from pkd_core.report.results import Group, by_task
 
 
@@ -21,19 +21,39 @@ def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
             f"{', '.join(single)}: figures from one seed show little, another seed may well turn the order of the "
             "methods around. Train several seeds before ranking them."
         )
-    if any(group.standard_error for group in groups):
+    if any(group.interval for group in groups):
         texts.append(
-            "The standard error says how far an accuracy on so few dev examples may lie from the true one. "
-            "Differences of less than twice that are easily chance."
+            "The 95 % interval (Wilson's) says how far an accuracy on so few dev examples may lie from that on many; "
+            "seeds are not part of it. Models whose intervals overlap much may well be in another order."
         )
     if any(group.gap_to_teacher is not None for group in students):
         texts.append(
             "Gap closed is the part of the way from fine-tuning at the same depth (0 %) to the teacher (100 %). It is "
-            f"not given ({ABSENT}) where the teacher leads by no more than one standard error, or not at all."
+            f"not given ({ABSENT}) where the teacher does not lead, or where the fine-tuned accuracy lies within the "
+            "teacher's 95 % interval."
         )
+    texts = [*_nothing_learnt(groups), *texts]
     texts += _speeds(students) + _skipped_lines(groups)
     if failures:
         texts.append(f"Not everything that was asked for is here: {len(failures)} failed, named above.")
+    return texts
+
+
+def _nothing_learnt(groups: Sequence[Group]) -> list[str]:
+    texts = []
+    for task, of_task in by_task(groups).items():
+        marked = [group for group in of_task if remark(group)]
+        if marked:
+            named = "; ".join(f"{group.name}: {remark(group)}" for group in marked)
+            baseline = points(of_task[0].rows[0].baseline)
+            texts.append(
+                f"{task}: {named}. The most frequent answer scores {baseline}. Another learning rate, more epochs or "
+                "another model may help."
+            )
+        if any(group.is_useless and group.method == "teacher" for group in marked):
+            texts.append(
+                f"{task}: the teacher has learnt nothing, so its students have nothing to learn from it."
+            )
     return texts
 
 

@@ -2,13 +2,33 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import sqrt
 from statistics import fmean, stdev
 from typing import Any
 
 from pkd_core.evaluation.speed_result import Speed
+from pkd_core.report.intervals import wilson_interval
 
+# The mean of equal scores may differ from them by this.
+_ROUNDING = 1e-9
 METHODS = ("teacher", "finetune", "kd", "pkd-skip", "pkd-last")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """The pretrained model that teachers and students start from.
+
+    Attributes:
+        name: Its name on the hub, or its folder's name.
+        digest: Hash of its configuration and weights.
+    """
+
+    name: str
+    digest: str
+
+    @property
+    def short_digest(self) -> str:
+        """The first 12 digits of the digest, as MLflow's tags have them."""
+        return self.digest[:12]
 
 
 @dataclass(frozen=True)
@@ -26,6 +46,7 @@ class ResultRow:
         size_bytes: Size of the weights file.
         speed: How much faster than the teacher its depth was measured; None for the teacher.
         baseline: Selecting score of a constant prediction, the most frequent label.
+        predicted_classes: How many different classes it predicts on the dev split; None for a score.
         settings: Settings of the training by dotted key.
         preset: Source of the settings.
         best_epoch: Epoch whose weights were kept, from 1.
@@ -42,6 +63,7 @@ class ResultRow:
     size_bytes: int
     speed: Speed | None
     baseline: float | None
+    predicted_classes: int | None
     settings: Mapping[str, Any]
     preset: str
     best_epoch: int
@@ -62,7 +84,7 @@ class Group:
         speed: How much faster than the teacher its depth was measured; None for the teacher.
         gap_to_teacher: Score minus the teacher's score; None for the teacher, or without one.
         gap_closed: (score - finetune) / (teacher - finetune), with fine-tuning at the same depth; None where the
-            teacher leads fine-tuning by no more than one standard error.
+            teacher's lead over fine-tuning may be chance.
         times_smaller: The teacher's number of parameters over this model's.
     """
 
@@ -93,12 +115,23 @@ class Group:
         return f"{self.method}, {depth_name(self.num_layers)}"
 
     @property
-    def standard_error(self) -> float | None:
-        """Binomial standard error of a dev accuracy; None for other metrics or an unknown number of examples."""
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of a dev accuracy; None for other metrics or an unknown number of examples."""
         num_dev = self.rows[0].extra.get("num_dev")
         if not num_dev or not self.selection.endswith("/accuracy"):
             return None
-        return sqrt(self.score * (1 - self.score) / num_dev)
+        return wilson_interval(self.score, num_dev)
+
+    @property
+    def is_useless(self) -> bool:
+        """Whether it scores no better than always giving the most frequent answer."""
+        baseline = self.rows[0].baseline
+        return baseline is not None and self.score <= baseline + _ROUNDING
+
+    @property
+    def collapsed(self) -> tuple[ResultRow, ...]:
+        """The rows that predict one class for every example."""
+        return tuple(row for row in self.rows if row.predicted_classes == 1)
 
 
 def depth_name(num_layers: int) -> str:
@@ -160,10 +193,10 @@ def _compared(group: Group, groups: list[Group]) -> Group:
     same_depth = [other for other in of_task if other.num_layers == group.num_layers]
     finetuned = next((other for other in same_depth if other.method == "finetune"), None)
     gap_closed = None
-    if finetuned is not None and group is not finetuned:
-        full_gap = teacher.score - finetuned.score
-        if full_gap > (teacher.standard_error or 0):
-            gap_closed = (group.score - finetuned.score) / full_gap
+    # A gap that may be chance measures nothing: fine-tuning must score less than what the teacher may score at least.
+    least = teacher.interval[0] if teacher.interval else teacher.score
+    if finetuned is not None and group is not finetuned and finetuned.score < least:
+        gap_closed = (group.score - finetuned.score) / (teacher.score - finetuned.score)
     return replace(
         group,
         gap_to_teacher=group.score - teacher.score,

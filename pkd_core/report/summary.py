@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from pkd_core.report.cells import remark
 from pkd_core.report.results import Group
 
 FILE = "report.json"
@@ -23,7 +24,7 @@ class GroupSummary:
     score: float
     mean: Mapping[str, float]
     std: Mapping[str, float | None]
-    standard_error: float | None
+    interval: Sequence[float] | None
     baseline: float | None
     gap_to_teacher: float | None
     gap_closed: float | None
@@ -33,6 +34,7 @@ class GroupSummary:
     speed_ratio: float | None
     speed_interval: Sequence[float] | None
     published: float | None
+    remark: str
 
     @property
     def name(self) -> str:
@@ -52,7 +54,7 @@ class GroupSummary:
             score=group.score,
             mean=dict(group.mean),
             std=dict(group.std),
-            standard_error=group.standard_error,
+            interval=group.interval,
             baseline=first.baseline,
             gap_to_teacher=group.gap_to_teacher,
             gap_closed=group.gap_closed,
@@ -62,6 +64,7 @@ class GroupSummary:
             speed_ratio=group.speed.ratio if group.speed else None,
             speed_interval=[group.speed.low, group.speed.high] if group.speed else None,
             published=published,
+            remark=remark(group),
         )
 
 

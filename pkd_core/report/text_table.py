@@ -2,16 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 
-from pkd_core.report.cells import comparison, flat, metric_name, points, score_and_deviation
-from pkd_core.report.results import Group, by_task
+from pkd_core.report.cells import comparison, flat, interval, metric_name, points, remark, score_and_deviation
+from pkd_core.report.results import BaseModel, Group, by_task
 
 # Each heading is at most two lines.
-_HEADINGS = ("model", "score", "vs\nteacher", "gap\nclosed", "times\nsmaller", "times\nfaster")
+_HEADINGS = (
+    "model",
+    "score",
+    "95 %\ninterval",
+    "vs\nteacher",
+    "gap\nclosed",
+    "times\nsmaller",
+    "times\nfaster",
+)
 _GAP = "  "
 
 
-def text_table(groups: Sequence[Group], failures: Mapping[str, str]) -> str:
-    """Return a line for each group, below a line for its task, and a line for each failure."""
+def text_table(groups: Sequence[Group], failures: Mapping[str, str], base_model: BaseModel) -> str:
+    """Return a line for each group, below a line for its task; then what all belong to, and a line for each failure."""
     failed = [f"FAILED {name}: {flat(reason)}" for name, reason in failures.items()]
     if not groups:
         return "\n".join(failed)
@@ -23,7 +31,13 @@ def text_table(groups: Sequence[Group], failures: Mapping[str, str]) -> str:
     lines = [*(_line(part, widths) for part in zip(*headings, strict=True)), rule]
     for number, of_task in enumerate(by_task(groups).values()):
         lines += [""] if number else []
-        lines += [_title(of_task), *(_line(cells[id(group)], widths) for group in of_task)]
+        lines.append(_title(of_task))
+        for group in of_task:
+            lines.append(_line(cells[id(group)], widths))
+            lines += [f"    ! {remark(group)}"] if remark(group) else []
+    lines += ["", f"base model: {flat(base_model.name)} (weights {base_model.short_digest})"]
+    machines = dict.fromkeys(group.speed.where for group in groups if group.speed)
+    lines += [f"times faster: on {machine}" for machine in machines]
     return "\n".join([*lines, *([""] if failed else []), *failed])
 
 
@@ -45,7 +59,7 @@ def _seeds(of_task: Sequence[Group]) -> str:
 
 def _cells(group: Group) -> list[str]:
     vs_teacher, gap_closed, _parameters, _size, smaller, faster = comparison(group)
-    return [group.name, score_and_deviation(group), vs_teacher, gap_closed, smaller, faster]
+    return [group.name, score_and_deviation(group), interval(group), vs_teacher, gap_closed, smaller, faster]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

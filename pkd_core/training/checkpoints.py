@@ -1,13 +1,10 @@
 """Training checkpoints: everything that a training needs to resume as if it had never stopped."""
 
-import hashlib
-import json
 import logging
 import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,24 +15,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pkd_core.store.atomic import durable_rename, fsync_tree, partial_path
-from pkd_core.store.fingerprint import canonical_json, hash_file
 from pkd_core.store.os_errors import disk_errors
+from pkd_core.training.checkpoint_state import UNREADABLE, checkpoint_folders, read_state, write_state
 
 logger = logging.getLogger(__name__)
 
 _TENSORS = "tensors.safetensors"
-_STATE = "state.json"
-_FORMAT = 2
-# What reading a damaged checkpoint may raise.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-    SafetensorError,
-)
 
 
 @dataclass(frozen=True)
@@ -68,7 +53,7 @@ class Checkpoints:
     ) -> None:
         self._resume = resume
         self._work = work
-        self._folder, self._previous = _folders(resume)
+        self._folder, self._previous = checkpoint_folders(resume)
         self._partial = partial_path(self._folder)
         self._seconds_between = seconds_between
         self._companions = companions
@@ -100,7 +85,7 @@ class Checkpoints:
             for name in self._companions:
                 if (self._work / name).is_file():
                     _link(self._work / name, self._partial / name)
-            _write_state(self._partial, checkpoint.state)
+            write_state(self._partial, checkpoint.state)
             fsync_tree(self._partial)
             self._publish()
         self._last = time.monotonic()
@@ -126,19 +111,7 @@ class Checkpoints:
 
 def has_checkpoint(resume: Path) -> bool:
     """Return whether a resume folder holds a checkpoint, damaged or not."""
-    return any(folder.is_dir() for folder in _folders(resume))
-
-
-def read_step(resume: Path) -> int | None:
-    """Return the step of the newest checkpoint in a resume folder; None if there is none that can be read.
-
-    Only the small file of its state is read and verified. The tensors are verified when the training resumes, which
-    then starts from an earlier checkpoint, or anew, if they are damaged.
-    """
-    for folder in _folders(resume):
-        with suppress(*_UNREADABLE):
-            return int(_read_content(folder)["state"]["step"])
-    return None
+    return any(folder.is_dir() for folder in checkpoint_folders(resume))
 
 
 def pack_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -165,52 +138,13 @@ def unpack_tensors(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: t
     optimizer.load_state_dict({"state": states, "param_groups": groups})
 
 
-def _folders(resume: Path) -> tuple[Path, Path]:
-    """Return the folders of the newest checkpoint, and of the one before it while that is replaced."""
-    return resume / "checkpoint", resume / "checkpoint.before"
-
-
-def _write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint's state with the hash of every file, and of the state itself."""
-    content = {
-        "format": _FORMAT,
-        "files": {path.name: hash_file(path) for path in sorted(folder.iterdir())},
-        "state": state,
-    }
-    checksum = hashlib.sha256(canonical_json(content)).hexdigest()
-    (folder / _STATE).write_text(json.dumps(content | {"sha256": checksum}), encoding="utf-8")
-
-
-def _read_state(folder: Path) -> Any:
-    """Read a checkpoint's state.
-
-    Raises:
-        ValueError: A file, or the state itself, has other bytes than were written.
-    """
-    content = _read_content(folder)
-    found = {path.name: hash_file(path) for path in folder.iterdir() if path.name != _STATE}
-    for name in sorted(found.keys() | content["files"].keys()):
-        if found.get(name) != content["files"].get(name):
-            raise ValueError(f"its {name} is not what was written")
-    return content["state"]
-
-
-def _read_content(folder: Path) -> Any:
-    """Read the file of a checkpoint's state, and verify it alone."""
-    content = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-    checksum = content.pop("sha256")
-    if checksum != hashlib.sha256(canonical_json(content)).hexdigest() or content["format"] != _FORMAT:
-        raise ValueError(f"its {_STATE} is not what was written, or of another version of pkd")
-    return content
-
-
 def _read(folder: Path) -> Checkpoint | None:
     if not folder.is_dir():
         return None
     try:
-        state = _read_state(folder)
+        state = read_state(folder)
         return Checkpoint(load_file(folder / _TENSORS), state)
-    except _UNREADABLE as error:
+    except (*UNREADABLE, SafetensorError) as error:
         logger.warning(
             "%s: this training checkpoint cannot be used (%s); continuing without it", folder, error
         )

@@ -176,6 +176,13 @@ def test_a_custom_task_is_read_as_described(tmp_path: Path) -> None:
     assert custom_task(tmp_path, CUSTOM).split("test").index is None
 
 
+def test_a_custom_task_of_many_classes_may_be_scored_by_macro_f1(tmp_path: Path) -> None:
+    text = CUSTOM.replace('"yes"]', '"yes", "maybe"]').replace(
+        '["f1", "accuracy"]', '["macro_f1", "accuracy"]'
+    )
+    assert custom_task(tmp_path, text).metrics == ("macro_f1", "accuracy")
+
+
 def test_a_custom_regression_task_is_read_as_described(tmp_path: Path) -> None:
     task = custom_task(
         tmp_path, 'texts = ["a"]\nlabel = "y"\nlabel_range = [-1, 1.5]\nmetrics = ["spearman"]\n'
@@ -201,8 +208,11 @@ def test_a_glue_name_is_always_glue_s_task(tmp_path: Path) -> None:
             CUSTOM.replace('"yes"', ", ".join(f'"label {number}"' for number in range(10_000))),
             r"expected `labels` to be a list of two to 9999 different texts, got \['no', .*, \.\.\.\]; fix",
         ),
-        (CUSTOM.replace('"accuracy"', '"f1"'), "expected `metrics` to be a list out of"),
-        (CUSTOM.replace('"accuracy"', "{f1 = 1}"), "expected `metrics` to be a list out of"),
+        (CUSTOM.replace('"accuracy"', '"f1"'), "expected `metrics` to be a list of different ones out of"),
+        (
+            CUSTOM.replace('"accuracy"', "{f1 = 1}"),
+            "expected `metrics` to be a list of different ones out of",
+        ),
         ("\xff".encode("latin-1").decode("latin-1") + "=", "expected a TOML file"),
         (CUSTOM + "lables = 1\n", "expected the keys .*, got 'lables'"),
         ("", "expected `texts` to be a list of one or two different texts, got None"),
@@ -216,15 +226,20 @@ def test_a_glue_name_is_always_glue_s_task(tmp_path: Path) -> None:
         (CUSTOM.replace("labels =", "# labels ="), "expected either `labels` or `label_range`, got neither"),
         (
             CUSTOM.replace('["f1", "accuracy"]', "[]"),
-            "expected `metrics` to be a list out of accuracy, f1, matthews",
+            r"expected `metrics` to be a list of different ones out of accuracy, f1, macro_f1, matthews, got \[\];",
+        ),
+        (
+            CUSTOM.replace('"f1"', '"bleu"'),
+            r"a list of different ones out of accuracy, .*, got \['bleu', 'acc",
         ),
         (
             CUSTOM.replace('"f1"', '"pearson"'),
-            "expected `metrics` to be a list out of accuracy, f1, matthews",
+            "expected `metrics` that fit the task, got 'pearson', which compares scores, and the task has labels; "
+            "give one of accuracy, f1, macro_f1, matthews",
         ),
         (
             CUSTOM.replace('"yes"]', '"yes", "x"]'),
-            "expected `metrics` to be a list out of accuracy, matthews",
+            "got 'f1', which is the F1 of the second of two labels, and the task has 3; give 'macro_f1', the mean of",
         ),
         (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [1, 1]"), "expected `label_range`"),
         (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [0, nan]"), "expected `label_range`"),
@@ -233,7 +248,10 @@ def test_a_glue_name_is_always_glue_s_task(tmp_path: Path) -> None:
         (CUSTOM.replace('labels = ["no", "yes"]', f"label_range = [0, 1{5000 * '0'}]"), "cannot be read"),
         (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [0, 1e-400]"), "expected `label_range`"),
         (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [-2e18, 0]"), r"from -1e\+18 to 1e\+18"),
-        (CUSTOM.replace('labels = ["no", "yes"]', "label_range = [0, 1]"), "a list out of pearson, spearman"),
+        (
+            CUSTOM.replace('labels = ["no", "yes"]', "label_range = [0, 1]"),
+            "got 'f1', which compares labels, and the task has scores; give 'pearson' or 'spearman'",
+        ),
         (CUSTOM + "index = 3\n", "expected `index` to be a column's name"),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as stnp
 
 from pkd_core.evaluation.metrics import compute_metrics, majority_baseline
 
-ALL_CLASS_METRICS = ["accuracy", "f1", "matthews"]
+ALL_CLASS_METRICS = ["accuracy", "f1", "macro_f1", "matthews"]
 classes = stnp.arrays(np.int64, 12, elements=st.integers(0, 1))
 
 
@@ -24,15 +24,20 @@ def test_class_metrics_equal_their_formulas(labels: np.ndarray, predictions: np.
     rejections = 12 - hits - misses - alarms
     assert scores["accuracy"] == pytest.approx((hits + rejections) / 12)
     assert scores["f1"] == pytest.approx(2 * hits / (2 * hits + misses + alarms) if hits else 0.0)
+    other = 2 * rejections / (2 * rejections + misses + alarms) if rejections else 0.0
+    occurring = {*labels, *predictions}
+    assert scores["macro_f1"] == pytest.approx((scores["f1"] * (1 in occurring) + other) / len(occurring))
     product = (hits + alarms) * (hits + misses) * (rejections + alarms) * (rejections + misses)
     matthews = (hits * rejections - alarms * misses) / product**0.5 if product else 0.0
     assert scores["matthews"] == pytest.approx(matthews)
 
 
-def test_f1_of_three_classes_is_their_mean() -> None:
+def test_macro_f1_is_the_mean_over_the_classes_and_f1_is_of_two_alone() -> None:
     labels, predictions = np.array([0, 1, 2, 2]), np.array([0, 1, 2, 1])
-    scores = compute_metrics(["f1"], labels, to_logits(predictions, 3), False)
-    assert scores["f1"] == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
+    scores = compute_metrics(["macro_f1"], labels, to_logits(predictions, 4), False)
+    assert scores["macro_f1"] == pytest.approx((1 + 2 / 3 + 2 / 3) / 3), "class 3 occurs nowhere"
+    with pytest.raises(ValueError, match="multiclass"):
+        compute_metrics(["f1"], labels, to_logits(predictions, 3), False)
 
 
 def test_correlations_equal_their_formulas() -> None:
@@ -58,7 +63,7 @@ def test_baseline_is_the_majority_class_or_the_mean() -> None:
     assert majority_baseline(labels, "matthews", False) == 0.0
     assert majority_baseline(np.array([2, 2, 0, 1]), "accuracy", False) == 0.5
     # Class 2 always: its F1 is 2 * 2 / (2 * 2 + 2), the others' 0.
-    assert majority_baseline(np.array([2, 2, 0, 1]), "f1", False) == pytest.approx(2 / 9)
+    assert majority_baseline(np.array([2, 2, 0, 1]), "macro_f1", False) == pytest.approx(2 / 9)
     assert majority_baseline(np.zeros(3, np.int64), "accuracy", False) == 1.0
     assert majority_baseline(np.array([0.0, 5.0], np.float32), "pearson", True) == 0.0
 

@@ -18,6 +18,7 @@ TEACHER = EvaluationResult(
     selection="dev/accuracy",
     baseline=0.53,
     num_dev=277,
+    predicted_classes=2,
     parameters=109_483_778,
     size_bytes=437_958_648,
     speed=None,

@@ -117,9 +117,15 @@ def read_result(root: Path) -> Result:
 
 
 def _read_registry(store: Store) -> dict[str, Any]:
-    registry: dict[str, Any] = {
-        f"{version.name} {version.version}": [version.tags["fingerprint"], *version.aliases]
-        for version in store.client.search_model_versions()
-    }
+    versions = store.client.search_model_versions()
+    registry: dict[str, Any] = {}
+    for version in versions:
+        # Which version has which number depends on the order in which stages end.
+        found = registry.setdefault(f"{version.name} {version.tags['fingerprint']}", [])
+        found.append([version.tags.get("score"), version.description])
+    for model in store.client.search_registered_models():
+        scores = {int(one.version): one.tags.get("score") for one in versions if one.name == model.name}
+        newest, best = (int(model.aliases.get(alias, 0)) for alias in ("newest", "best"))
+        registry[model.name] = [newest == max(scores), scores.get(best), model.description]
     running = store.client.search_runs([store.experiment_id], "attributes.status = 'RUNNING'")
     return registry | {"running": sorted(run.info.run_name for run in running)}

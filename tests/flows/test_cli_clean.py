@@ -84,7 +84,7 @@ def test_clean_as_json_lists_each_folder_and_whether_it_is_deleted(
     for options, deleted in ([], False), (["--yes"], True):
         assert run_pkd("clean", "--json", *options) == 0
         shown = json.loads(capfd.readouterr().out)
-        assert (shown["num_runs"], shown["num_kept_runs"], len(shown["folders"])) == (2, 2, 6)
+        assert (shown["num_runs"], shown["num_kept_runs"], len(shown["folders"])) == (2, 2, 7)
         assert {one["deleted"] for one in shown["folders"]} == {deleted}
         assert {Path(one["folder"]).exists() for one in shown["folders"]} == {not deleted}
         assert all(one["num_bytes"] > 0 and one["modified"].startswith("20") for one in shown["folders"])

@@ -95,7 +95,7 @@ def test_plan_as_json_has_the_models_digest_and_each_stages_state(
     assert plan["counts"] == {"done": 4, "missing": 3}
     assert plan["model"]["num_layers"] == 4
     assert re.fullmatch("[0-9a-f]{64}", plan["model"]["weights"])
-    tokens, _, _, student, *_ = plan["stages"]
+    tokens, _, _, _, student, *_ = plan["stages"]
     assert (tokens["stage"], tokens["status"], tokens["reason"]) == ("Tiny/tokens", "done", "")
     assert (Path(tokens["folder"]) / "manifest.json").is_file()
     assert student["reason"] == "training.batch_size is 8, was 32"
@@ -181,7 +181,7 @@ def test_verify_as_json_names_what_is_damaged(finished: list[str], capfd: pytest
     weights.unlink()
     assert run_pkd("verify", "--json") == 1
     shown = json.loads(capfd.readouterr().out)
-    assert (shown["num_stages"], shown["num_bytes"] > 0) == (6, True)
+    assert (shown["num_stages"], shown["num_bytes"] > 0) == (7, True)
     assert shown["damaged"] == [{"folder": str(weights.parent), "reason": "model.safetensors is absent"}]
 
 
@@ -191,7 +191,7 @@ def test_runs_lists_what_was_asked_for_and_how_much_is_done(
     assert run_pkd("runs") == 0
     line = capfd.readouterr().out.splitlines()[1]
     assert re.fullmatch(
-        r"\d{4}-\d\d-\d\d \d\d:\d\d +Tiny +finetune +half +42 +tiny-bert +6 of 6 +artifacts/runs/[0-9a-f]{16}.toml *",
+        r"\d{4}-\d\d-\d\d \d\d:\d\d +Tiny +finetune +half +42 +tiny-bert +7 of 7 +artifacts/runs/[0-9a-f]{16}.toml *",
         line,
     )
 
@@ -203,7 +203,7 @@ def test_runs_as_json_counts_the_stages_that_are_there(
     shutil.rmtree(folder)
     assert run_pkd("runs", "--json") == 0
     (run,) = json.loads(capfd.readouterr().out)
-    assert (run["num_done"], run["num_stages"], run["running"]) == (5, 6, False)
+    assert (run["num_done"], run["num_stages"], run["running"]) == (6, 7, False)
     assert run["request"]["methods"] == ["finetune"]
     assert run["request"]["settings"]["tokens.max_length"] == 16
 
@@ -214,7 +214,7 @@ def test_the_file_that_a_run_has_written_repeats_it(
     (record,) = Path("artifacts/runs").glob("*.json")
     config = record.with_suffix(".toml")
     assert run_pkd("plan", "--config", str(config)) == 0
-    assert "6 stages: 6 done" in capfd.readouterr().out
+    assert "7 stages: 7 done" in capfd.readouterr().out
     request = parse("--config", str(config))
     with make_plan(request.run, Path()).recorded() as again:
         assert again == record
@@ -256,7 +256,7 @@ def test_a_quiet_run_writes_its_report_alone(
     assert run_pkd("run", *ran[1], "--quiet") == 0
     out, err = capfd.readouterr()
     assert err == ""
-    assert out.startswith("\n task ")
+    assert out.startswith("\n") and "teacher, 4 layers" in out
     assert "stages" not in out
 
 
@@ -276,7 +276,7 @@ def test_the_lines_after_the_demo_work_as_pasted(
     for name in ("verify", "demo", "up"):
         assert commands[name] == ["pkd", name, "--workspace", str(root)]
     assert run_pkd(*commands["verify"][1:]) == 0
-    assert "6 published stages, 0 damaged" in capfd.readouterr().out
+    assert "7 published stages, 0 damaged" in capfd.readouterr().out
 
 
 def test_a_run_that_fails_names_the_root_cause_and_still_reports_the_rest(

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,12 +19,13 @@ from flows.latest_report import latest_report, record_latest
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.data.token_table import TokenTable
+from pkd_core.errors import StoreError
 from pkd_core.evaluation.predict import predict
 from pkd_core.evaluation.predict_texts import predict_texts
 from pkd_core.model.loading import load_classifier
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
-from pkd_core.pipeline.trained import ReportedModel, best_of, reported_models
+from pkd_core.pipeline.trained import ReportedModel, best_of, find_trained, reported_models
 
 CPU = torch.device("cpu")
 
@@ -145,6 +147,20 @@ def test_a_file_keeps_its_columns_and_the_answers_go_to_another(
     assert sum(right) / len(right) == pytest.approx(best_of(list(models(here).values())[:3]).score)
 
 
+def test_on_a_terminal_the_answers_are_a_table_of_its_width(
+    here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    text = "a good film was a very fine play , and not a poor book"
+    assert run_pkd("predict", "Tiny", text) == 0
+    header, *lines = re.sub("\x1b\\[[0-9;]*m", "", capfd.readouterr().out).splitlines()
+    assert header.split() == ["sentence", "label", "probability"]
+    assert max(map(len, lines)) <= 50
+    (answer,) = re.findall(r" +(?:up|down) +0\.\d{4} *$", "\n".join(lines), re.MULTILINE)
+    assert "\n".join(lines).replace(answer, "").split() == text.split()
+
+
 def test_json_lines_have_the_complete_number(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run_pkd("predict", "Tiny", "--json", "a good film") == 0
     (line,) = capfd.readouterr().out.splitlines()
@@ -165,6 +181,7 @@ def test_lines_of_standard_input_are_texts(
 MISTAKES = {
     "an unknown model": (["Tinny", "x"], "there is no model 'Tinny' in ", "choose one of RTE/finetune-1l-s42, RTE/kd-"),
     "an unknown stage": (["Tiny/kd-9l", "x"], "there is no model 'Tiny/kd-9l' in ", "Tiny/teacher"),
+    "a name that no path can have": (["x" * 5000, "x"], "File name too long", ""),
     "a folder without a model": (["data_raw", "x"], "data_raw: expected a model folder, found no config.json", ""),
     "half a pair": (["RTE", "x"], "expected two texts for each example (sentence1 and sentence2), got 1", ""),
     "an empty text": (["Tiny", ""], "text 1: expected a text, got an empty one", ""),
@@ -190,6 +207,23 @@ def test_a_mistake_is_one_sentence_and_leaves_no_trace(
     assert re.fullmatch(r"pkd: .+\n", err)
     assert all(words in err for words in expected), err
     assert tree(here) == before
+
+
+def test_a_task_s_name_does_not_mean_another_that_begins_so() -> None:
+    other = ReportedModel("RTE-small/kd-3l-s1", 3, "dev/accuracy", 0.9, Path("other"))
+    own = ReportedModel("RTE/kd-3l-s1", 3, "dev/accuracy", 0.7, Path("own"))
+    for name in ("RTE", "RTE/3l", "RTE/kd", "RTE/kd-3l"):
+        assert find_trained(Path("none"), name, [other, own]) == Path("own")
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"rows": [{}]}', '{"rows": 7}', "["])
+def test_a_report_that_cannot_be_read_is_a_sentence(content: str, here: Path, tmp_path: Path) -> None:
+    report = latest_report(here)
+    assert report is not None
+    shutil.copytree(report, tmp_path / "report")
+    (tmp_path / "report" / "report.json").write_text(content)
+    with pytest.raises(StoreError, match="report cannot be read; run again to write a new one"):
+        reported_models(here, tmp_path / "report")
 
 
 def test_a_damaged_model_is_not_used(here: Path, capfd: pytest.CaptureFixture[str]) -> None:

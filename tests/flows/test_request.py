@@ -81,6 +81,11 @@ def test_a_setting_of_several_words_is_written_as_it_should_be(words: list[str])
             split_arguments(line)
 
 
+def test_tasks_with_commas_are_written_as_they_should_be() -> None:
+    with pytest.raises(ConfigError, match=r"separated by spaces, not commas: RTE MRPC\.$"):
+        split_arguments(["RTE,MRPC"])
+
+
 def test_a_setting_without_a_value_is_no_task() -> None:
     with pytest.raises(ConfigError, match=r"needs its value in the same word.*: distill\.alpha=VALUE"):
         split_arguments(["RTE", "distill.alpha"])

@@ -101,11 +101,18 @@ def test_new_weights_with_the_same_tokenizer_keep_the_tokens() -> None:
     assert changed(dag(), dag(model=model)) == ALL - {"tokens"}
 
 
-def test_the_models_path_is_no_part_of_any_address() -> None:
-    moved = PretrainedModel(
-        "/elsewhere", Path("/elsewhere"), weights="w1", tokenizer="t1", num_layers=12, max_length=512
-    )
-    assert changed(dag(), dag(model=moved)) == set()
+def test_the_models_path_is_no_part_of_any_address_and_its_name_part_of_the_reports_alone(
+    tmp_path: Path,
+) -> None:
+    def model_in(place: str, name: str) -> PretrainedModel:
+        folder = tmp_path / place / name
+        folder.mkdir(parents=True)
+        return replace(MODEL, name=f"{folder}/", folder=folder)
+
+    here, moved, renamed = model_in("a", "bert"), model_in("b", "bert"), model_in("c", "other")
+    assert (here.short_name, renamed.short_name, MODEL.short_name) == ("bert", "other", "bert")
+    assert changed(dag(model=here), dag(model=moved)) == set()
+    assert changed(dag(model=here), dag(model=renamed)) == REPORT
 
 
 def test_an_explicit_default_gives_the_same_addresses() -> None:
@@ -193,7 +200,6 @@ def test_a_report_names_failures_and_the_presets_of_its_evaluations_with_what_ov
     values = {
         "distill.temperature": "7",
         "student.learning_rate": "1e-4",
-        "distill.beta": "3",
         "tokens.max_length": "64",
     }
     config = build_run_config(
@@ -202,14 +208,19 @@ def test_a_report_names_failures_and_the_presets_of_its_evaluations_with_what_ov
     model = replace(MODEL, num_layers=24)
     stages = build_dag(config, [GLUE_TASKS["RTE"]], {"RTE": HASHES}, model, "AMD EPYC")
     evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
-    stage = report_stage(config, evaluations, {"RTE/pkd-skip-6l-s1": "no memory"}, 24)
+    stage = report_stage(config, evaluations, {"RTE/pkd-skip-6l-s1": "no memory"}, model)
     finetune, kd = (preset_for("RTE", method, 6, 24).source for method in ("finetune", "kd"))
     presets = {
         "RTE/evaluation-teacher": preset_for("RTE", "teacher", 24, 24).source,
         "RTE/evaluation-finetune-6l-s1": f"{finetune}, but for student.learning_rate",
         "RTE/evaluation-kd-6l-s1": f"{kd}, but for distill.temperature, student.learning_rate",
     }
-    assert stage.spec == ReportSpec(presets=presets, failures={"RTE/pkd-skip-6l-s1": "no memory"})
+    assert stage.spec == ReportSpec(
+        base_model="bert",
+        base_model_digest="w1",
+        presets=presets,
+        failures={"RTE/pkd-skip-6l-s1": "no memory"},
+    )
     assert (stage.key, stage.inputs) == ("reports/report", {key: key for key in presets})
     assert isinstance(stages[-1].spec, ReportSpec)
     assert (stages[-1].spec.presets, stages[-1].spec.failures) == (presets, {})

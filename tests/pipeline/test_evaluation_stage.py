@@ -123,7 +123,7 @@ def test_scores_are_those_of_the_published_model_on_dev(
     assert result.selection == "dev/accuracy"
     assert result.score == result.scores["dev/accuracy"]
     assert result.baseline == max(labels.count("up"), labels.count("down")) / len(labels)
-    assert result.num_dev == 24
+    assert (result.num_dev, result.predicted_classes) == (24, len(set(predicted)))
 
 
 def test_size_settings_and_origin_are_those_of_the_model(finished: tuple[Plan, Records, object]) -> None:
@@ -180,6 +180,20 @@ def test_stages_report_how_many_examples_and_seconds_are_done(observers: dict[st
     assert observers["Tiny/speed-2l"].progress_seen == [(3, 9, "seconds at most")]
 
 
+def test_the_report_names_the_pretrained_model_by_its_folder_alone(
+    finished: tuple[Plan, Records, object],
+) -> None:
+    plan, records, _ = finished
+    report = plan.workspace / records["reports/report"].path
+    short = plan.model.weights[:12]
+    assert f"\n\nBase model: `model` (weights `{short}`).\n\n" in (report / "report.md").read_text(
+        encoding="utf-8"
+    )
+    assert f"\nbase model: model (weights {short})\n" in (report / "report.txt").read_text(encoding="utf-8")
+    found = json.loads((report / "report.json").read_text(encoding="utf-8"))["base_model"]
+    assert found == {"name": "model", "digest": plan.model.weights}
+
+
 def test_the_facts_of_an_evaluation_are_its_score_and_speed(finished: tuple[Plan, Records, object]) -> None:
     _, records, _ = finished
     result = read_result(folder_of(finished, "evaluation-kd-2l-s3"))
@@ -197,8 +211,13 @@ def report_of(results: list[EvaluationResult], finished: tuple[Plan, Records, ob
         write_result(path, result)
         shutil.copy(folder_of(finished, "evaluation-kd-2l-s3") / "answers-dev.parquet", path)
         inputs[f"RTE/evaluation-{number}"] = path
-    spec = ReportSpec(presets=dict.fromkeys(inputs, "a preset"), failures={"RTE/kd-6l-s9": "it broke"})
-    stage = replace(report_stage(plan.run, [], {}, 12), spec=spec)
+    spec = ReportSpec(
+        base_model="bert",
+        base_model_digest="0" * 64,
+        presets=dict.fromkeys(inputs, "a preset"),
+        failures={"RTE/kd-6l-s9": "it broke"},
+    )
+    stage = replace(report_stage(plan.run, [], {}, plan.model), spec=spec)
     work = folder / "work"
     work.mkdir()
     context = RunContext(plan.workspace, plan.model, plan.tasks, RunOptions())
@@ -225,6 +244,6 @@ def test_published_scores_are_shown_for_teachers_of_the_published_size_only(
     for method, depth in (("teacher", 12), ("kd", 6), ("pkd-skip", 6)):
         score = published_score("RTE", method, depth, 12)
         assert score is not None
-        assert lines[f"{method}, {depth} layers"].endswith(f"| {100 * score:.1f} |") == is_published
+        assert (f" | {100 * score:.1f} |" in lines[f"{method}, {depth} layers"]) == is_published
     assert ("published" in lines["model"]) == is_published
     assert "it broke" in page

@@ -126,7 +126,7 @@ def report(*models: str) -> Stage:
 def test_a_report_counts_the_models_that_are_new_or_gone(tmp_path: Path, publish: Publish) -> None:
     publish(report("Tiny/a", "Tiny/b", "Tiny/c"))
     wanted = report("Tiny/a", "Tiny/d", "Tiny/e", "Tiny/f")
-    expected = "3 models are new and 2 are gone since the last one"
+    expected = "other models than in the last one: 3 new, 2 gone"
     assert explain_missing(wanted, tmp_path) == expected
 
 

@@ -1,12 +1,14 @@
 """Rows for the tests of the report."""
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from pkd_core.evaluation.speed_result import Speed
-from pkd_core.report.write import METHODS, ResultRow
+from pkd_core.report.write import METHODS, BaseModel, ResultRow
 
+BASE = BaseModel("google-bert/bert-base-uncased", "0123456789abcdef" * 4)
 GLUE = ("CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI", "QNLI", "RTE", "WNLI")
 
 
@@ -39,6 +41,7 @@ TEACHER = ResultRow(
     size_bytes=440_000_000,
     speed=None,
     baseline=0.527,
+    predicted_classes=2,
     settings={"teacher.learning_rate": 2e-5, "teacher.num_epochs": 4},
     preset="teacher_12layer best RTE",
     best_epoch=3,
@@ -81,3 +84,15 @@ def many(
                     row = student(method, top - loss, seed, num_layers=depth, task=task, baseline=baseline)
                     rows.append(replace(row, speed=measured))
     return rows
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def table_rows(page: str, section: str) -> dict[str, dict[str, str]]:
+    """Return a section's table by its first cells, as a reader of markdown sees it."""
+    part = page.split(f"\n## {section}\n")[1].partition("\n## ")[0]
+    lines = [cells(line) for line in part.splitlines() if line.startswith("|")]
+    assert len({len(line) for line in lines}) == 1, "every line has the same number of cells"
+    return {line[0]: dict(zip(lines[0], line, strict=True)) for line in lines[2:]}

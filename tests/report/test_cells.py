@@ -20,6 +20,7 @@ def cells_of(*rows: ResultRow) -> list[str]:
     [
         ("dev/accuracy", "accuracy"),
         ("dev/f1", "F1"),
+        ("dev/macro_f1", "macro F1"),
         ("dev/matthews", "Matthews"),
         ("dev/pearson", "Pearson"),
         ("dev/spearman", "Spearman"),

@@ -11,11 +11,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
-from report_rows import GLUE, TEACHER, many, speed, student
+from report_rows import BASE, GLUE, TEACHER, many, speed, student
 
 from pkd_core.report.figure import draw_figure
-from pkd_core.report.write import ResultRow, aggregate, write_report
+from pkd_core.report.write import Group, ResultRow, aggregate, write_report
 
 ORANGE, BLUE, BLACK, GREY = "#d55e00", "#0072b2", "#222222", "#7a7a7a"
 GREEN, PINK = "#009e73", "#cc79a7"
@@ -50,6 +51,12 @@ def interval(
     return [((color, "None", "-"), [(speed, score)]), *ends]
 
 
+def pale(group: Group, x: float) -> list[tuple[float, ...]]:
+    """Return the ends of the bar that shows a group's interval."""
+    assert group.interval is not None
+    return [(x, round(100 * end, 3)) for end in group.interval]
+
+
 def font_of(figure: Figure, text: str) -> tuple[object, object]:
     """Return the weight and size of the one text that reads so."""
     (found,) = (one for one in texts_of(figure) if one.get_text() == text)
@@ -68,7 +75,7 @@ def texts_of(figure: Figure) -> list[Text]:
 
 
 def test_the_png_holds_the_figure_and_no_time_and_no_version(tmp_path: Path) -> None:
-    write_report(tmp_path, [TEACHER], {})
+    write_report(tmp_path, [TEACHER], {}, BASE)
     data = (tmp_path / "report.png").read_bytes()
     kinds, position = [], 8
     while position < len(data):
@@ -103,15 +110,19 @@ def test_words_neither_overlap_nor_leave_the_figure(rows: list[ResultRow]) -> No
 
 
 def test_scores_are_drawn_by_method_with_their_deviations_and_seeds_below_the_teachers_level() -> None:
-    figure = draw_figure(aggregate(ROWS))
+    groups = aggregate(ROWS)
+    figure = draw_figure(groups)
     # A column for each method, the deeper student on its left, single seeds on the left of their mean.
     assert drawn(figure, 0) == [
+        ((ORANGE, "None", "-"), pale(groups[1], -0.15)),
         ((ORANGE, "o", "None"), [(-0.15, 60)]),
+        ((BLUE, "None", "-"), pale(groups[2], 0.85)),
         ((BLUE, ".", "None"), [(0.73, 62), (0.73, 66)]),
         ((BLUE, "None", "-"), [(0.85, 64)]),
         ((BLUE, "_", "None"), [(0.85, 61.172)]),
         ((BLUE, "_", "None"), [(0.85, 66.828)]),
         ((BLUE, "o", "None"), [(0.85, 64)]),
+        ((BLUE, "None", "-"), pale(groups[3], 1.15)),
         ((BLUE, "s", "None"), [(1.15, 58)]),
         ((BLACK, "None", "-"), [(0, 70), (1, 70)]),
         ((GREY, "None", "--"), [(0, 52.7), (1, 52.7)]),
@@ -122,7 +133,12 @@ def test_scores_are_drawn_by_method_with_their_deviations_and_seeds_below_the_te
     (bar_ends,) = bar.get_segments()
     assert bar_ends[:, 1] == pytest.approx([64 - 8**0.5, 64 + 8**0.5])
     assert to_hex(np.asarray(bar.get_color())[0]) == BLUE
-    seeds, lower_cap = axes.get_lines()[1], axes.get_lines()[3]
+    (band,) = axes.patches
+    assert isinstance(band, Rectangle)
+    low, high = groups[0].interval or (0, 0)
+    assert (band.get_y(), band.get_height()) == pytest.approx((100 * low, 100 * (high - low)))
+    assert axes.get_lines()[0].get_alpha() == 0.2
+    seeds, lower_cap = axes.get_lines()[3], axes.get_lines()[5]
     assert (seeds.get_alpha(), lower_cap.get_markersize()) == (0.45, 6)
     assert axes.get_xlim() == (-0.6, 1.6)
     labels = [(label.get_position()[0], label.get_text()) for label in axes.get_xticklabels()]
@@ -148,7 +164,7 @@ def test_scores_are_drawn_against_speed_with_a_line_through_the_depths_of_a_meth
     ]
     axes = figure.axes[1]
     assert axes.get_xlim() == pytest.approx((0.749, 3.761))
-    assert axes.get_ylim() == figure.axes[0].get_ylim() == pytest.approx((51.835, 70.865))
+    assert axes.get_ylim() == figure.axes[0].get_ylim() == pytest.approx((50.968, 76.242), abs=1e-3)
     assert axes.get_xlabel() == "times faster than the teacher"
     assert axes.get_title("right") == "teacher 70.0, most frequent answer 52.7"
     assert axes.get_title("left") == axes.get_title() == ""
@@ -179,9 +195,31 @@ def test_the_legend_below_the_plots_names_methods_depths_teacher_and_baseline() 
     assert len(lefts) == 5, "columns"
 
 
+def test_models_that_learnt_nothing_have_hollow_markers_with_their_meaning_in_the_legend() -> None:
+    teacher = replace(TEACHER, baseline=0.70)
+    rows = [teacher, student("finetune", 0.75, baseline=0.70), student("kd", 0.70, baseline=0.70)]
+    figure = draw_figure(aggregate(rows))
+    inside = {
+        str(line.get_marker()): to_hex(line.get_markerfacecolor()) for line in figure.axes[1].get_lines()
+    }
+    assert inside["*"] == "#ffffff"
+    by_color = {
+        to_hex(line.get_color()): to_hex(line.get_markerfacecolor())
+        for line in figure.axes[0].get_lines()
+        if line.get_marker() == "o"
+    }
+    assert by_color == {ORANGE: ORANGE, BLUE: "#ffffff"}
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[-1] == "no better, or one class only"
+    assert "no better, or one class only" not in [
+        text.get_text() for text in draw_figure(aggregate(ROWS)).legends[0].get_texts()
+    ]
+
+
 def test_each_task_has_a_row_of_two_plots_of_its_own_scale() -> None:
     teacher = replace(TEACHER, task="MRPC", scores={"dev/accuracy": 0.90}, baseline=0.8)
-    figure = draw_figure(aggregate([*ROWS, teacher, student("finetune", 0.86, task="MRPC")]))
+    finetuned = student("finetune", 0.86, task="MRPC", extra={})
+    figure = draw_figure(aggregate([*ROWS, replace(teacher, extra={}), finetuned]))
     assert [axes.get_title("left") for axes in figure.axes] == ["RTE", "", "MRPC", ""]
     assert [axes.get_title("right") for axes in figure.axes] == [
         "",
@@ -199,8 +237,8 @@ def test_each_task_has_a_row_of_two_plots_of_its_own_scale() -> None:
     ("rows", "title", "height"),
     [
         ([], "No results", 195),
-        (ROWS, "Dev scores (mean ± standard deviation; dots are single seeds)", 525),
-        ([*ROWS[:2], replace(TEACHER, task="MRPC")], "Dev scores (one seed each)", 855),
+        (ROWS, "Dev scores (mean ± standard deviation; dots are single seeds; pale: 95 % interval)", 525),
+        ([*ROWS[:2], replace(TEACHER, task="MRPC")], "Dev scores (one seed each; pale: 95 % interval)", 855),
     ],
     ids=["nothing", "seeds", "two tasks"],
 )
@@ -238,6 +276,6 @@ def test_a_baseline_far_below_all_models_does_not_flatten_their_differences(
 ) -> None:
     # Without the baseline the plot would reach from 65.8 to 70.2; "far" is more than half of its height below.
     rows = [TEACHER, student("finetune", 0.69), student("kd", 0.66)]
-    figure = draw_figure(aggregate([replace(row, baseline=baseline) for row in rows]))
+    figure = draw_figure(aggregate([replace(row, baseline=baseline, extra={}) for row in rows]))
     assert figure.axes[0].get_ylim() == pytest.approx(limits)
     assert f"most frequent answer {100 * baseline:.1f}" in figure.axes[1].get_title("right")

@@ -1,12 +1,11 @@
 """Every number in the report's files is the one that follows from its rows."""
 
 import json
-import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from report_rows import GLUE, TEACHER, many, speed, student
+from report_rows import BASE, GLUE, TEACHER, cells, many, speed, student, table_rows
 
 from pkd_core.report.markdown import markdown_report
 from pkd_core.report.summary import read_summary
@@ -28,25 +27,13 @@ def published(task: str, method: str, num_layers: int) -> float | None:
     return PUBLISHED.get((task, method, num_layers))
 
 
-def cells(line: str) -> list[str]:
-    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
-
-
-def table_rows(page: str, section: str) -> dict[str, dict[str, str]]:
-    """Return a section's table by its first cells, as a reader of markdown sees it."""
-    part = page.split(f"\n## {section}\n")[1].partition("\n## ")[0]
-    lines = [cells(line) for line in part.splitlines() if line.startswith("|")]
-    assert len({len(line) for line in lines}) == 1, "every line has the same number of cells"
-    return {line[0]: dict(zip(lines[0], line, strict=True)) for line in lines[2:]}
-
-
 def page_of(rows: list[ResultRow], failures: dict[str, str] | None = None) -> str:
-    return markdown_report(aggregate(rows), failures or {}, None, "report.png")
+    return markdown_report(aggregate(rows), failures or {}, BASE, None, "report.png")
 
 
 def test_each_number_of_a_group_is_right_in_the_json_and_the_page_is_beside_it(tmp_path: Path) -> None:
-    write_report(tmp_path, ROWS, {}, published)
-    page = markdown_report(aggregate(ROWS), {}, published, "report.png")
+    write_report(tmp_path, ROWS, {}, BASE, published)
+    page = markdown_report(aggregate(ROWS), {}, BASE, published, "report.png")
     assert (tmp_path / "report.md").read_text(encoding="utf-8") == page
     groups = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["groups"]
     teacher, finetune, kd, kd_3 = groups
@@ -59,7 +46,7 @@ def test_each_number_of_a_group_is_right_in_the_json_and_the_page_is_beside_it(t
         "score": pytest.approx(0.65),
         "mean": {"dev/accuracy": pytest.approx(0.65)},
         "std": {"dev/accuracy": pytest.approx(0.01414214)},
-        "standard_error": pytest.approx(0.02865833),  # sqrt(0.65 * 0.35 / 277)
+        "interval": pytest.approx([0.5921, 0.7038], abs=1e-4),
         "baseline": 0.527,
         "gap_to_teacher": pytest.approx(-0.05),
         "gap_closed": pytest.approx(0.5),
@@ -69,10 +56,11 @@ def test_each_number_of_a_group_is_right_in_the_json_and_the_page_is_beside_it(t
         "speed_ratio": 2.0,
         "speed_interval": pytest.approx([1.98, 2.01]),
         "published": 0.6751,
+        "remark": "",
     }
     assert teacher["mean"] == {"dev/accuracy": 0.70, "dev/f1": 0.80}
     assert teacher["std"] == {"dev/accuracy": None, "dev/f1": None}
-    assert teacher["standard_error"] == pytest.approx(0.02753403)  # sqrt(0.7 * 0.3 / 277)
+    assert teacher["interval"] == pytest.approx([0.6435, 0.7510], abs=1e-4)
     for key in ("gap_to_teacher", "gap_closed", "times_smaller", "speed_ratio", "speed_interval"):
         assert teacher[key] is None
     assert (finetune["gap_to_teacher"], finetune["gap_closed"]) == (pytest.approx(-0.10), None)
@@ -82,32 +70,21 @@ def test_each_number_of_a_group_is_right_in_the_json_and_the_page_is_beside_it(t
 
 
 def test_the_page_shows_each_number_under_its_heading() -> None:
-    page = markdown_report(aggregate(ROWS), {}, published, "report.png")
+    page = markdown_report(aggregate(ROWS), {}, BASE, published, "report.png")
     comparison = ["vs teacher", "gap closed", "parameters", "MB", "times smaller", "times faster"]
-    headings = ["model", "accuracy", *comparison, "F1", "published"]
-    assert [list(row.values()) for row in table_rows(page, "RTE").values()] == [
-        ["teacher, 12 layers", "70.0", "–", "–", "110.0M", "440.0", "–", "–", "80.0", "72.9"],
-        ["finetune, 6 layers", "60.0", "-10.0", "–", "55.0M", "220.0", "2.00", "2.00 ± 0.02", "–", "–"],
-        [
-            "kd, 6 layers",
-            "65.0 ± 1.4 (2)",
-            "-5.0",
-            "50 %",
-            "55.0M",
-            "220.0",
-            "2.00",
-            "2.00 ± 0.02",
-            "–",
-            "67.5",
-        ],
-        ["kd, 3 layers", "55.0", "-15.0", "–", "44.0M", "176.0", "2.50", "3.80 ± 0.02", "–", "61.0"],
+    headings = ["model", "accuracy", "95 % interval", *comparison, "F1", "published"]
+    assert [" ".join(row.values()) for row in table_rows(page, "RTE").values()] == [
+        "teacher, 12 layers 70.0 64.4–75.1 – – 110.0M 440.0 – – 80.0 72.9",
+        "finetune, 6 layers 60.0 54.1–65.6 -10.0 – 55.0M 220.0 2.00 2.00 ± 0.02 – –",
+        "kd, 6 layers 65.0 ± 1.4 (2) 59.2–70.4 -5.0 50 % 55.0M 220.0 2.00 2.00 ± 0.02 – 67.5",
+        "kd, 3 layers 55.0 49.1–60.8 -15.0 – 44.0M 176.0 2.50 3.80 ± 0.02 – 61.0",
     ]
     assert list(table_rows(page, "RTE")["kd, 6 layers"]) == headings
     sections = [line for line in page.splitlines() if line.startswith("#")]
     assert sections == ["# Results", "## RTE", "## Settings", "## Notes"], "no overview of a single task"
     assert "\n\n![Dev scores by method, and against speed or size](report.png)\n\n" in page
     assert (
-        "Selected by accuracy on 277 dev examples; one standard error is 2.8; "
+        "Selected by accuracy on 277 dev examples; "
         "always giving the most frequent answer scores 52.7. A single text of 32 tokens takes 30 ms in the teacher, "
         "15 ms with 6 layers, 7.89 ms with 3 layers (AMD EPYC, 1 CPU thread).\n"
     ) in page
@@ -173,10 +150,11 @@ def test_every_note_is_shown_where_all_apply() -> None:
         "- ± is the sample standard deviation over seeds, whose number stands in brackets.",
         "- RTE, QQP, CoLA: figures from one seed show little, another seed may well turn the order of the methods "
         "around. Train several seeds before ranking them.",
-        "- The standard error says how far an accuracy on so few dev examples may lie from the true one. "
-        "Differences of less than twice that are easily chance.",
+        "- The 95 % interval (Wilson's) says how far an accuracy on so few dev examples may lie from that on many; "
+        "seeds are not part of it. Models whose intervals overlap much may well be in another order.",
         "- Gap closed is the part of the way from fine-tuning at the same depth (0 %) to the teacher (100 %). It is "
-        "not given (–) where the teacher leads by no more than one standard error, or not at all.",
+        "not given (–) where the teacher does not lead, or where the fine-tuned accuracy lies within the teacher's "
+        "95 % interval.",
         "- Times faster was measured on AMD EPYC, 1 CPU thread, once for each depth of a task: its methods and seeds "
         "share it. ± reaches to the farther end of the 95 % confidence interval. Other machines differ.",
         "- QQP: broken lines of the data files were skipped (3 of test, 21 of train).",
@@ -188,12 +166,12 @@ def test_every_note_is_shown_where_all_apply() -> None:
     ("rows", "starts"),
     [
         ([replace(TEACHER, extra={})], []),
-        ([TEACHER], ["The standard error"]),
+        ([TEACHER], ["The 95 % interval"]),
         ([student("kd", 0.6, extra={}, speed=None)], ["RTE: figures from one seed"]),
         ([student("kd", 0.6, seed, extra={}, speed=None) for seed in (1, 2)], ["± is"]),
         (
             [TEACHER, student("kd", 0.6)],
-            ["RTE: figures from one seed", "The standard error", "Gap closed is", "Times faster was"],
+            ["RTE: figures from one seed", "The 95 % interval", "Gap closed is", "Times faster was"],
         ),
         ([replace(TEACHER, extra={"skipped_lines": {"dev": 0}})], []),
     ],
@@ -207,13 +185,14 @@ def test_notes_that_do_not_apply_are_left_out(rows: list[ResultRow], starts: lis
 
 
 def test_the_json_holds_rows_failures_and_notes(tmp_path: Path) -> None:
-    write_report(tmp_path, list(reversed(ROWS)), {"QQP/teacher": "é"})
+    write_report(tmp_path, list(reversed(ROWS)), {"QQP/teacher": "é"}, BASE)
     text = (tmp_path / "report.json").read_text(encoding="utf-8")
     report = json.loads(text)
     assert report["rows"] == [asdict(row) for row in ROWS]
     assert report["failures"] == {"QQP/teacher": "é"}
+    assert report["base_model"] == {"name": BASE.name, "digest": BASE.digest}
     assert "\n".join(f"- {note}" for note in report["notes"]) in (tmp_path / "report.md").read_text("utf-8")
-    assert report["format_version"] == 1
+    assert report["format_version"] == 2
     assert text == json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     assert "é" in text
     assert [(group.name, group.seeds, group.published) for group in read_summary(tmp_path)] == [
@@ -226,28 +205,29 @@ def test_the_json_holds_rows_failures_and_notes(tmp_path: Path) -> None:
 
 def test_a_score_that_is_not_a_number_is_never_written_as_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_report(tmp_path, [replace(TEACHER, scores={"dev/accuracy": float("nan")})], {})
+        write_report(tmp_path, [replace(TEACHER, scores={"dev/accuracy": float("nan")})], {}, BASE)
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     files = []
     for name, rows in (("a", ROWS), ("b", [*ROWS[:1], *reversed(ROWS[1:])])):
         (tmp_path / name).mkdir()
-        write_report(tmp_path / name, rows, {"x": "y"})
+        write_report(tmp_path / name, rows, {"x": "y"}, BASE)
         files.append({path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())})
     assert list(files[0]) == ["report.json", "report.md", "report.png"]
     assert files[0] == files[1]
 
 
 def test_a_report_without_any_model_names_the_failures(tmp_path: Path) -> None:
-    write_report(tmp_path, [], {"RTE/teacher": "no data"})
+    write_report(tmp_path, [], {"RTE/teacher": "no data"}, BASE)
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert page.startswith(
-        "# Results\n\nNothing to show.\n\n## Failed\n\n- **RTE/teacher**: no data\n\n## Notes\n"
+        "# Results\n\nBase model: `google-bert/bert-base-uncased` (weights `0123456789ab`).\n\n"
+        "Nothing to show.\n\n## Failed\n\n- **RTE/teacher**: no data\n\n## Notes\n"
     )
     assert "](report.png)" not in page
     assert (tmp_path / "report.png").stat().st_size > 1000
-    assert results_table([], {"RTE/teacher": "no data"}) == "FAILED RTE/teacher: no data"
+    assert results_table([], {"RTE/teacher": "no data"}, BASE) == "FAILED RTE/teacher: no data"
 
 
 def test_the_terminal_table_has_a_line_for_each_group_and_failure_and_shows_names_as_they_are() -> None:
@@ -263,18 +243,21 @@ def test_the_terminal_table_has_a_line_for_each_group_and_failure_and_shows_name
             baseline=None,
         ),
     ]
-    text = results_table(rows, {"QQP/teacher": "out of\nmemory [bold]", "QQP/kd-6l-s1": "no teacher"})
+    text = results_table(rows, {"QQP/teacher": "out of\nmemory [bold]", "QQP/kd-6l-s1": "no teacher"}, BASE)
     table = """
-                                     vs     gap    times        times
-model                    score  teacher  closed  smaller       faster
-─────────────────────────────────────────────────────────────────────
+                                     95 %       vs     gap    times        times
+model                    score   interval  teacher  closed  smaller       faster
+────────────────────────────────────────────────────────────────────────────────
 RTE: accuracy on 277 dev examples, 1 to 2 seeds; most frequent answer 52.7
-teacher, 12 layers        70.0        –       –        –            –
-finetune, 6 layers        60.0    -10.0       –     2.00  2.00 ± 0.02
-kd, 6 layers        65.0 ± 1.4     -5.0    50 %     2.00  2.00 ± 0.02
+teacher, 12 layers        70.0  64.4–75.1        –       –        –            –
+finetune, 6 layers        60.0  54.1–65.6    -10.0       –     2.00  2.00 ± 0.02
+kd, 6 layers        65.0 ± 1.4  59.2–70.4     -5.0    50 %     2.00  2.00 ± 0.02
 
 a[b] :bug:: F1, 1 seed
-teacher, 12 layers        80.0        –       –        –            –
+teacher, 12 layers        80.0          –        –       –        –            –
+
+base model: google-bert/bert-base-uncased (weights 0123456789ab)
+times faster: on AMD EPYC, 1 CPU thread
 
 FAILED QQP/teacher: out of memory [bold]
 FAILED QQP/kd-6l-s1: no teacher"""
@@ -282,6 +265,6 @@ FAILED QQP/kd-6l-s1: no teacher"""
 
 
 def test_the_terminal_table_of_a_large_run_fits_80_columns() -> None:
-    lines = results_table(many(GLUE, seeds=(1, 2, 3, 4, 5)), {}).splitlines()
+    lines = results_table(many(GLUE, seeds=(1, 2, 3, 4, 5)), {}, BASE).splitlines()
     assert max(map(len, lines)) <= 80
     assert "RTE: accuracy on 277 dev examples, 5 seeds; most frequent answer " in "\n".join(lines)

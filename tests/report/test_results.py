@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_rows import TEACHER, many, speed, student
 
+from pkd_core.report.intervals import wilson_interval
 from pkd_core.report.write import ResultRow, aggregate
 
 
@@ -18,7 +19,7 @@ def test_groups_hold_mean_and_sample_deviation_over_seeds() -> None:
     assert group.score == pytest.approx(np.mean(scores))
     assert group.std["dev/accuracy"] == pytest.approx(np.std(scores, ddof=1))
     assert teacher.std["dev/accuracy"] is None, "one seed has no deviation"
-    assert group.standard_error == pytest.approx(np.std([1.0] * 64 + [0.0] * 36) / 277**0.5)
+    assert group.interval == wilson_interval(0.64, 277)
 
 
 def test_groups_are_compared_with_teacher_and_fine_tuning_of_their_own_task() -> None:
@@ -43,10 +44,10 @@ def test_groups_are_compared_with_teacher_and_fine_tuning_of_their_own_task() ->
     assert [group.times_smaller for group in groups] == [None, 2.0, 2.0, 2.0, None, 4.0, 4.0, 4.0]
 
 
-def test_a_standard_error_belongs_to_accuracies_alone() -> None:
+def test_an_interval_belongs_to_accuracies_alone() -> None:
     f1 = replace(TEACHER, scores={"dev/f1": 0.70}, selection="dev/f1")
-    assert [group.standard_error for group in aggregate([f1])] == [None]
-    assert [group.standard_error for group in aggregate([replace(TEACHER, extra={})])] == [None]
+    assert [group.interval for group in aggregate([f1])] == [None]
+    assert [group.interval for group in aggregate([replace(TEACHER, extra={})])] == [None]
 
 
 def test_all_seeds_of_a_depth_have_its_one_measured_speed() -> None:
@@ -63,14 +64,23 @@ def test_scores_of_other_metrics_come_after_the_selecting_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("finetuned", "num_dev", "is_defined"),
-    [(0.70, None, False), (0.72, None, False), (0.69, None, True), (0.69, 277, False), (0.69, 40_430, True)],
+    ("teacher", "finetuned", "num_dev", "is_defined"),
+    [
+        (0.70, 0.70, None, False),
+        (0.70, 0.72, None, False),
+        (0.70, 0.69, None, True),
+        (0.70, 0.65, 277, False),  # the teacher's interval begins at 0.6435
+        (0.70, 0.64, 277, True),
+        (0.70, 0.69, 40_430, True),
+        (1.00, 0.99, 277, False),  # a perfect teacher's at 0.9863
+        (1.00, 0.98, 277, True),
+    ],
 )
-def test_no_gap_is_closed_where_the_teacher_leads_by_less_than_a_standard_error(
-    finetuned: float, num_dev: int | None, is_defined: bool
+def test_no_gap_is_closed_where_the_teachers_lead_may_be_chance(
+    teacher: float, finetuned: float, num_dev: int | None, is_defined: bool
 ) -> None:
-    extra = {"num_dev": num_dev}
-    rows = [replace(TEACHER, extra=extra), student("finetune", finetuned), student("kd", 0.695)]
+    first = replace(TEACHER, extra={"num_dev": num_dev}, scores={"dev/accuracy": teacher})
+    rows = [first, student("finetune", finetuned), student("kd", 0.695)]
     assert (aggregate(rows)[-1].gap_closed is not None) == is_defined
 
 

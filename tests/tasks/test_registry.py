@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from mlflow.entities import Run
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 from runs import finished
 
 from pkd_core.errors import StoreError
@@ -125,6 +126,35 @@ def test_an_alias_that_another_run_sets_late_is_corrected(
     monkeypatch.setattr(store.client, "set_registered_model_alias", overtaken)
     models.score(runs[1], 0.7)
     assert models.aliases["best"] == 2
+
+
+def test_an_alias_that_another_run_creates_at_the_same_moment_is_no_error(
+    models: Models, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = models.add(1)
+    set_alias = store.client.set_registered_model_alias
+
+    def beaten(name: str, alias: str, version: str) -> None:
+        """Another run creates the alias first; the database then answers that it is not unique."""
+        set_alias(name, alias, version)
+        raise MlflowException("UNIQUE constraint failed: registered_model_aliases.alias")
+
+    monkeypatch.setattr(store.client, "set_registered_model_alias", beaten)
+    models.score(run, 0.6)
+    assert models.aliases == {"newest": 1, "best": 1}
+
+
+def test_an_alias_that_cannot_be_set_is_an_error(
+    models: Models, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = models.add(1)
+
+    def refused(*_: str) -> None:
+        raise MlflowException("read-only")
+
+    monkeypatch.setattr(store.client, "set_registered_model_alias", refused)
+    with pytest.raises(MlflowException, match="read-only"):
+        models.score(run, 0.6)
 
 
 def test_a_name_with_a_wrong_alias_is_not_complete_until_it_is_filled(models: Models, store: Store) -> None:

@@ -16,12 +16,12 @@ from safetensors.torch import save_file
 
 from pkd_core.errors import StoreError
 from pkd_core.training import checkpoints as checkpoints_module
+from pkd_core.training.checkpoint_state import read_step
 from pkd_core.training.checkpoints import (
     Checkpoint,
     Checkpoints,
     has_checkpoint,
     pack_tensors,
-    read_step,
     unpack_tensors,
 )
 

@@ -1,5 +1,6 @@
 """Stage: score a model on the labelled dev splits, predict the unlabelled ones, measure its size."""
 
+import numpy as np
 import torch
 from transformers import BertForSequenceClassification
 
@@ -26,7 +27,7 @@ def evaluate(job: Job, spec: EvaluationSpec) -> EvaluationFacts:
     tokens = job.input_facts("tokens", TokensFacts)
     tables = {split.name: TokenTable.load(job.inputs["tokens"], split.name) for split in job.task.dev_splits}
     selecting = tables[job.task.dev_splits[0].name]
-    scores = _score(job, spec, model, tables)
+    scores, predicted_classes = _score(job, spec, model, tables)
     _predict_tests(job, spec, model, tokens)
     training = job.input_facts("model", TrainingFacts)
     trained = parse_training_spec(job.manifests["model"].config)
@@ -39,6 +40,7 @@ def evaluate(job: Job, spec: EvaluationSpec) -> EvaluationFacts:
         selection=f"dev/{job.task.metrics[0]}",
         baseline=majority_baseline(_labels(selecting), job.task.metrics[0], job.task.is_regression),
         num_dev=len(selecting),
+        predicted_classes=None if job.task.is_regression else predicted_classes,
         parameters=count_parameters(model),
         size_bytes=(job.inputs["model"] / "model.safetensors").stat().st_size,
         speed=read_speed(job.inputs["speed"]) if "speed" in job.inputs else None,
@@ -54,14 +56,17 @@ def evaluate(job: Job, spec: EvaluationSpec) -> EvaluationFacts:
 
 def _score(
     job: Job, spec: EvaluationSpec, model: BertForSequenceClassification, tables: dict[str, TokenTable]
-) -> dict[str, float]:
+) -> tuple[dict[str, float], int]:
+    """Return the scores of every split, and how many classes are predicted on the first one."""
     scores: dict[str, float] = {}
+    predicted_classes = []
     for name, table in tables.items():
         example_ids, logits = _predict(job, spec, model, table)
         write_answers(job.work, name, example_ids, _labels(table), logits)
+        predicted_classes.append(len(np.unique(logits.argmax(axis=-1))))
         metrics = compute_metrics(spec.metrics, _labels(table), logits, job.task.is_regression)
         scores |= {f"{name}/{metric}": value for metric, value in metrics.items()}
-    return scores
+    return scores, predicted_classes[0]
 
 
 def _predict_tests(

@@ -13,7 +13,7 @@ from pkd_core.pipeline.facts import ReportFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.specs import ReportSpec
 from pkd_core.report.differences import MethodAnswers, compare_all
-from pkd_core.report.write import Published, ResultRow, results_table, write_report
+from pkd_core.report.write import BaseModel, Published, ResultRow, results_table, write_report
 
 _PUBLISHED_TEACHERS = ((12, 768), (24, 1024))  # layers and hidden size of BERT-base and BERT-large
 
@@ -23,8 +23,10 @@ def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
     results = {key: read_result(folder) for key, folder in job.inputs.items()}
     rows = [_row(result, spec.presets[key]) for key, result in results.items()]
     pairs = compare_all(_students_answers(job, results))
-    write_report(job.work, rows, spec.failures, _published(list(results.values())), pairs)
-    (job.work / "report.txt").write_text(results_table(rows, spec.failures) + "\n", encoding="utf-8")
+    base_model = BaseModel(spec.base_model, spec.base_model_digest)
+    write_report(job.work, rows, spec.failures, base_model, _published(list(results.values())), pairs)
+    table = results_table(rows, spec.failures, base_model)
+    (job.work / "report.txt").write_text(table + "\n", encoding="utf-8")
     return ReportFacts(num_models=len(rows), failures=spec.failures)
 
 
@@ -68,6 +70,7 @@ def _row(result: EvaluationResult, preset: str) -> ResultRow:
         size_bytes=result.size_bytes,
         speed=result.speed,
         baseline=result.baseline,
+        predicted_classes=result.predicted_classes,
         settings=result.settings,
         preset=preset,
         best_epoch=result.best_epoch,

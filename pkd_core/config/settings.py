@@ -180,17 +180,21 @@ class TransferConfig(Section):
     num_copies: Annotated[
         int, Field(ge=0, le=1000, description="Varied copies of each training example.")
     ] = 0
-    mask_probability: Annotated[Fraction, Field(description="In a copy, of replacing a word by [MASK].")] = (
-        0.1
-    )
+    mask_probability: Annotated[
+        Fraction, Field(description="Probability of replacing a word of a copy by [MASK].")
+    ] = 0.1
     swap_probability: Annotated[
         Fraction,
-        Field(description="Of replacing a span of a copy by one of another example of the same class."),
+        Field(
+            description="Probability of replacing a span of a copy by one of another example of the same class."
+        ),
     ] = 0.1
     ngram_probability: Annotated[
-        Fraction, Field(description="Of keeping only 1 to 5 words in sequence of a copy.")
+        Fraction, Field(description="Probability of keeping only 1 to 5 words in sequence of a copy.")
     ] = 0.25
-    seed: Annotated[Seed, Field(description="Of the copies.")] = 0
+    seed: Annotated[
+        Seed, Field(description="Seed of the varied copies; the same seed gives the same copies.")
+    ] = 0
 
 
 class EvaluationConfig(Section):

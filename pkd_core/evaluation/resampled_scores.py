@@ -30,10 +30,10 @@ def resampled_scores(
         case "accuracy":
             correct_R = (labels_R == predictions_R).astype(np.float64)
             return np.asarray(weights_NR @ correct_R / weights_NR.sum(axis=1))
-        case "f1" | "macro_f1":
-            f1_NC = _f1_by_class(labels_R, predictions_R, weights_NR, num_classes)
-            is_binary = name == "f1" and num_classes == 2
-            return np.nan_to_num(f1_NC[:, 1]) if is_binary else np.nanmean(f1_NC, axis=1)
+        case "f1":
+            return np.nan_to_num(_f1_by_class(labels_R, predictions_R, weights_NR, num_classes)[:, 1])
+        case "macro_f1":
+            return np.nanmean(_f1_by_class(labels_R, predictions_R, weights_NR, num_classes), axis=1)
         case "matthews":
             return _matthews(labels_R, predictions_R, weights_NR, num_classes)
         case "pearson":

@@ -18,7 +18,8 @@ Array = np.ndarray[Any, Any]
     [
         ("accuracy", 2),
         ("f1", 2),
-        ("f1", 4),
+        ("macro_f1", 2),
+        ("macro_f1", 4),
         ("matthews", 2),
         ("matthews", 4),
         ("pearson", 1),

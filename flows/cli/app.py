@@ -183,6 +183,24 @@ def predict(
 
 
 @app.command()
+def submit(
+    output: Annotated[Path, typer.Option(help="The zip.")] = Path("submission.zip"),
+    method: Annotated[
+        str | None, typer.Option(help="Models of this method, teacher too. Default: the best student.")
+    ] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="Models of this depth.")] = None,
+    fill: Annotated[
+        bool, typer.Option("--fill", help="Answer tasks without a model with the most frequent label.")
+    ] = False,
+    workspace: Workspace = Path(),
+) -> None:
+    """Write the zip that the GLUE server takes, from the latest report's models, checked against the test files."""
+    from flows.cli.submit import submit as write_submission
+
+    write_submission(workspace, output, method, layers, fill)
+
+
+@app.command()
 @takes_request(default_all=True)
 def up(
     request: Request,

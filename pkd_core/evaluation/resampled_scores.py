@@ -31,9 +31,12 @@ def resampled_scores(
             correct_R = (labels_R == predictions_R).astype(np.float64)
             return np.asarray(weights_NR @ correct_R / weights_NR.sum(axis=1))
         case "f1":
-            return np.nan_to_num(_f1_by_class(labels_R, predictions_R, weights_NR, num_classes)[:, 1])
+            return np.asarray(
+                np.nan_to_num(_f1_by_class(labels_R, predictions_R, weights_NR, num_classes)[:, 1])
+            )
         case "macro_f1":
-            return np.nanmean(_f1_by_class(labels_R, predictions_R, weights_NR, num_classes), axis=1)
+            f1_NC = _f1_by_class(labels_R, predictions_R, weights_NR, num_classes)
+            return np.asarray(np.nanmean(f1_NC, axis=1))
         case "matthews":
             return _matthews(labels_R, predictions_R, weights_NR, num_classes)
         case "pearson":

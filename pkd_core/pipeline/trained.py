@@ -33,6 +33,7 @@ class ReportedModel:
         selection: Which score selected its best epoch, such as "dev/accuracy".
         score: That score, a fraction.
         folder: Where it is published.
+        evaluation: Where its evaluation is published.
     """
 
     key: str
@@ -40,6 +41,7 @@ class ReportedModel:
     selection: str
     score: float
     folder: Path
+    evaluation: Path
 
     @property
     def task(self) -> str:
@@ -162,11 +164,11 @@ def _reported(workspace: Path, row: Mapping[str, Any], evaluated: Mapping[str, s
     method, task, num_layers = row["method"], row["task"], row["num_layers"]
     name = method if method == "teacher" else f"{method}-{num_layers}l-s{row['seed']}"
     digest = evaluated[f"{task}/evaluation-{name}"]
-    folder = _evaluated_folder(workspace / "artifacts" / task, name, digest)
-    if folder is None:
+    folders = _evaluated_folders(workspace / "artifacts" / task, name, digest)
+    if folders is None:
         return None
     selection = row["selection"]
-    return ReportedModel(f"{task}/{name}", num_layers, selection, row["scores"][selection], folder)
+    return ReportedModel(f"{task}/{name}", num_layers, selection, row["scores"][selection], *folders)
 
 
 def _matches(name: str, model: ReportedModel) -> bool:
@@ -175,13 +177,13 @@ def _matches(name: str, model: ReportedModel) -> bool:
     return not model.is_teacher and name in (model.task, f"{model.task}/{model.num_layers}l")
 
 
-def _evaluated_folder(folder: Path, name: str, digest: str) -> Path | None:
-    """Return the folder of the model that the evaluation with this digest read."""
-    for _, evaluation in _manifests(folder, f"evaluation-{name}"):
+def _evaluated_folders(folder: Path, name: str, digest: str) -> tuple[Path, Path] | None:
+    """Return the folder of the model that the evaluation with this digest read, and that of the evaluation."""
+    for evaluation_folder, evaluation in _manifests(folder, f"evaluation-{name}"):
         if evaluation.digest == digest:
             for path, manifest in _manifests(folder, name):
                 if manifest.digest == evaluation.inputs.get("model"):
-                    return path
+                    return path, evaluation_folder
     return None
 
 

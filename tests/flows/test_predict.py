@@ -78,7 +78,9 @@ def test_a_report_names_the_models_that_it_compares(here: Path) -> None:
 
 def test_the_best_has_the_highest_score_and_of_equals_fewer_layers() -> None:
     def model(stage: str, num_layers: int, score: float) -> ReportedModel:
-        return ReportedModel(f"RTE/{stage}", num_layers, "dev/accuracy", score, Path(stage))
+        return ReportedModel(
+            f"RTE/{stage}", num_layers, "dev/accuracy", score, Path(stage), Path("evaluation")
+        )
 
     teacher, deep = model("teacher", 12, 0.9), model("kd-6l-s1", 6, 0.7)
     shallow, low = model("kd-3l-s1", 3, 0.7), model("kd-3l-s2", 3, 0.6)
@@ -210,8 +212,8 @@ def test_a_mistake_is_one_sentence_and_leaves_no_trace(
 
 
 def test_a_task_s_name_does_not_mean_another_that_begins_so() -> None:
-    other = ReportedModel("RTE-small/kd-3l-s1", 3, "dev/accuracy", 0.9, Path("other"))
-    own = ReportedModel("RTE/kd-3l-s1", 3, "dev/accuracy", 0.7, Path("own"))
+    other = ReportedModel("RTE-small/kd-3l-s1", 3, "dev/accuracy", 0.9, Path("other"), Path("evaluation"))
+    own = ReportedModel("RTE/kd-3l-s1", 3, "dev/accuracy", 0.7, Path("own"), Path("evaluation"))
     for name in ("RTE", "RTE/3l", "RTE/kd", "RTE/kd-3l"):
         assert find_trained(Path("none"), name, [other, own]) == Path("own")
 

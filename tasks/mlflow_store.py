@@ -114,12 +114,27 @@ def ensure_store(workspace: Path) -> Store:
         return _open(uri, artifact_root(workspace))
 
 
+def find_client(workspace: Path) -> "MlflowClient | None":
+    """Return a client of the store; None where the workspace has no database, which opening it would create.
+
+    Raises:
+        StoreError: SQLite cannot address the workspace's path, or read the database.
+    """
+    database = _database(workspace)
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        if not (database.is_file() and database.stat().st_size):
+            return None
+        _check_database(database)
+    return _client(tracking_uri(workspace))
+
+
 @contextmanager
-def store_errors(name: str) -> Iterator[None]:
+def store_errors(name: str, action: str = "log") -> Iterator[None]:
     """Turn MLflow's and the system's errors of the body into a StoreError.
 
     Args:
         name: What the body logs, such as "rte/pkd-skip-3l".
+        action: What the body does with it.
 
     Raises:
         StoreError: MLflow or the system failed; names what was to be logged, the store's answer, and what to do.
@@ -134,7 +149,7 @@ def store_errors(name: str) -> Iterator[None]:
         while cause.__cause__:
             cause = cause.__cause__
         raise StoreError(
-            f"MLflow needs to log {name}, but its store answers '{_without_login(cause)}'; "
+            f"MLflow needs to {action} {name}, but its store answers '{_without_login(cause)}'; "
             "check the store and run again."
         ) from error
 

@@ -19,21 +19,6 @@ def model_card(
         max_length: Tokens kept of an example.
         address: Where MLflow has the model, such as "models:/pkd-RTE-3l/2".
     """
-    seed = result.settings.get("teacher.seed") if result.method == "teacher" else result.seed
-    low, high = task.label_range or (None, None)
-    facts = [
-        ("base model", base_model),
-        ("task", task.name),
-        ("input", ", ".join(task.text_columns)),
-        ("output", ", ".join(task.labels) or f"a score from {low} to {high}"),
-        ("method", result.method),
-        ("layers", str(result.num_layers)),
-        ("seed", str(seed)),
-        ("parameters", f"{result.parameters:,} ({result.size_bytes / 1e6:.1f} MB)"),
-        ("tokens of an example", f"at most {max_length}"),
-        ("best epoch", str(result.best_epoch)),
-        ("trained in", result.precision),
-    ]
     scores = [(key, points(value)) for key, value in result.scores.items()]
     settings = [(key, str(value)) for key, value in result.settings.items()]
     return f"""{_front_matter(result, base_model)}
@@ -41,7 +26,7 @@ def model_card(
 
 A BERT of {result.num_layers} layers for {task.name}, {_how(result.method)}. Made with pkd {version("pkd")}.
 
-{markdown_table(("", ""), facts)}
+{_facts(result, task, base_model, max_length)}
 
 ## Scores
 
@@ -69,6 +54,25 @@ The folder below `artifacts` holds the same model in transformers' files.
 
 None is stated here: it depends on those of the base model and of the training data.
 """
+
+
+def _facts(result: EvaluationResult, task: Task, base_model: str, max_length: int) -> str:
+    seed = result.settings.get("teacher.seed") if result.method == "teacher" else result.seed
+    low, high = task.label_range or (None, None)
+    facts = [
+        ("base model", base_model),
+        ("task", task.name),
+        ("input", ", ".join(task.text_columns)),
+        ("output", ", ".join(task.labels) or f"a score from {low} to {high}"),
+        ("method", result.method),
+        ("layers", str(result.num_layers)),
+        ("seed", str(seed)),
+        ("parameters", f"{result.parameters:,} ({result.size_bytes / 1e6:.1f} MB)"),
+        ("tokens of an example", f"at most {max_length}"),
+        ("best epoch", str(result.best_epoch)),
+        ("trained in", result.precision),
+    ]
+    return markdown_table(("", ""), facts)
 
 
 def _how(method: str) -> str:

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,7 +87,23 @@ def test_a_documented_command_succeeds(command: str, workspace: Path) -> None:
     assert ended.value.code == 0
 
 
-def test_the_python_snippet_of_the_readme_runs(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (snippet,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_pipelines_snippet_of_the_readme_runs(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (snippet,) = (snippet for snippet in SNIPPETS if "run_plan" in snippet)
     exec(compile(snippet, "README.md", "exec"), {})
     assert "score" in capsys.readouterr().out
+
+
+def test_mlflows_snippet_of_the_readme_runs_in_a_process_of_its_own(workspace: Path) -> None:
+    (snippet,) = (snippet for snippet in SNIPPETS if "mlflow" in snippet)
+    done = subprocess.run(
+        [sys.executable, "-c", snippet], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert "probability_entailment" in done.stdout
+    assert [path.relative_to(workspace).as_posix() for path in workspace.rglob("mlflow.db")] == [
+        "artifacts/mlflow.db"
+    ]

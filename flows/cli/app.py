@@ -129,12 +129,45 @@ def presets() -> None:
 @app.command()
 def report(workspace: Workspace = Path()) -> None:
     """Show the table of the workspace's latest run, and where its report is."""
+    from flows.best import describe_best
+
     folder = latest_report(workspace)
     if folder is None:
         raise PkdError(
             f"there is no report in {workspace.resolve()} yet; make one with `pkd run TASK` or `pkd demo`."
         )
     display.show_report(folder)
+    typer.echo(describe_best(workspace, folder))
+
+
+@app.command()
+def predict(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A name from the report, such as RTE/pkd-skip-3l-s42, or RTE for the best student; a model folder; or "
+            "an address in MLflow, such as models:/pkd-RTE-3l@best.",
+        ),
+    ],
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TEXT", help="Texts; two for each example of a task of pairs. Default: stdin."
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Predict a TSV file with the task's columns in its header.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the answers to a file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object for each example.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    workspace: Workspace = Path(),
+) -> None:
+    """Predict texts with a trained model: label and probability, or score."""
+    from flows.cli import predict as command
+
+    command.predict(command.PredictRequest(model, texts or (), file, output, as_json, device, workspace))
 
 
 @app.command()
@@ -161,6 +194,7 @@ def _set_up_process() -> None:
 
 def _run(request: Request, next_steps: str = "") -> None:
     """Check everything that can be checked, then run the flow in this process and show its report."""
+    from flows.best import describe_best
     from flows.crashes import ending_at_crashes
     from flows.dead_threads import ending_at_dead_threads
     from flows.prepare import check_data, prepare
@@ -185,6 +219,7 @@ def _run(request: Request, next_steps: str = "") -> None:
     # A run that failed before any evaluation has no report; the latest one is then an older run's.
     if folder is not None and (state.is_completed() or folder != before):
         display.show_report(folder)
+        typer.echo(describe_best(request.workspace, folder))
     typer.echo(next_steps)
     if not state.is_completed():
         raise PkdError(state.message or state.name)

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.task import Split, Task
-from pkd_core.data.token_table import read_shards
+from pkd_core.data.token_table import TokenTable, read_shards
 from pkd_core.data.tokenizer import load_tokenizer
 from pkd_core.data.tsv import BadLine, Example, read_examples
 from pkd_core.errors import DataError
@@ -136,21 +136,51 @@ def _slices(examples: Sequence[Example], size: int) -> Iterator[Sequence[Example
     return (examples[start : start + size] for start in range(0, len(examples), size))
 
 
-def _encode(examples: Sequence[Example], tokenizer: Tokenizer, schema: pa.Schema) -> pa.RecordBatch:
-    inputs = [example.texts if len(example.texts) == 2 else example.texts[0] for example in examples]
-    encodings = tokenizer.encode_batch_fast(inputs)
+def encode_texts(texts: Sequence[tuple[str, ...]], tokenizer_folder: Path, max_length: int) -> TokenTable:
+    """Tokenise examples in memory, as `write_tokens` does; their ids number them from 0.
+
+    Args:
+        texts: One or two texts of each example, of all the same number.
+        tokenizer_folder: Folder of a model with a fast tokenizer.
+        max_length: Maximum tokens of an example, with [CLS] and [SEP]; the longer text of a pair is cut first.
+
+    Raises:
+        ModelError: If the folder has no usable tokenizer.
+    """
+    tokens = _tokens(texts, _load_backend(tokenizer_folder, max_length))
+    return TokenTable(np.arange(len(texts)), tokens.offsets, tokens.input_ids, tokens.second_starts, None)
+
+
+class _Tokens(NamedTuple):
+    """Tokens of several examples, concatenated; see TokenTable."""
+
+    lengths: npt.NDArray[np.int32]
+    offsets: npt.NDArray[np.int64]
+    input_ids: npt.NDArray[np.int32]
+    second_starts: npt.NDArray[np.int32]
+
+
+def _tokens(texts: Sequence[tuple[str, ...]], tokenizer: Tokenizer) -> _Tokens:
+    encodings = tokenizer.encode_batch_fast([pair if len(pair) == 2 else pair[0] for pair in texts])
     lengths = np.array([len(encoding) for encoding in encodings], dtype=np.int32)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
     input_ids = _flat([encoding.ids for encoding in encodings], offsets[-1])
     second_starts = lengths
-    if len(examples[0].texts) == 2:
+    if len(texts[0]) == 2:
         type_ids = _flat([encoding.type_ids for encoding in encodings], offsets[-1])
         second_starts = lengths - np.add.reduceat(type_ids, offsets[:-1])
+    return _Tokens(lengths, offsets, input_ids, second_starts)
+
+
+def _encode(examples: Sequence[Example], tokenizer: Tokenizer, schema: pa.Schema) -> pa.RecordBatch:
+    tokens = _tokens([example.texts for example in examples], tokenizer)
     columns = {
         "example_id": pa.array([example.example_id for example in examples], pa.int64()),
-        "input_ids": pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(input_ids)),
-        "second_start": pa.array(second_starts, pa.int32()),
-        "length": pa.array(lengths),
+        "input_ids": pa.ListArray.from_arrays(
+            pa.array(tokens.offsets, pa.int32()), pa.array(tokens.input_ids)
+        ),
+        "second_start": pa.array(tokens.second_starts, pa.int32()),
+        "length": pa.array(tokens.lengths),
         "label": pa.array([example.label for example in examples], schema.field("label").type),
     }
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)

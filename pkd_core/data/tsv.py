@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from pkd_core.data.task import Column, Split, Task
 from pkd_core.errors import DataError, listed, quoted
@@ -85,20 +85,49 @@ def read_examples(
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield each line's number and text; only LF ends a line, because texts contain other line separators."""
     try:
         with path.open("rb") as file:
-            for number in itertools.count(1):
-                line = file.readline(_MAX_LINE_BYTES + 1)
-                if not line:
-                    return
-                try:
-                    yield number, _decode(line.removeprefix(_BOM) if number == 1 else line)
-                except _LineError as error:
-                    raise DataError(f"{path}:{number}: {error}; fix the file") from None
+            yield from read_lines(file, path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise DataError(f"{path}: expected a readable file, got {reason!r}; put the file there") from error
+
+
+def read_lines(file: BinaryIO, name: object) -> Iterator[tuple[int, str]]:
+    """Yield each line's number and text; only LF ends a line, because texts contain other line separators.
+
+    Args:
+        file: Where to read.
+        name: Its name, for errors.
+
+    Raises:
+        DataError: A line is too long, is not UTF-8, or holds a NUL byte.
+    """
+    for number in itertools.count(1):
+        line = file.readline(_MAX_LINE_BYTES + 1)
+        if not line:
+            return
+        try:
+            yield number, _decode(line.removeprefix(_BOM) if number == 1 else line)
+        except _LineError as error:
+            raise DataError(f"{name}:{number}: {error}; fix the file") from None
+
+
+def read_table(path: Path) -> Iterator[list[str]]:
+    """Yield the fields of every line, the header first.
+
+    Raises:
+        DataError: The file cannot be read, a line is malformed, or it has another number of fields than the header.
+    """
+    header: list[str] = []
+    for number, line in _lines(path):
+        fields = line.split("\t")
+        header = header or fields
+        if len(fields) != len(header):
+            raise DataError(
+                f"{path}:{number}: expected {_fields(len(header))}, got {len(fields)}; fix the file"
+            )
+        yield fields
 
 
 def _decode(line: bytes) -> str:

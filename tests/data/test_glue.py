@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pkd_core.data.glue import GLUE_TASKS, Task, load_task
+from pkd_core.data.glue import GLUE_TASKS, Split, Task, load_task
+from pkd_core.data.task import text_columns
 from pkd_core.data.tsv import Example, read_examples
 from pkd_core.errors import DataError
 
@@ -271,3 +272,19 @@ def test_a_task_cannot_have_the_name_of_pkds_own_files(tmp_path: Path, name: str
 def test_a_task_name_must_be_a_plain_folder_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match="expected a task's name"):
         load_task(name, tmp_path)
+
+
+def test_the_columns_of_texts_are_named_as_the_first_file_with_a_header_names_them() -> None:
+    assert {name: task.text_columns for name, task in GLUE_TASKS.items()} == {
+        "CoLA": ("sentence",),
+        "SST-2": ("sentence",),
+        "MRPC": ("#1 String", "#2 String"),
+        "STS-B": ("sentence1", "sentence2"),
+        "QQP": ("question1", "question2"),
+        "MNLI": ("sentence1", "sentence2"),
+        "QNLI": ("question", "sentence"),
+        "RTE": ("sentence1", "sentence2"),
+        "WNLI": ("sentence1", "sentence2"),
+    }
+    unnamed = Split("train", "x/train.tsv", (0, 1), 2, header=False)
+    assert text_columns([unnamed]) == ("text_a", "text_b")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from command import run_pkd, tree
 
-COMMANDS = ("demo", "run", "plan", "verify", "clean", "fetch", "presets", "report", "up")
+COMMANDS = ("demo", "run", "plan", "verify", "clean", "fetch", "presets", "report", "predict", "up")
 PKD = str(Path(sys.executable).with_name("pkd"))
 
 

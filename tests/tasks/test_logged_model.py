@@ -5,52 +5,28 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import mlflow.pyfunc
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from checkpoint import write_checkpoint
 from mlflow.entities import LoggedModel
-from mlflow.pyfunc import PyFuncModel
 from runs import finished
-from tiny_bert import tiny_config
-from transformers import AutoTokenizer, BertForSequenceClassification, BertTokenizerFast
+from transformers import AutoTokenizer, BertForSequenceClassification
 
 from pkd_core.data.glue import GLUE_TASKS
-from pkd_core.data.task import Task
 from pkd_core.errors import StoreError
 from tasks import logged_model
 from tasks.logged_model import log_model
 from tasks.mlflow_store import Store, tracking_uri
 from tasks.registry import register
 
-_WORDS = ["a", "dog", "cat", "sleeps", "runs", "far", "home", "##s", "."]
 _PAIRS = [("a dog sleeps .", "a cat runs home ."), ("a cat sleeps far far far", "dogs"), ("far", "a .")]
 _MAX_LENGTH = 12
 # Their ends are cut, in the first text, in the second, and in both.
 _LONG_PAIRS = [("a dog " * 9, "a cat"), ("far", "home runs a cat . " * 4), ("dog . " * 8, "runs far " * 8)]
-
-
-def _checkpoint(folder: Path, task: Task) -> Path:
-    torch.manual_seed(3)
-    labels = dict(enumerate(task.labels or ("score",)))
-    config = tiny_config(
-        num_layers=2,
-        vocab_size=5 + len(_WORDS),
-        initializer_range=1.0,
-        id2label=labels,
-        label2id={label: position for position, label in labels.items()},
-        problem_type="regression" if task.is_regression else "single_label_classification",
-    )
-    BertForSequenceClassification(config).save_pretrained(folder)
-    vocabulary = folder.parent / "vocab.txt"
-    vocabulary.write_text(
-        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *_WORDS]), encoding="utf-8"
-    )
-    BertTokenizerFast(vocab=str(vocabulary)).save_pretrained(folder)
-    return folder
 
 
 def _run(workspace: Path, fingerprint: str, seed: str = "42") -> str:
@@ -83,7 +59,7 @@ def _probabilities(folder: Path, pairs: list[tuple[str, str]], max_length: int) 
 def logged(
     workspace: Path, store: Store, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, LoggedModel]:
-    folder = _checkpoint(tmp_path_factory.mktemp("rte") / "checkpoint", GLUE_TASKS["RTE"])
+    folder = write_checkpoint(tmp_path_factory.mktemp("rte") / "checkpoint", GLUE_TASKS["RTE"])
     return folder, _log(store, _run(workspace, "m-rte"), folder, "RTE-pkd-skip-2l")
 
 
@@ -173,7 +149,7 @@ def test_logging_a_run_s_model_again_changes_nothing(
 def test_a_model_that_the_store_does_not_accept_is_not_registered_and_is_logged_by_the_next_run(
     workspace: Path, store: Store, tmp_path: Path
 ) -> None:
-    folder = _checkpoint(tmp_path / "checkpoint", GLUE_TASKS["RTE"])
+    folder = write_checkpoint(tmp_path / "checkpoint", GLUE_TASKS["RTE"])
     run_id = _run(workspace, "m-full")
     models = workspace / "artifacts" / "mlflow-files" / "models"
     models.parent.mkdir(exist_ok=True)
@@ -212,7 +188,7 @@ def test_each_kind_of_task_has_its_own_signature_and_nothing_reaches_the_termina
     texts: tuple[str, ...],
     columns: list[str],
 ) -> None:
-    folder = _checkpoint(tmp_path / "checkpoint", GLUE_TASKS[task])
+    folder = write_checkpoint(tmp_path / "checkpoint", GLUE_TASKS[task])
     run_id = _run(workspace, f"m-{task}")
     capfd.readouterr()
 
@@ -239,77 +215,6 @@ def test_each_kind_of_task_has_its_own_signature_and_nothing_reaches_the_termina
     ).read_text()
     assert "torch==2" in requirements
     assert "+" not in requirements
-
-
-@pytest.fixture(scope="module")
-def one_text(workspace: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> PyFuncModel:
-    """The served model of a task of one text, in the column `sentence`."""
-    task = GLUE_TASKS["SST-2"]
-    folder = _checkpoint(tmp_path_factory.mktemp("sst") / "checkpoint", task)
-    run = store.client.get_run(_run(workspace, "m-one"))
-    model = log_model(
-        store, run, folder, name="SST-2-kd", task=task, max_length=_MAX_LENGTH, examples=[("a dog",)]
-    )
-    return mlflow.pyfunc.load_model(model.artifact_location)
-
-
-TEXTS = ["a dog runs", "far home ."]
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        TEXTS,
-        np.array(TEXTS),
-        pd.Series(TEXTS),
-        pd.Series(TEXTS, name="review"),
-        pd.DataFrame({"review": TEXTS}),
-        pd.DataFrame({"id": ["x", "y"], "sentence": TEXTS}),
-        [{"sentence": text, "id": 7} for text in TEXTS],
-        {"sentence": TEXTS},
-    ],
-    ids=lambda given: type(given).__name__,
-)
-def test_texts_alone_and_the_tasks_own_columns_get_the_same_predictions(
-    one_text: PyFuncModel, given: Any
-) -> None:
-    first, second = (one_text.predict({"sentence": text}) for text in TEXTS)
-    pd.testing.assert_frame_equal(
-        one_text.predict(given), pd.concat([first, second], ignore_index=True), atol=1e-6
-    )
-    assert first["probability_0"][0] != second["probability_0"][0]
-
-
-def test_one_string_is_one_text_and_an_empty_list_none(one_text: PyFuncModel) -> None:
-    assert len(one_text.predict("a dog")) == 1
-    assert len(one_text.predict([])) == 0
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (pd.DataFrame({"id": ["x"], "review": ["a dog"]}), r"columns \['sentence'\], got \['id', 'review'\]"),
-        ([7], "texts in the column 'sentence', got 7"),
-        (pd.DataFrame({"sentence": ["a dog", None]}), "texts in the column 'sentence', got nan"),
-        ([["a dog", "a cat"]], r"columns \['sentence'\], got \['0', '1'\]"),
-    ],
-)
-def test_other_columns_and_what_is_no_text_are_refused(
-    one_text: PyFuncModel, given: Any, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        one_text.predict(given)
-
-
-def test_pairs_of_texts_need_no_columns_and_other_names_are_refused(
-    logged: tuple[Path, LoggedModel],
-) -> None:
-    _, model = logged
-    served = mlflow.pyfunc.load_model(model.artifact_location)
-    named = served.predict(pd.DataFrame(_PAIRS, columns=["sentence1", "sentence2"]))
-    pd.testing.assert_frame_equal(served.predict(_PAIRS), named)
-    with pytest.raises(ValueError, match="got \\['premise', 'hypothesis'\\]"):
-        served.predict(pd.DataFrame(_PAIRS, columns=["premise", "hypothesis"]))
 
 
 def test_nothing_that_a_tracking_server_returns_is_loaded_or_executed() -> None:

@@ -1,0 +1,54 @@
+"""The best student of each task of a report, and how to use it: lines that work as they are pasted."""
+
+import shlex
+from pathlib import Path
+
+from pkd_core.errors import StoreError
+from pkd_core.pipeline.trained import ReportedModel, best_of, describe_trained, reported_models
+from pkd_core.report.cells import metric_name, points
+
+_TEXTS = ("some text", "another text")
+
+
+def describe_best(workspace: Path, report: Path) -> str:
+    """Return the best student of each task, the command that uses the first of them, and the same in Python.
+
+    It is empty where no model of the report is left, or the report cannot be read: its table is shown all the same.
+
+    Args:
+        workspace: As it was given, so that the command finds it from the same folder.
+        report: A published report of it.
+    """
+    try:
+        models = reported_models(workspace, report)
+    except StoreError:
+        return ""
+    best = [
+        best_of([model for model in models if model.task == task])
+        for task in dict.fromkeys(model.task for model in models)
+    ]
+    if not best:
+        return ""
+    lines = [
+        f"best: {one.key}, {metric_name(one.selection)} {points(one.score)}, {one.folder}" for one in best
+    ]
+    return "\n".join(["", *lines, *_usage(workspace, best[0])])
+
+
+def _usage(workspace: Path, model: ReportedModel) -> list[str]:
+    trained = describe_trained(model.folder)
+    texts = _TEXTS[: len(trained.columns or ("text",))]
+    place = [] if workspace == Path() else ["--workspace", str(workspace)]
+    command = shlex.join(["pkd", "predict", model.key, *place])
+    example = repr(texts[0]) if len(texts) == 1 else repr({"text": texts[0], "text_pair": texts[1]})
+    cut = f", truncation=True, max_length={trained.max_length}" if trained.max_length else ""
+    return [
+        "",
+        f"{command} " + " ".join(f'"{text}"' for text in texts),
+        "",
+        "or in Python:",
+        "",
+        "from transformers import pipeline",
+        f"classify = pipeline('text-classification', {str(model.folder.resolve())!r})",
+        f"print(classify({example}{cut}))",
+    ]

@@ -1,0 +1,202 @@
+"""Trained models as a person names them: those of a report, those that are published, and any model folder.
+
+Nothing here imports torch: to find a model takes no seconds.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pkd_core.config.settings import METHODS
+from pkd_core.data.task import text_columns
+from pkd_core.errors import ModelError, StoreError, listed, quoted
+from pkd_core.pipeline.specs import FileShape
+from pkd_core.report.summary import FILE
+from pkd_core.store.manifest import MANIFEST_NAME, Manifest, read_manifest
+from pkd_core.store.os_errors import file_errors
+from pkd_core.store.scan import published_addresses
+from pkd_core.store.verification import verify_files
+
+_TRAINED = re.compile(rf"[^/]+/(teacher|({'|'.join(METHODS)})-[0-9]+l-s[0-9]+)")
+
+
+@dataclass(frozen=True)
+class ReportedModel:
+    """A trained model of a report.
+
+    Attributes:
+        key: Task and stage, such as "RTE/pkd-skip-3l-s42".
+        num_layers: Depth.
+        selection: Which score selected its best epoch, such as "dev/accuracy".
+        score: That score, a fraction.
+        folder: Where it is published.
+    """
+
+    key: str
+    num_layers: int
+    selection: str
+    score: float
+    folder: Path
+
+    @property
+    def task(self) -> str:
+        """Its task."""
+        return self.key.partition("/")[0]
+
+    @property
+    def is_teacher(self) -> bool:
+        """Whether it is the task's teacher."""
+        return self.key.endswith("/teacher")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model folder, and how it was trained to read texts.
+
+    Attributes:
+        folder: The checkpoint with its tokenizer.
+        columns: Names of its task's texts; None where no task is known.
+        max_length: Tokens kept of an example; None where it is not known.
+    """
+
+    folder: Path
+    columns: tuple[str, ...] | None
+    max_length: int | None
+
+
+def reported_models(workspace: Path, report: Path) -> list[ReportedModel]:
+    """Return the models of a published report that are still there, in its order.
+
+    Raises:
+        StoreError: The report cannot be read.
+    """
+    try:
+        rows = json.loads((report / FILE).read_text(encoding="utf-8"))["rows"]
+        evaluated = read_manifest(report).inputs
+        models = [_reported(workspace, row, evaluated) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, StoreError) as error:
+        raise StoreError(f"the report {report} cannot be read; run again to write a new one.") from error
+    return [model for model in models if model is not None]
+
+
+def best_of(models: Sequence[ReportedModel]) -> ReportedModel:
+    """Return the model with the highest score; of equals the one with fewer layers, then the first one.
+
+    Students come before teachers.
+    """
+    return max(models, key=lambda model: (not model.is_teacher, model.score, -model.num_layers))
+
+
+def find_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) -> Path:
+    """Return the folder of a model.
+
+    Args:
+        workspace: Folder that holds artifacts.
+        name: A folder, or a stage such as "RTE/pkd-skip-3l-s42". Less of it ("RTE", "RTE/3l", "RTE/pkd-skip",
+            "RTE/pkd-skip-3l") means the best such model of the report.
+        reported: The models of the latest report, which come first.
+
+    Raises:
+        ModelError: There is no such model, or there are several.
+        StoreError: The system refuses the name as a path.
+    """
+    with file_errors("use", Path(name)):
+        if Path(name, "config.json").is_file():
+            return Path(name)
+    if matches := [model for model in reported if _matches(name, model)]:
+        return best_of(matches).folder
+    keys = {address.folder: f"{address.task}/{address.stage}" for address in published_addresses(workspace)}
+    published = {folder: key for folder, key in keys.items() if _TRAINED.fullmatch(key)}
+    folders = [folder for folder, key in published.items() if key == name]
+    if len(folders) == 1:
+        return workspace / folders[0]
+    if folders:
+        raise ModelError(
+            f"{quoted(name)} has been trained several times, and the latest report has none of them; give one of the "
+            f"folders {', '.join(map(str, folders))}."
+        )
+    if Path(name).is_dir():
+        raise ModelError(f"{name}: expected a model folder, found no config.json; choose another.")
+    known = sorted(set(published.values()))
+    advice = (
+        f"choose one of {listed(known)}" if known else "give the --workspace of a run, or train one (pkd run)"
+    )
+    raise ModelError(f"there is no model {quoted(name)} in {workspace.resolve()}; {advice}.")
+
+
+def describe_trained(folder: Path) -> TrainedModel:
+    """Return how a model reads texts, as the manifests of its workspace record it."""
+    try:
+        manifest = read_manifest(folder)
+    except StoreError:
+        return TrainedModel(folder, None, None)
+    tokens = _tokens_manifest(folder.resolve(), manifest)
+    if tokens is None:
+        return TrainedModel(folder, None, None)
+    shape = FileShape.model_validate(tokens.config["task"])
+    return TrainedModel(folder, text_columns(shape.splits), tokens.facts["max_length"])
+
+
+def verify_trained(folder: Path) -> None:
+    """Hash the files of a folder that pkd has published; any other folder has nothing to compare with.
+
+    Raises:
+        StoreError: The folder is damaged.
+    """
+    if not (folder / MANIFEST_NAME).exists():
+        return
+    try:
+        verify_files(folder, read_manifest(folder))
+    except StoreError as error:
+        raise StoreError(
+            f"{folder} is damaged: {str(error).removesuffix('.')}; `pkd verify` lists what is, and the `pkd run` that "
+            "made it builds it again."
+        ) from error
+
+
+def _reported(workspace: Path, row: Mapping[str, Any], evaluated: Mapping[str, str]) -> ReportedModel | None:
+    """Return the model of a report's row, given the digests of the report's evaluations; None if it is gone."""
+    method, task, num_layers = row["method"], row["task"], row["num_layers"]
+    name = method if method == "teacher" else f"{method}-{num_layers}l-s{row['seed']}"
+    digest = evaluated[f"{task}/evaluation-{name}"]
+    folder = _evaluated_folder(workspace / "artifacts" / task, name, digest)
+    if folder is None:
+        return None
+    selection = row["selection"]
+    return ReportedModel(f"{task}/{name}", num_layers, selection, row["scores"][selection], folder)
+
+
+def _matches(name: str, model: ReportedModel) -> bool:
+    if model.key == name or ("/" in name and model.key.startswith(f"{name}-")):
+        return True
+    return not model.is_teacher and name in (model.task, f"{model.task}/{model.num_layers}l")
+
+
+def _evaluated_folder(folder: Path, name: str, digest: str) -> Path | None:
+    """Return the folder of the model that the evaluation with this digest read."""
+    for _, evaluation in _manifests(folder, f"evaluation-{name}"):
+        if evaluation.digest == digest:
+            for path, manifest in _manifests(folder, name):
+                if manifest.digest == evaluation.inputs.get("model"):
+                    return path
+    return None
+
+
+def _tokens_manifest(folder: Path, manifest: Manifest) -> Manifest | None:
+    """Return the manifest of the tokens that a model was trained on, if they are in its workspace."""
+    if len(folder.parents) < 3:
+        return None
+    tokens = _manifests(folder.parents[2] / "data_feat" / manifest.task, "tokens")
+    return next((one for _, one in tokens if one.digest == manifest.inputs.get("tokens")), None)
+
+
+def _manifests(folder: Path, stage: str) -> Iterator[tuple[Path, Manifest]]:
+    """Yield the published folders of a stage, whatever their fingerprint; unreadable ones are left out."""
+    for path in sorted(folder.glob(f"{stage}-{'[0-9a-f]' * 16}")):
+        try:
+            yield path, read_manifest(path)
+        except StoreError:
+            continue

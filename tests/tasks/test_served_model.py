@@ -1,0 +1,96 @@
+"""A model that MLflow loads accepts the task's own columns, and texts alone."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
+import pytest
+from checkpoint import write_checkpoint
+from mlflow.pyfunc import PyFuncModel
+from runs import finished
+
+from pkd_core.data.glue import GLUE_TASKS
+from tasks.logged_model import log_model
+from tasks.mlflow_store import Store
+
+Load = Callable[[str, Sequence[tuple[str, ...]]], PyFuncModel]
+
+
+@pytest.fixture(scope="module")
+def load(workspace: Path, store: Store, tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """A function that logs the model of a task, with examples, and loads it back."""
+
+    def log_and_load(name: str, examples: Sequence[tuple[str, ...]]) -> PyFuncModel:
+        task = GLUE_TASKS[name]
+        folder = write_checkpoint(tmp_path_factory.mktemp(name) / "checkpoint", task)
+        run = store.client.get_run(finished(workspace, f"s-{name}"))
+        model = log_model(store, run, folder, name=f"{name}-kd", task=task, max_length=12, examples=examples)
+        return mlflow.pyfunc.load_model(model.artifact_location)
+
+    return log_and_load
+
+
+@pytest.fixture(scope="module")
+def one_text(load: Load) -> PyFuncModel:
+    """The served model of a task of one text, in the column `sentence`."""
+    return load("SST-2", [("a dog",)])
+
+
+TEXTS = ["a dog runs", "far home ."]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        TEXTS,
+        np.array(TEXTS),
+        pd.Series(TEXTS),
+        pd.Series(TEXTS, name="review"),
+        pd.DataFrame({"review": TEXTS}),
+        pd.DataFrame({"id": ["x", "y"], "sentence": TEXTS}),
+        [{"sentence": text, "id": 7} for text in TEXTS],
+        {"sentence": TEXTS},
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_texts_alone_and_the_tasks_own_columns_get_the_same_predictions(
+    one_text: PyFuncModel, given: Any
+) -> None:
+    first, second = (one_text.predict({"sentence": text}) for text in TEXTS)
+    pd.testing.assert_frame_equal(
+        one_text.predict(given), pd.concat([first, second], ignore_index=True), atol=1e-6
+    )
+    assert first["probability_0"][0] != second["probability_0"][0]
+
+
+def test_one_string_is_one_text_and_an_empty_list_none(one_text: PyFuncModel) -> None:
+    assert len(one_text.predict("a dog")) == 1
+    assert len(one_text.predict([])) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (pd.DataFrame({"id": ["x"], "review": ["a dog"]}), r"columns \['sentence'\], got \['id', 'review'\]"),
+        ([7], "texts in the column 'sentence', got 7"),
+        (pd.DataFrame({"sentence": ["a dog", None]}), "texts in the column 'sentence', got nan"),
+        ([["a dog", "a cat"]], r"columns \['sentence'\], got \['0', '1'\]"),
+    ],
+)
+def test_other_columns_and_what_is_no_text_are_refused(
+    one_text: PyFuncModel, given: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        one_text.predict(given)
+
+
+def test_pairs_of_texts_need_no_columns_and_other_names_are_refused(load: Load) -> None:
+    pairs = [("a dog sleeps .", "a cat runs home ."), ("far", "a .")]
+    served = load("RTE", pairs)
+    named = served.predict(pd.DataFrame(pairs, columns=["sentence1", "sentence2"]))
+    pd.testing.assert_frame_equal(served.predict(pairs), named)
+    with pytest.raises(ValueError, match=r"got \['premise', 'hypothesis'\]"):
+        served.predict(pd.DataFrame(pairs, columns=["premise", "hypothesis"]))

@@ -8,6 +8,8 @@ import torch
 
 from pkd_core.errors import ConfigError, quoted
 
+_CPU_INFO = Path("/proc/cpuinfo")
+
 
 def find_device(name: str) -> torch.device:
     """Return a device by its name.
@@ -33,7 +35,7 @@ def model_of(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
             if key.strip() == "model name" and value.strip():
                 return " ".join(value.split())

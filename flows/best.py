@@ -3,6 +3,7 @@
 import shlex
 from pathlib import Path
 
+from pkd_core.errors import StoreError
 from pkd_core.pipeline.trained import ReportedModel, best_of, describe_trained, reported_models
 from pkd_core.report.cells import metric_name, points
 
@@ -12,14 +13,16 @@ _TEXTS = ("some text", "another text")
 def describe_best(workspace: Path, report: Path) -> str:
     """Return the best student of each task, the command that uses the first of them, and the same in Python.
 
+    It is empty where no model of the report is left, or the report cannot be read: its table is shown all the same.
+
     Args:
         workspace: As it was given, so that the command finds it from the same folder.
         report: A published report of it.
-
-    Raises:
-        StoreError: The report cannot be read.
     """
-    models = reported_models(workspace, report)
+    try:
+        models = reported_models(workspace, report)
+    except StoreError:
+        return ""
     best = [
         best_of([model for model in models if model.task == task])
         for task in dict.fromkeys(model.task for model in models)

@@ -65,10 +65,11 @@ def run(request: Request, quiet: Quiet = False, verbose: Verbose = False) -> Non
 
 @app.command()
 @takes_request()
-def plan(request: Request, as_json: AsJson = False) -> None:
-    """Show what `run` would do with the same arguments, what is done, and why."""
+def plan(request: Request, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Show what `run` would do with the same arguments, what is done, and why; --quiet and --verbose change nothing."""
     from flows.cli.plan_command import show_plan
 
+    amount(quiet, verbose)
     show_plan(request, as_json)
 
 

@@ -51,10 +51,9 @@ def _row(one: PlannedStage, estimates: Mapping[str, float]) -> list[str | Text]:
 
 def _summary(plan: Plan, estimates: Mapping[str, float]) -> str:
     parts = ", ".join(f"{number} {status}" for status, number in _counts(plan).items())
-    num_unknown = len(plan.todo) - len(estimates)
     time = f"; {duration(sum(estimates.values()))} by earlier runs here" if estimates else ""
-    rest = f", without {num_unknown} stages of which no time is known" if estimates and num_unknown else ""
-    return f"{len(plan.stages)} stages: {parts}{time}{rest}"
+    part = f", for {len(estimates)} of {len(plan.todo)} to do" if 0 < len(estimates) < len(plan.todo) else ""
+    return f"{len(plan.stages)} stages: {parts}{time}{part}"
 
 
 def _counts(plan: Plan) -> dict[str, int]:

@@ -44,6 +44,11 @@ def submit(workspace: Path, output: Path, method: str | None, layers: int | None
         for model in reported_models(workspace, report)
         if method in (None, _method(model)) and layers in (None, model.num_layers)
     ]
+    if not wanted:
+        chosen_by = " and ".join([*([method] if method else []), *([f"{layers} layers"] if layers else [])])
+        raise ConfigError(
+            f"the latest report has no model of {chosen_by}; `pkd report` shows those that it has."
+        )
     chosen = {
         task: best_of([model for model in wanted if model.task == task])
         for task in dict.fromkeys(model.task for model in wanted)

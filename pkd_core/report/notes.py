@@ -42,15 +42,18 @@ def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
 def _nothing_learnt(groups: Sequence[Group]) -> list[str]:
     texts = []
     for task, of_task in by_task(groups).items():
-        marked = [group for group in of_task if remark(group)]
+        marked: dict[str, list[str]] = {}
+        for group in of_task:
+            marked.setdefault(remark(group), []).append(group.name)
+        marked.pop("", None)
         if marked:
-            named = "; ".join(f"{group.name}: {remark(group)}" for group in marked)
+            named = ". ".join(f"{text.capitalize()}: {'; '.join(names)}" for text, names in marked.items())
             baseline = points(of_task[0].rows[0].baseline)
             texts.append(
-                f"{task}: {named}. The most frequent answer scores {baseline}. Another learning rate, more epochs or "
+                f"{task}: the most frequent answer scores {baseline}. {named}. Another learning rate, more epochs or "
                 "another model may help."
             )
-        if any(group.is_useless and group.method == "teacher" for group in marked):
+        if any(group.is_useless and group.method == "teacher" for group in of_task):
             texts.append(
                 f"{task}: the teacher has learnt nothing, so its students have nothing to learn from it."
             )

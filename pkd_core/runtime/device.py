@@ -11,6 +11,7 @@ from pkd_core.errors import ConfigError, quoted
 if TYPE_CHECKING:
     import torch
 
+_CPU_INFO = Path("/proc/cpuinfo")
 # Of NVIDIA's GPUs, of those in Windows' Linux, and of AMD's.
 _GPU_DRIVERS = ("nvidiactl", "dxg", "kfd")
 
@@ -59,7 +60,7 @@ def model_of(device: "torch.device") -> str:
 
 def _processor() -> str:
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
             if key.strip() == "model name" and value.strip():
                 return " ".join(value.split())

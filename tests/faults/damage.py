@@ -81,7 +81,7 @@ def _plan(root: Path) -> Plan:
     run = build_run_config(
         tasks=["Tiny"], methods=["pkd-skip"], seeds=[1], model=str(root / "model"), settings=QUICK_SETTINGS
     )
-    return make_plan(run, root, deep=True)
+    return make_plan(run, root, deep=True, device="cpu")
 
 
 def _run(root: Path) -> None:

@@ -70,7 +70,7 @@ def _run(root: Path) -> None:
     run = build_run_config(
         tasks=["Tiny"], methods=["kd"], seeds=[1], model=str(root / "model"), settings=QUICK_SETTINGS
     )
-    plan = make_plan(run, root)
+    plan = make_plan(run, root, device="cpu")
     context = plan.context(RunOptions(device="cpu", checkpoint_minutes=0))
     records: dict[str, StageRecord] = {}
 

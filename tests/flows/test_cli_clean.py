@@ -26,7 +26,7 @@ def config(model: Path, **settings: float) -> RunConfig:
 
 
 def run(root: Path, model: Path, **settings: float) -> Plan:
-    plan = make_plan(config(model, **settings), root)
+    plan = make_plan(config(model, **settings), root, device="cpu")
     run_plan(plan, RunOptions(device="cpu"))
     return plan
 
@@ -62,8 +62,8 @@ def workspace(used: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 def test_clean_lists_garbage_and_changes_nothing(
     workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    kept = of_plan(make_plan(config(tiny_model), workspace)) | of_plan(
-        make_plan(config(tiny_model, student__learning_rate=1e-3), workspace)
+    kept = of_plan(make_plan(config(tiny_model), workspace, device="cpu")) | of_plan(
+        make_plan(config(tiny_model, student__learning_rate=1e-3), workspace, device="cpu")
     )
     before = tree(workspace)
     assert run_pkd("clean") == 0
@@ -96,8 +96,8 @@ def test_clean_yes_deletes_the_garbage_and_the_rest_stays_done(
     assert run_pkd("clean", "--yes") == 0
     assert "deleted 7 folders" in capfd.readouterr().out
     for plan in (
-        make_plan(config(tiny_model), workspace, deep=True),
-        make_plan(config(tiny_model, student__learning_rate=1e-3), workspace, deep=True),
+        make_plan(config(tiny_model), workspace, deep=True, device="cpu"),
+        make_plan(config(tiny_model, student__learning_rate=1e-3), workspace, deep=True, device="cpu"),
     ):
         assert plan.todo == ()
     assert run_pkd("clean") == 0
@@ -108,7 +108,7 @@ def test_clean_last_keeps_the_newest_runs_only(
     workspace: Path, tiny_model: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     # Run records have a resolution of one second.
-    newest = make_plan(config(tiny_model, student__learning_rate=1e-3), workspace)
+    newest = make_plan(config(tiny_model, student__learning_rate=1e-3), workspace, device="cpu")
     for path in (workspace / "artifacts" / "runs").glob("*.json"):
         path.with_suffix(".toml").touch()
     for path in (workspace / "artifacts" / "runs").glob("*.json"):

@@ -193,7 +193,7 @@ def test_a_stage_rebuilt_without_prefect_leaves_nothing_stale(
     # A speed that is measured again gives the evaluation other bytes than those of Prefect's record.
     for folder in (*root.glob("artifacts/TinyA/speed-*"), *root.glob("artifacts/reports/report-*")):
         shutil.rmtree(folder)
-    plan = make_plan(run_config(root), root)
+    plan = make_plan(run_config(root), root, device="cpu")
     evaluation = "TinyA/evaluation-kd-2l-s42"
     records = {}
     for one in plan.stages[:-1]:
@@ -201,9 +201,11 @@ def test_a_stage_rebuilt_without_prefect_leaves_nothing_stale(
         records[one.stage.key] = build(
             one.stage, inputs, plan.context(RunOptions(device="cpu")), log_progress
         )
-    assert [one.stage.key for one in make_plan(run_config(root), root).todo] == ["reports/report"]
+    assert [one.stage.key for one in make_plan(run_config(root), root, device="cpu").todo] == [
+        "reports/report"
+    ]
     assert evaluation in run(root).named("Completed"), "MLflow lacks the new speed ratio"
-    assert make_plan(run_config(root), root).todo == ()
+    assert make_plan(run_config(root), root, device="cpu").todo == ()
     assert evaluation in run(root).named("Cached")
 
 

@@ -54,7 +54,7 @@ class Builder:
         self.observer = Recorder()
 
     def make_plan(self) -> None:
-        self.plan = make_plan(self.run, self.root)
+        self.plan = make_plan(self.run, self.root, device="cpu")
         self.tokens, self.teacher = (planned.stage for planned in self.plan.stages[:2])
 
     @contextmanager

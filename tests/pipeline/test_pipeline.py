@@ -43,7 +43,7 @@ class Workspace:
         run = build_run_config(
             tasks=["Tiny"], seeds=[1], model=str(self.root / "model"), settings=QUICK_SETTINGS
         )
-        return make_plan(run, self.root, deep)
+        return make_plan(run, self.root, deep, device="cpu")
 
     def run(self, deep: bool = False) -> list[str]:
         self.ran = []
@@ -253,7 +253,7 @@ def test_a_teacher_that_has_learnt_nothing_is_reported_before_distillation(
     workspace = Workspace(tmp_path)
     settings = QUICK_SETTINGS | {"teacher.learning_rate": 1e-12}
     run = build_run_config(tasks=["Tiny"], seeds=[1], model=str(tmp_path / "model"), settings=settings)
-    plan = make_plan(run, workspace.root, False)
+    plan = make_plan(run, workspace.root, device="cpu")
     options = RunOptions(device="cpu", strict=strict)
     sentence = (
         "Tiny/teacher-states needs a teacher that is better than always giving the most frequent answer"

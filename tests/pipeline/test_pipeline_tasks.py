@@ -33,7 +33,7 @@ MNLI_LABELS = ("contradiction", "entailment", "neutral")
 def run(root: Path, task: str, **values: Any) -> dict[str, StageRecord]:
     write_tiny_model(root / "model")
     config = build_run_config(tasks=[task], seeds=[1], model=str(root / "model"), settings=SETTINGS, **values)
-    plan = make_plan(config, root)
+    plan = make_plan(config, root, device="cpu")
     return run_plan(plan, RunOptions(device="cpu"))
 
 

@@ -14,13 +14,15 @@ from tiny import write_tiny_model, write_tiny_task
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.data.glue import load_task
-from pkd_core.errors import StoreError
+from pkd_core.errors import ConfigError, StoreError
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.pipeline.position import Position
 from pkd_core.pipeline.sources import PretrainedModel, find_model
+from pkd_core.pipeline.specs import SpeedSpec
 from pkd_core.pipeline.stage import Stage
+from pkd_core.runtime.device import model_of
 from pkd_core.runtime.observer import LogObserver, Observer
 from pkd_core.store.address import StageRecord
 from pkd_core.store.run_records import read_run_records
@@ -130,6 +132,16 @@ def test_every_stage_of_a_run_works_in_the_absolute_workspace(
     assert make_plan(plan.run, Path()).context(options) == expected
     assert expected.data_raw == plan.workspace / "data_raw"
     assert expected.device.type == "cpu"
+
+
+def test_a_plan_is_made_for_a_device_of_this_machine(plan: Plan) -> None:
+    with pytest.raises(
+        ConfigError, match=r"^there is no device 'cuda:99' on this machine; give --device auto"
+    ):
+        make_plan(plan.run, plan.workspace, device="cuda:99")
+    spec = make_plan(plan.run, plan.workspace, device="cpu").stages[3].stage.spec
+    assert isinstance(spec, SpeedSpec)
+    assert spec.machine == model_of(torch.device("cpu"))
 
 
 def test_a_workspace_that_is_a_file_is_refused(plan: Plan, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def plan(tmp_path: Path) -> Plan:
     write_tiny_task(tmp_path / "data_raw")
     write_tiny_model(tmp_path / "model", num_layers=2)
     run = build_run_config(tasks=["Tiny"], methods=["kd"], seeds=[1], model=str(tmp_path / "model"))
-    return make_plan(run, tmp_path)
+    return make_plan(run, tmp_path, device="cpu")
 
 
 def build_stage(

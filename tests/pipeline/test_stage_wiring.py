@@ -83,7 +83,7 @@ def run(
         model=str(root / "model"),
         settings=SETTINGS | dotted,
     )
-    records = run_plan(make_plan(config, root), options or RunOptions(device="cpu"))
+    records = run_plan(make_plan(config, root, device="cpu"), options or RunOptions(device="cpu"))
     return root / records["Tiny/teacher"].path
 
 

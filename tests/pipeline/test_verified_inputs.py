@@ -32,7 +32,7 @@ def plan_of(root: Path, *methods: str, deep: bool = False) -> Plan:
         model=str(root / "model"),
         settings=QUICK_SETTINGS,
     )
-    return make_plan(run, root, deep)
+    return make_plan(run, root, deep, device="cpu")
 
 
 def digests(plan: Plan) -> dict[str, str]:

@@ -14,12 +14,13 @@ from pkd_core.report.write import ResultRow, aggregate, results_table, write_rep
 def nothing_learnt() -> list[ResultRow]:
     """Return a useless teacher, a student that is no better, one that collapsed in a seed, and one that is sound."""
     teacher = replace(TEACHER, scores={"dev/accuracy": 0.475}, baseline=0.475)
+    shallow = student("kd", 0.4, num_layers=3, baseline=0.475)
     equal = [student("finetune", 0.475, seed, baseline=0.475, predicted_classes=1) for seed in (1, 2, 3)]
     partly = [
         student("kd", score, seed, baseline=0.475, predicted_classes=classes)
         for seed, score, classes in ((1, 0.6, 2), (2, 0.475, 1))
     ]
-    return [teacher, *equal, *partly, student("pkd-skip", 0.6, baseline=0.475)]
+    return [teacher, *equal, *partly, student("pkd-skip", 0.6, baseline=0.475), shallow]
 
 
 def test_a_model_that_learnt_nothing_is_marked_in_tables_notes_and_json(tmp_path: Path) -> None:
@@ -31,11 +32,12 @@ def test_a_model_that_learnt_nothing_is_marked_in_tables_notes_and_json(tmp_path
         f"{no_better}; {one_class}",
         f"seed 2 {one_class}",
         "",
+        no_better,
     ]
     notes = [
-        f"RTE: teacher, 12 layers: {no_better}; finetune, 6 layers: {no_better}; {one_class}; kd, 6 layers: seed 2 "
-        f"{one_class}. The most frequent answer scores 47.5. Another learning rate, more epochs or another model may "
-        "help.",
+        "RTE: the most frequent answer scores 47.5. No better than the most frequent answer: teacher, 12 layers; kd, 3 "
+        "layers. No better than the most frequent answer; predicts one class only: finetune, 6 layers. Seed 2 predicts "
+        "one class only: kd, 6 layers. Another learning rate, more epochs or another model may help.",
         "RTE: the teacher has learnt nothing, so its students have nothing to learn from it.",
     ]
     assert report["notes"][:2] == notes
@@ -50,6 +52,7 @@ def test_a_model_that_learnt_nothing_is_marked_in_tables_notes_and_json(tmp_path
         f"    ! {no_better}",
         f"    ! {no_better}; {one_class}",
         f"    ! seed 2 {one_class}",
+        f"    ! {no_better}",
     ]
     assert lines[lines.index(f"    ! seed 2 {one_class}") - 1].startswith("kd, 6 layers ")
 

@@ -21,6 +21,7 @@ COMMANDS = (
     "settings",
     "report",
     "predict",
+    "submit",
     "up",
 )
 PKD = str(Path(sys.executable).with_name("pkd"))

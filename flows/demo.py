@@ -28,7 +28,6 @@ _SETTINGS = {
     "distill.beta": 10,
     "distill.normalize": True,
     "distill.patience_reduction": "batch_mean",
-    "speed.max_seconds": 10,
 }
 
 

@@ -15,6 +15,9 @@ _PLAN = "flows.pages"
 # What they say of a stage that failed, we say ourselves; only a traceback is more.
 _STATES = ("prefect.flow_runs", "prefect.task_runs")
 
+# One line for each request to Prefect's server.
+_REQUESTS = ("httpx",)
+
 
 class Amount(Enum):
     """How much a run writes besides its results and errors."""
@@ -58,7 +61,7 @@ class LogLines(logging.Handler):
                 least = logging.INFO if _is_from(record, _OURS) else logging.WARNING
                 return record.levelno >= least and not is_state
             case Amount.VERBOSE:
-                return True
+                return record.levelno >= logging.WARNING or not _is_from(record, _REQUESTS)
 
 
 def _is_from(record: logging.LogRecord, loggers: tuple[str, ...]) -> bool:

@@ -66,6 +66,7 @@ def shown_log(amount: Amount, has_bars: bool = False) -> list[str]:
             ("pkd_core.runtime.observer", logging.INFO, "progress"),
             ("flows.cli.run_view", logging.INFO, "[red]ours"),
             ("a_library", logging.INFO, "theirs"),
+            ("httpx", logging.INFO, "a request"),
             ("a_library", logging.WARNING, "their warning"),
             ("prefect.task_runs", logging.ERROR, "Finished in state Failed('...')"),
             ("tasks.tracking", logging.ERROR, "our error"),
@@ -87,7 +88,9 @@ def test_a_quiet_log_has_errors_alone() -> None:
 
 
 def test_a_verbose_log_has_the_libraries_lines_with_their_names() -> None:
-    assert "INFO a_library: theirs" in shown_log(Amount.VERBOSE)
+    lines = shown_log(Amount.VERBOSE)
+    assert "INFO a_library: theirs" in lines
+    assert not any("a request" in line for line in lines)
 
 
 def test_without_a_terminal_a_stage_ends_in_a_line_with_its_score_and_the_count(

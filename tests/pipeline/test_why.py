@@ -120,7 +120,13 @@ def test_a_default_that_configurations_leave_out_is_named_with_its_value(
 def report(*models: str) -> Stage:
     evaluations = {model: replace(teacher(), name=model.partition("/")[2]) for model in models}
     presets = dict.fromkeys(models, "a preset " * 20)
-    return make_stage("reports", "report", ReportSpec(presets=presets, failures={}), evaluations, {})
+    return make_stage(
+        "reports",
+        "report",
+        ReportSpec(base_model="bert", base_model_digest="w1", presets=presets, failures={}),
+        evaluations,
+        {},
+    )
 
 
 def test_a_report_counts_the_models_that_are_new_or_gone(tmp_path: Path, publish: Publish) -> None:

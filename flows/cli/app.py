@@ -185,7 +185,7 @@ def predict(
 
 @app.command()
 def submit(
-    output: Annotated[Path, typer.Option(help="The zip.")] = Path("submission.zip"),
+    output: Annotated[Path, typer.Option(help="The zip to write.")] = Path("submission.zip"),
     method: Annotated[
         str | None, typer.Option(help="Models of this method, teacher too. Default: the best student.")
     ] = None,

@@ -11,7 +11,15 @@ import typer
 
 from flows.cli import display
 from flows.cli.command import Command, usage_sentence
-from flows.cli.options import AsJson, Quiet, Verbose, Workspace, takes_request
+from flows.cli.options import (
+    AsJson,
+    IgnoredQuiet,
+    IgnoredVerbose,
+    Quiet,
+    Verbose,
+    Workspace,
+    takes_request,
+)
 from flows.cli.run import amount, run_request
 from flows.environment import prepare_environment
 from flows.request import Request
@@ -65,8 +73,10 @@ def run(request: Request, quiet: Quiet = False, verbose: Verbose = False) -> Non
 
 @app.command()
 @takes_request()
-def plan(request: Request, as_json: AsJson = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
-    """Show what `run` would do with the same arguments, what is done, and why; --quiet and --verbose change nothing."""
+def plan(
+    request: Request, as_json: AsJson = False, quiet: IgnoredQuiet = False, verbose: IgnoredVerbose = False
+) -> None:
+    """Show what `run` would do with the same arguments, what is done, and why."""
     from flows.cli.plan_command import show_plan
 
     amount(quiet, verbose)

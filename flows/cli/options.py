@@ -37,6 +37,9 @@ Workspace = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone, for a program (docs/json.md).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write the report and errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Write the libraries' log as well.")]
+# Of `pkd plan`, which takes the very line that is to be run.
+IgnoredQuiet = Annotated[bool, typer.Option("--quiet", "-q", hidden=True)]
+IgnoredVerbose = Annotated[bool, typer.Option("--verbose", "-v", hidden=True)]
 TaskArguments = Annotated[
     list[str] | None,
     typer.Argument(

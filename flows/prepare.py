@@ -5,13 +5,13 @@ from pathlib import Path
 from flows.request import Request
 from pkd_core.data.download import download_task
 from pkd_core.data.glue import GLUE_TASKS, load_task
-from pkd_core.data.validation import check_examples
+from pkd_core.data.validation import check_examples, check_unlabelled
 from pkd_core.errors import DataError
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.plan import Plan, make_plan
-from pkd_core.pipeline.sources import has_raw_files
+from pkd_core.pipeline.sources import UNLABELLED, has_raw_files
 from pkd_core.runtime.device import find_device
-from pkd_core.store.stage_store import StageStatus, StageStore
+from pkd_core.store.stage_store import StageStore
 
 
 def prepare(request: Request) -> Plan:
@@ -30,14 +30,18 @@ def prepare(request: Request) -> Plan:
 
 
 def check_data(plan: Plan) -> None:
-    """Read the data of every task that is to be tokenised, to report mistakes while a person is there to fix them.
+    """Read the data of every task that are to be tokenised, to report mistakes while a person is there to fix them.
 
     Raises:
         DataError: A file is not of the stated shape, or its labels leave nothing to learn or to score.
     """
-    for planned in plan.stages:
-        if planned.stage.kind is StageKind.TOKENS and planned.status is not StageStatus.DONE:
-            check_examples(plan.tasks[planned.stage.task], plan.workspace / "data_raw")
+    data_raw = plan.workspace / "data_raw"
+    for planned in plan.todo:
+        stage, task = planned.stage, plan.tasks.get(planned.stage.task)
+        if task is not None and stage.kind is StageKind.TOKENS:
+            check_examples(task, data_raw)
+        elif task is not None and UNLABELLED in stage.sources:
+            check_unlabelled(task, data_raw)
 
 
 def download_missing_data(names: tuple[str, ...], data_raw: Path) -> None:

@@ -47,3 +47,13 @@ def check_labels(path: Path, task: Task, split: Split, labels: Collection[float 
             f"{path}: expected at least two different labels, for a score to mean something, got "
             f"{shortened(str(shown))} alone; add examples of another"
         )
+
+
+def check_unlabelled(task: Task, data_raw: Path) -> None:
+    """Read a task's unlabelled texts completely.
+
+    Raises:
+        DataError: A line is malformed, or there is none.
+    """
+    for _ in read_examples(data_raw / task.unlabelled_split.file, task, task.unlabelled_split, []):
+        pass

@@ -6,7 +6,7 @@ import pytest
 
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.task import Split, Task
-from pkd_core.data.validation import check_examples, check_labels
+from pkd_core.data.validation import check_examples, check_labels, check_unlabelled
 from pkd_core.errors import DataError
 
 
@@ -69,3 +69,16 @@ def test_of_many_missing_labels_the_first_are_named_and_shortened() -> None:
     with pytest.raises(DataError, match=r"got none of label 0label .* and 8990 more; add") as caught:
         check_labels(Path("train.tsv"), task, split, [0])
     assert len(str(caught.value)) < 1000
+
+
+def test_unlabelled_texts_are_read_to_their_last_line(tmp_path: Path) -> None:
+    path = tmp_path / "SST-2" / "unlabelled.tsv"
+    path.parent.mkdir()
+    path.write_text("sentence\na\nb\n", encoding="utf-8")
+    check_unlabelled(GLUE_TASKS["SST-2"], tmp_path)
+    path.write_text("sentence\na\nb\tc\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"unlabelled\.tsv:3: expected 1 field, got 2"):
+        check_unlabelled(GLUE_TASKS["SST-2"], tmp_path)
+    path.write_text("sentence\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"unlabelled\.tsv:1: expected at least one example below, got none"):
+        check_unlabelled(GLUE_TASKS["SST-2"], tmp_path)

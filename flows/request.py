@@ -15,7 +15,8 @@ from pkd_core.config.overrides import (
     setting_keys,
     validated,
 )
-from pkd_core.config.settings import Name, RunConfig, RunOptions, Section
+from pkd_core.config.section import Name, Section
+from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.errors import ConfigError, shortened
 from pkd_core.store.os_errors import file_errors
 

@@ -2,50 +2,21 @@
 
 A setting's dotted key is its path here, such as `student.learning_rate` or `distill.temperature`. The same keys serve
 `pkd run`, the deployment's parameters, Python, and MLflow's parameter names.
-
-Upper bounds are far above what is useful: they exclude numbers that do not fit, or that would take for ever.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    FiniteFloat,
-)
+from pydantic import Field, FiniteFloat
 
+from pkd_core.config.section import Count, Fraction, Name, NonNegative, Positive, Section, Seed
 from pkd_core.data.truncation import Truncation
 
-
-def _without_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("expected a text without a NUL character")
-    return text
-
-
-# Within the range of float32.
-NonNegative = Annotated[FiniteFloat, Field(ge=0, le=1e30)]
-Positive = Annotated[FiniteFloat, Field(ge=1e-30, le=1e30)]
-Fraction = Annotated[FiniteFloat, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-# torch takes seeds of 64 bits.
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-# No path is longer, and none holds a NUL.
-Name = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_without_nul)]
 Reduction = Literal["batch_mean", "element_mean"]
 Precision = Literal["auto", "float32", "bfloat16"]
 OptimizerName = Literal["adamw", "bert-adam"]
 Schedule = Literal["all-steps", "full-batches"]
 ConventionName = Literal["default", "authors", "paper"]
 DEFAULT_THREADS = 4
-
-
-class Section(BaseModel):
-    """A group of settings: frozen, and without unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TokensConfig(Section):
@@ -291,7 +262,8 @@ class RunConfig(Section):
     convention: Annotated[
         ConventionName, Field(description="How to read the paper: default, authors or paper.")
     ] = "default"
-    settings: Annotated[dict[str, Any], Field(description="Settings by dotted key, over the presets.")] = {}
+    # pydantic copies the default.
+    settings: Annotated[dict[str, Any], Field(description="Settings by dotted key, over the presets.")] = {}  # noqa: RUF012
 
 
 class RunOptions(Section):

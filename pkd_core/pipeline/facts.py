@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pkd_core.config.settings import Section
+from pkd_core.config.section import Section
 from pkd_core.runtime.precision import Precision
 from pkd_core.store.address import StageRecord
 

@@ -9,12 +9,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import SerializerFunctionWrapHandler, WrapSerializer, model_serializer
 
+from pkd_core.config.section import Section
 from pkd_core.config.settings import (
     DistillConfig,
     EvaluationConfig,
     Method,
     Reduction,
-    Section,
     SpeedConfig,
     StatesConfig,
     StudentConfig,

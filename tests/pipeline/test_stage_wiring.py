@@ -144,6 +144,9 @@ def test_every_training_setting_reaches_the_loop(workspace: Path, captured: Capt
         "weight_decay": 0.2,
         "max_grad_norm": 0.7,
         "precision": "float32",
+        "optimizer": "bert-adam",
+        "shuffle": False,
+        "schedule": "full-batches",
     }
     run(workspace, "finetune", seed=9, **{f"student__{key}": value for key, value in values.items()})
     training = captured.student()

@@ -25,6 +25,7 @@ STAGES = (
     "teacher",
     "evaluation-teacher",
     "teacher-states",
+    "speed-2l",
     "kd-2l-s42",
     "evaluation-kd-2l-s42",
 )

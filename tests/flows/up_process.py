@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -66,9 +68,19 @@ class Up:
         request = urllib.request.Request(
             f"{self.api}/{path}", json.dumps(body).encode(), headers, method=method
         )
-        with urllib.request.urlopen(request, timeout=30) as response:
-            content = response.read()
-            return json.loads(content) if content else None
+
+        def answered() -> bytes | None:
+            # With its database busy, Prefect's server asks to come again.
+            try:
+                with urllib.request.urlopen(request, timeout=30) as response:
+                    return bytes(response.read())
+            except urllib.error.HTTPError as error:
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise
+            return None
+
+        content = wait_for(lambda: (found := answered()) is not None and [found], 60, "an answer")[0]
+        return json.loads(content) if content else None
 
     def prefect(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run Prefect's own command line against the server, as README does."""

@@ -8,6 +8,7 @@ import typer
 
 from flows.cli.listing import show_json, show_text
 from flows.request import split_arguments
+from pkd_core.config.conventions import check_convention
 from pkd_core.config.reference import SettingValue, explain_settings
 from pkd_core.config.settings import Method
 from pkd_core.data.glue import load_task
@@ -28,11 +29,12 @@ def show_settings(
         PkdError: The task or a key is unknown, a value is out of range, or several tasks are named.
     """
     tasks, given = split_arguments(arguments)
+    convention = check_convention(given.pop("convention", "default"))
     if len(tasks) > 1:
         raise ConfigError(f"expected one task or none, got {' and '.join(tasks)}: each has its own settings.")
     task = load_task(tasks[0], workspace / "data_raw").name if tasks else None
     num_layers = num_layers or max(1, num_teacher_layers // 2)
-    values = explain_settings(task, method, num_layers, num_teacher_layers, given)
+    values = explain_settings(task, method, num_layers, num_teacher_layers, given, convention)
     if as_json:
         show_json([_json(one) for one in values])
         return

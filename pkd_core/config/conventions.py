@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pkd_core.config.settings import ConventionName
+from pkd_core.errors import ConfigError, quoted
 
 _TRAININGS = ("teacher", "student")
 # As pkd_core.method.layer_map has it for pkd-last.
@@ -58,3 +59,15 @@ CONVENTIONS: Mapping[ConventionName, Convention] = {
         },
     ),
 }
+
+
+def check_convention(name: str) -> ConventionName:
+    """Return a convention's name.
+
+    Raises:
+        ConfigError: There is no such convention.
+    """
+    for known in CONVENTIONS:
+        if name == known:
+            return known
+    raise ConfigError(f"there is no convention {quoted(name)}; give one of {', '.join(CONVENTIONS)}.")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from pkd_core.config.settings import METHODS, Method
+from pkd_core.config.settings import METHODS, Method, TransferConfig
 from pkd_core.errors import ConfigError
 
 _WITH_LOGITS: tuple[Method, ...] = ("kd", "pkd-skip", "pkd-last")
@@ -16,6 +16,7 @@ _READ_BY: Mapping[str, tuple[Method, ...]] = {
     "distill.normalize": _WITH_STATES,
     "distill.patience_reduction": _WITH_STATES,
     "states.dtype": _WITH_LOGITS,
+    **dict.fromkeys((f"transfer.{name}" for name in TransferConfig.model_fields), _WITH_LOGITS),
 }
 
 

@@ -6,10 +6,11 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from pkd_core.config.conventions import CONVENTIONS
 from pkd_core.config.overrides import build_settings
 from pkd_core.config.presets import Preset, preset_for
 from pkd_core.config.readers import check_settings_are_read, methods_reading
-from pkd_core.config.settings import METHODS, Method, Settings
+from pkd_core.config.settings import METHODS, ConventionName, Method, Settings
 
 _NO_PRESET = Preset({}, "", exact=False)
 _TYPES: Mapping[Any, str] = {bool: "true or false", int: "integer", float: "number"}
@@ -45,7 +46,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class SettingValue:
-    """A setting's value for one model; `source` is "default", "given", or the preset's row."""
+    """A setting's value for one model; `source` is "default", the preset's row, the convention, or "given"."""
 
     setting: Setting
     value: Any
@@ -62,7 +63,12 @@ def all_settings() -> list[Setting]:
 
 
 def explain_settings(
-    task: str | None, method: Method, num_layers: int, num_teacher_layers: int, given: Mapping[str, Any]
+    task: str | None,
+    method: Method,
+    num_layers: int,
+    num_teacher_layers: int,
+    given: Mapping[str, Any],
+    convention: ConventionName = "default",
 ) -> list[SettingValue]:
     """Return the settings that a student's stages and its teacher's read, each with its value and its source.
 
@@ -72,17 +78,20 @@ def explain_settings(
         num_layers: The student's depth.
         num_teacher_layers: The teacher's depth.
         given: Values by dotted key.
+        convention: How the paper is read.
 
     Raises:
         ConfigError: A given key is unknown, has no effect on the method, or its value is out of range.
     """
     teacher = preset_for(task, "teacher", num_teacher_layers) if task else _NO_PRESET
     student = preset_for(task, method, num_layers, num_teacher_layers) if task else _NO_PRESET
-    values = build_settings(teacher.settings, student.settings, given).model_dump(mode="json")
+    of_convention = CONVENTIONS[convention].settings
+    values = build_settings(teacher.settings, student.settings, of_convention, given).model_dump(mode="json")
     check_settings_are_read(given, [method])
     sources = (
         dict.fromkeys(teacher.settings, teacher.source)
         | dict.fromkeys(student.settings, student.source)
+        | dict.fromkeys(of_convention, f"convention {convention}")
         | dict.fromkeys(given, "given")
     )
     return [

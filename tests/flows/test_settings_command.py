@@ -20,6 +20,14 @@ def test_settings_shows_a_tasks_values_with_their_sources(capfd: pytest.CaptureF
     assert "distill.beta" not in out
 
 
+def test_settings_of_a_convention_name_it(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_pkd("settings", "RTE", "convention=authors", "student.shuffle=true") == 0
+    out = capfd.readouterr().out
+    assert "\nteacher.optimizer = bert-adam  (convention authors)\n" in out
+    assert "\nstudent.shuffle = true  (given)\n" in out
+    assert "\ndistill.patience_reduction = element_mean  (convention authors)\n" in out
+
+
 def test_settings_as_json_is_one_object_for_each_key(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_pkd("settings", "--json") == 0
     listed = json.loads(capfd.readouterr().out)
@@ -33,6 +41,14 @@ def test_settings_as_json_is_one_object_for_each_key(capfd: pytest.CaptureFixtur
     [
         (["RTE", "MRPC"], "expected one task or none, got RTE and MRPC"),
         (["rte"], "choose a similar one (RTE)"),
+        (
+            ["RTE", "convention=theirs"],
+            "there is no convention 'theirs'; give one of default, authors, paper",
+        ),
+        (
+            ["RTE", "--method", "finetune", "transfer.num_copies=1"],
+            "transfer.num_copies has no effect on finetune",
+        ),
         (["RTE", "student.num_epochs=0"], "student.num_epochs cannot be '0'"),
         (["RTE", "--method", "finetune", "distill.alpha=1"], "distill.alpha has no effect on finetune"),
     ],

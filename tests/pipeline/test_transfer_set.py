@@ -65,7 +65,7 @@ def test_unlabelled_texts_move_the_distilled_students_alone(root: Path) -> None:
 
 def test_plain_fine_tuning_alone_makes_no_transfer_set(root: Path) -> None:
     write_unlabelled(root, UNLABELLED)
-    assert "transfer-set" not in addresses(plan_of(root, methods=("finetune",), num_copies=2))
+    assert "transfer-set" not in addresses(plan_of(root, methods=("finetune",)))
 
 
 def test_a_run_learns_from_texts_without_labels(root: Path) -> None:

@@ -14,6 +14,7 @@ from flows.service.prefect_database import set_aside_unusable_database
 from flows.service.processes import is_free, launch, stop, wait_until_ready
 from flows.service.services import prefect_api, temporary_prefect_service
 from pkd_core.errors import PkdError
+from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import file_errors
 
 # Below the ports that Linux gives to outgoing connections, and above those that people choose for servers.
@@ -44,19 +45,21 @@ def own_server(logs: Path, meanwhile: Callable[[], None] | None = None) -> Itera
     set_aside_unusable_database(home)
     login, port = random_login(), _free_port()
     service = temporary_prefect_service(port, login)
-    process = launch(service, logs)
-    atexit.register(stop, process)
     # It has no pages, to which Prefect would print an address.
     variables = {"PREFECT_API_URL": prefect_api(port), "PREFECT_UI_URL": ""} | prefect_client_environment(
         login
     )
     with _environment(variables):
-        if meanwhile is not None:
-            meanwhile()
-        try:
-            wait_until_ready(service, process, logs, threading.Event())
-        except PkdError as error:
-            raise PkdError(f"{str(error).removesuffix('.')}; {_check_disk_sentence()}.") from error
+        # Servers that create one database at the same moment fail each other.
+        with hold_any([home / "starting.lock"], "start Prefect's server"):
+            process = launch(service, logs)
+            atexit.register(stop, process)
+            if meanwhile is not None:
+                meanwhile()
+            try:
+                wait_until_ready(service, process, logs, threading.Event())
+            except PkdError as error:
+                raise PkdError(f"{str(error).removesuffix('.')}; {_check_disk_sentence()}.") from error
         from prefect import settings
 
         # Prefect reads the environment when it is imported, which a program that uses pkd may have done before.

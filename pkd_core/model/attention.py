@@ -1,4 +1,4 @@
-"""Attention over packed batches, the only operation that needs examples side by side.
+"""Attention over padded groups of examples, wherever a device has no kernel for packed rows.
 
 Shapes: T packed rows, P padded rows, Q query rows (P, or B where only [CLS] queries), B examples, D hidden size,
 H heads; within a group, E examples of L rows each, and K query rows each (L or 1).
@@ -25,6 +25,8 @@ def pad(values_TD: Tensor, layout: PaddingLayout) -> Tensor:
     ...     packed_rows_P=torch.tensor([0, 1, 2, 3, 4, 4]),
     ...     padded_rows_T=torch.tensor([0, 1, 2, 3, 0]),
     ...     attention_bias_P=torch.tensor([0, 0, 0, 0, -torch.inf, -torch.inf]),
+    ...     starts_S=torch.tensor([0, 3, 4, 5]),
+    ...     longest=128,
     ... )
     >>> pad(torch.tensor([[10], [11], [12], [20], [-1]]), layout).flatten().tolist()
     [10, 11, 12, 20, -1, -1]

@@ -59,6 +59,24 @@ class DeviceMasks:
         return mask.bernoulli_(1.0 - rate, generator=self.generator)
 
 
+def make_masks(device: torch.device, *seeds: int) -> KeepMasks:
+    """Return the masks of a micro-batch on a device.
+
+    On CUDA the device's own generator draws them, because attention's kernels draw from it as well.
+
+    Args:
+        device: Where they are drawn.
+        seeds: For example the training's seed, the step, and the part of the batch.
+    """
+    if device.type == "cpu":
+        return HostMasks(*seeds)
+    seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+        return DeviceMasks(torch.cuda.default_generators[torch.cuda.current_device()])
+    return DeviceMasks(torch.Generator(device).manual_seed(seed))
+
+
 def drop(values: Tensor, rate: float, masks: KeepMasks | None) -> Tensor:
     """Set values to 0 with probability `rate` and multiply the others by 1 / (1 - rate), which keeps the mean.
 

@@ -14,6 +14,7 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.model.attention import attend, pad, unpad
 from pkd_core.model.dropout import KeepMasks, drop, drop_and_add
+from pkd_core.model.packed_attention import attend_packed
 from pkd_core.model.packing import PackedBatch, PaddingLayout
 
 
@@ -43,7 +44,7 @@ def forward(
 
     Args:
         model: On the batch's device, with float32 weights.
-        batch: The examples.
+        batch: The examples, packed with padding unless `needs_padding` says that attention needs none.
         dtype: Dtype of all operations between embeddings and classifier.
         masks: Source of dropout masks; None for no dropout, whether the model is in training mode or not. They are
             drawn in the order of computation: embeddings, then each layer's attention weights (by group), attention
@@ -118,21 +119,44 @@ def _layer(
         masks: Source of dropout masks.
     """
     attention = layer.attention.self
-    all_rows = queries_QD is hidden_TD
-    projected_QD = _linear(attention.query, queries_QD)
-    attended = attend(
-        pad(projected_QD, layout) if all_rows else projected_QD,
-        pad(_linear(attention.key, hidden_TD), layout),
-        pad(_linear(attention.value, hidden_TD), layout),
+    context_QD = _attend(
+        attention,
+        _linear(attention.query, queries_QD),
+        _linear(attention.key, hidden_TD),
+        _linear(attention.value, hidden_TD),
         layout,
-        attention.num_attention_heads,
-        attention.dropout.p,
         masks,
     )
-    context_QD = unpad(attended, layout) if all_rows else attended
     attended_QD = _project(layer.attention.output, context_QD, queries_QD, masks)
     inner_QI = layer.intermediate.intermediate_act_fn(_linear(layer.intermediate.dense, attended_QD))
     return _project(layer.output, inner_QI, attended_QD, masks)
+
+
+def _attend(
+    attention: Any,
+    queries_QD: Tensor,
+    keys_TD: Tensor,
+    values_TD: Tensor,
+    layout: PaddingLayout,
+    masks: KeepMasks | None,
+) -> Tensor:
+    """Return a BertSelfAttention's output (Q, D), of packed rows where the device has a kernel for them."""
+    num_heads, rate = attention.num_attention_heads, attention.dropout.p
+    if not layout.groups:
+        return attend_packed(
+            queries_QD, keys_TD, values_TD, layout, num_heads, rate if masks is not None else 0.0
+        )
+    all_rows = len(queries_QD) == len(keys_TD)
+    attended = attend(
+        pad(queries_QD, layout) if all_rows else queries_QD,
+        pad(keys_TD, layout),
+        pad(values_TD, layout),
+        layout,
+        num_heads,
+        rate,
+        masks,
+    )
+    return unpad(attended, layout) if all_rows else attended
 
 
 def _project(output: Any, values: Tensor, residual_QD: Tensor, masks: KeepMasks | None) -> Tensor:

@@ -1,11 +1,12 @@
 """Packed batches: the tokens of all examples in one row after another, so that almost nothing computed is padding.
 
 Only attention needs examples side by side. For it, `PaddingLayout` maps packed rows to padded groups of examples of
-similar length, and back. On a GPU, where launching a kernel costs more than padding, all examples are one group.
+similar length, and back. On a GPU, where launching a kernel costs more than padding, all examples are one group; its
+own attention kernel reads packed rows, and needs no more than where each example starts.
 Sizes are rounded up so that few distinct shapes occur: the CPU's matrix library prepares, and keeps, buffers for each.
 
 Shapes: B examples, T packed rows (tokens, then filler), P padded rows (examples x length, over all groups), R rows of
-a token table.
+a token table, S = B + 2 starts of the examples, of the filler, and of what would follow it.
 """
 
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from pkd_core.runtime.transfer import send
 _LEAST_BITS = 6
 _LENGTH_MULTIPLE = 16
 _GROUP_SIZE = 8
+_LONGEST_MULTIPLE = 128
 _CPU = torch.device("cpu")
 
 Integers = npt.NDArray[np.int64]
@@ -49,6 +51,8 @@ class PaddingLayout:
         packed_rows_P: For each padded row, its packed row; the last one, which is filler, where the row is padding.
         padded_rows_T: For each packed row, its padded row; 0 for filler.
         attention_bias_P: Added to a key's attention scores: 0 for a token, minus infinity for padding.
+        starts_S: The first packed row of each example and of the filler, and T; int32.
+        longest: At least the tokens of the longest example and the rows of the filler; few numbers occur.
     """
 
     groups: tuple[Group, ...]
@@ -56,6 +60,8 @@ class PaddingLayout:
     packed_rows_P: torch.Tensor
     padded_rows_T: torch.Tensor
     attention_bias_P: torch.Tensor
+    starts_S: torch.Tensor
+    longest: int
 
     def to(self, device: torch.device) -> "PaddingLayout":
         """Return the layout on `device`."""
@@ -65,6 +71,8 @@ class PaddingLayout:
             send(self.packed_rows_P, device),
             send(self.padded_rows_T, device),
             send(self.attention_bias_P, device),
+            send(self.starts_S, device),
+            self.longest,
         )
 
 
@@ -103,7 +111,9 @@ class PackedBatch:
         )
 
 
-def pack(table: TokenTable, rows: Rows, device: torch.device = _CPU) -> PackedBatch:
+def pack(
+    table: TokenTable, rows: Rows, device: torch.device = _CPU, with_padding: bool = True
+) -> PackedBatch:
     """Return rows of a table as one batch, longest first; rows of equal length keep their order.
 
     >>> table = TokenTable(
@@ -129,6 +139,7 @@ def pack(table: TokenTable, rows: Rows, device: torch.device = _CPU) -> PackedBa
         table: The split.
         rows: At least one row, each in [0, R).
         device: Where the batch is sent; attention's groups depend on its kind.
+        with_padding: Whether attention pads; without, there are no groups.
     """
     lengths = table.lengths
     rows = rows[np.argsort(-lengths[rows], kind="stable")]
@@ -139,7 +150,8 @@ def pack(table: TokenTable, rows: Rows, device: torch.device = _CPU) -> PackedBa
     positions = np.arange(num_tokens) - np.repeat(cls_positions_B, lengths_B)
     tokens = table.input_ids[np.repeat(table.offsets[rows], lengths_B) + positions]
     is_second = positions >= np.repeat(table.second_starts_R[rows], lengths_B)
-    groups = tuple(_groups(lengths_B, _GROUP_SIZE if device.type == "cpu" else len(rows)))
+    group_size = _GROUP_SIZE if device.type == "cpu" else len(rows)
+    groups = tuple(_groups(lengths_B, group_size)) if with_padding else ()
     batch = PackedBatch(
         input_ids_T=_add_filler(tokens, num_rows),
         token_type_ids_T=_add_filler(is_second, num_rows),
@@ -156,6 +168,7 @@ def _padding_layout(
     groups: tuple[Group, ...], lengths_B: Integers, cls_positions_B: Integers, num_rows: int
 ) -> PaddingLayout:
     num_tokens = int(lengths_B.sum())
+    starts_S = np.concatenate([cls_positions_B, [num_tokens, num_rows]]).astype(np.int32)
     packed_rows_P = np.full(sum(group.num_padded_rows for group in groups), num_rows - 1, dtype=np.int64)
     padded_rows_T = np.zeros(num_rows, dtype=np.int64)
     first_padded_row, first_example = 0, 0
@@ -176,6 +189,8 @@ def _padding_layout(
         torch.from_numpy(packed_rows_P),
         torch.from_numpy(padded_rows_T),
         torch.from_numpy(attention_bias_P),
+        torch.from_numpy(starts_S),
+        _round_up(max(int(lengths_B[0]), num_rows - num_tokens), _LONGEST_MULTIPLE),
     )
 
 

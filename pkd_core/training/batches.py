@@ -12,7 +12,6 @@ import torch
 
 from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import Rows, TokenTable, shuffled_batches
-from pkd_core.model.dropout import DeviceMasks, HostMasks, KeepMasks
 from pkd_core.model.packing import PackedBatch, pack
 from pkd_core.runtime.prefetch import prefetch
 from pkd_core.teacher_states.reader import TeacherTargets
@@ -26,13 +25,13 @@ class MicroBatch:
     Attributes:
         batch: The examples.
         teacher: The teacher's targets for them; None for plain fine-tuning.
-        masks: Source of their dropout masks.
+        mask_seeds: Seeds of their dropout masks, which do not depend on earlier steps.
         fraction: Their fraction of the step's batch, which weights their mean loss.
     """
 
     batch: PackedBatch
     teacher: TeacherTargets | None
-    masks: KeepMasks
+    mask_seeds: tuple[int, int, int]
     fraction: float
 
 
@@ -54,6 +53,7 @@ class BatchLoader:
         teacher: Source of the teacher's targets; None for plain fine-tuning.
         seed: Seeds the order and the dropout.
         device: Where the steps are computed.
+        with_padding: Whether attention pads.
     """
 
     table: TokenTable
@@ -61,6 +61,7 @@ class BatchLoader:
     teacher: TeacherSource | None
     seed: int
     device: torch.device
+    with_padding: bool = True
 
     def epoch(self, epoch: int, num_done: int = 0) -> Iterator[StepBatch]:
         """Yield an epoch's steps, in an order that depends only on the settings, the seed and the epoch.
@@ -92,15 +93,9 @@ class BatchLoader:
         return StepBatch(rows, tuple(micro_batches))
 
     def _micro_batch(self, rows: Rows, fraction: float, step: int, number: int) -> MicroBatch:
-        batch = pack(self.table, rows, self.device)
+        batch = pack(self.table, rows, self.device, self.with_padding)
         teacher = None if self.teacher is None else self.teacher.gather(batch.example_ids_B)
-        return MicroBatch(batch, teacher, self._masks(step, number), fraction)
-
-    def _masks(self, step: int, number: int) -> KeepMasks:
-        """Return a mask source for one micro-batch, so that its masks do not depend on earlier steps."""
-        if self.device.type == "cpu":
-            return HostMasks(self.seed, step, number)
-        return DeviceMasks(torch.Generator(self.device).manual_seed(_mix(self.seed, step, number)))
+        return MicroBatch(batch, teacher, (self.seed, step, number), fraction)
 
 
 def _mix(*seeds: int) -> int:

@@ -6,20 +6,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from pkd_core.errors import TrainingError
 from pkd_core.evaluation.metrics import compute_metrics
 from pkd_core.evaluation.predict import predict
-from pkd_core.model.forward import forward
 from pkd_core.runtime.cancellation import StoppedError
-from pkd_core.runtime.precision import Precision, dtype_of
-from pkd_core.training.batches import StepBatch
+from pkd_core.runtime.precision import Precision
 from pkd_core.training.metric_buffer import StepMetrics
 from pkd_core.training.metric_history import Point
-from pkd_core.training.objective import Objective, batch_losses
-from pkd_core.training.optimizer import learning_rate_at, update
-from pkd_core.training.run import Training, TrainingRun, describe_last_checkpoint, save_checkpoint, start_run
+from pkd_core.training.objective import Objective
+from pkd_core.training.optimizer import learning_rate_at
+from pkd_core.training.run import (
+    Training,
+    TrainingRun,
+    describe_last_checkpoint,
+    make_steps,
+    save_checkpoint,
+    start_run,
+)
+from pkd_core.training.steps import Steps
 
 __all__ = ["Objective", "Training", "TrainingResult", "train"]
 
@@ -61,9 +66,10 @@ def train(training: Training) -> TrainingResult:
     run = start_run(training)
     state = run.state
     try:
-        with _seeded(training.device, training.seed + state.step):
+        with _own_generator(training.device):
+            steps = make_steps(run)
             while state.epoch <= training.settings.num_epochs:
-                _train_epoch(run)
+                _train_epoch(run, steps)
                 _end_epoch(run)
                 save_checkpoint(run)
     except StoppedError:
@@ -78,50 +84,32 @@ def train(training: Training) -> TrainingResult:
 
 
 @contextmanager
-def _seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Seed a GPU's generator for the body, and restore its state afterwards: attention's kernels draw dropout from it.
-
-    The seed differs after each resume, so that the first steps' masks are not repeated. A CPU draws nothing from it.
-    """
+def _own_generator(device: torch.device) -> Iterator[None]:
+    """Restore the state of a GPU's own generator after the body, in which each step seeds it."""
     if device.type != "cuda":
         yield
         return
     with torch.random.fork_rng([device]), torch.cuda.device(device):
-        torch.cuda.manual_seed(seed)
         yield
 
 
-def _train_epoch(run: TrainingRun) -> None:
+def _train_epoch(run: TrainingRun, steps: Steps) -> None:
     """Run the remaining optimizer steps of an epoch."""
     training, settings, state = run.training, run.training.settings, run.state
     for batch in run.loader.epoch(state.epoch, state.num_done):
         state.step += 1
         state.num_done += 1
         learning_rate = learning_rate_at(state.step, len(training.train_table), settings)
-        losses = _backward(run, batch)
-        gradient_norm = update(run.optimizer, run.update_rule, state.step, learning_rate, settings)
+        losses = steps.run(batch, learning_rate)
         run.vocabulary.decay(1.0 - learning_rate * settings.weight_decay)
         example_ids = training.train_table.example_ids_R[batch.rows].tolist()
-        run.metric_buffer.add(StepMetrics(state.step, learning_rate, example_ids, losses, gradient_norm))
+        means = {f"train/{name}": value for name, value in losses.means.items()}
+        run.metric_buffer.add(
+            StepMetrics(state.step, learning_rate, example_ids, means, losses.gradient_norm)
+        )
         training.observer.progress(state.step, training.num_steps, "steps")
         if training.checkpoints is not None and training.checkpoints.is_due:
             save_checkpoint(run)
-
-
-def _backward(run: TrainingRun, batch: StepBatch) -> dict[str, Tensor]:
-    """Accumulate the gradients of a step's micro-batches; return the batch's mean losses by metric name."""
-    training = run.training
-    means: dict[str, Tensor] = {}
-    for micro in batch.micro_batches:
-        labels_B = micro.batch.labels_B
-        assert labels_B is not None, "training needs labels"
-        outputs = forward(training.model, micro.batch, dtype_of(run.precision), micro.masks)
-        losses = batch_losses(outputs, labels_B, micro.teacher, training.objective, training.is_regression)
-        torch.autograd.backward(losses.total * micro.fraction)
-        for name, value in losses.named().items():
-            metric = f"train/{name}"
-            means[metric] = means.get(metric, 0.0) + value.detach() * micro.fraction
-    return means
 
 
 def _end_epoch(run: TrainingRun) -> None:

@@ -4,56 +4,63 @@ from math import ceil
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pkd_core.config.settings import TrainingConfig
 from pkd_core.training.update_rules import UpdateRule
 
-_MATRICES = 0  # position of their group
 
-
-def make_optimizer(model: nn.Module, settings: TrainingConfig, device: torch.device) -> torch.optim.AdamW:
+def make_optimizer(
+    model: nn.Module, settings: TrainingConfig, rule: UpdateRule, device: torch.device
+) -> torch.optim.AdamW:
     """Return AdamW over the model's weights, with weight decay on matrices only.
 
-    In a BERT the vectors are the biases and LayerNorm's weights; everything else is a matrix.
+    In a BERT the vectors are the biases and LayerNorm's weights; everything else is a matrix. On CUDA its rate is a
+    tensor, so that a captured update takes each step's own.
     """
-    parameters = list(model.parameters())
+    parameters, on_cuda = list(model.parameters()), device.type == "cuda"
     groups: list[dict[str, Any]] = [
         {"params": [weight for weight in parameters if weight.ndim > 1]},
         {"params": [weight for weight in parameters if weight.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         groups,
         lr=settings.learning_rate,
+        eps=rule.epsilon,
         weight_decay=settings.weight_decay,
-        fused=device.type in ("cpu", "cuda"),
+        fused=on_cuda or device.type == "cpu",
+        capturable=on_cuda,
     )
+    for weight in parameters:
+        counter_device = weight.device if on_cuda else None
+        optimizer.state[weight] = {
+            "step": torch.tensor(rule.first_step, dtype=torch.float32, device=counter_device),
+            "exp_avg": torch.zeros_like(weight),
+            "exp_avg_sq": torch.zeros_like(weight),
+        }
+    return optimizer
 
 
-def update(
-    optimizer: torch.optim.AdamW, rule: UpdateRule, step: int, learning_rate: float, settings: TrainingConfig
-) -> torch.Tensor:
-    """Clip the gradients, update the weights, and clear the gradients.
+def set_learning_rate(optimizer: torch.optim.AdamW, learning_rate: float | Tensor) -> None:
+    """Let the next update move the weights at this rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+def update(optimizer: torch.optim.AdamW, rule: UpdateRule, max_norm: float) -> Tensor:
+    """Clip the gradients and update the weights.
 
     Args:
         optimizer: As `make_optimizer` returned it, with a gradient on each weight to update.
-        rule: How the gradients are clipped, and what AdamW is given.
-        step: The optimizer step, from 1.
-        learning_rate: Of this step.
-        settings: Give the gradients' limit and the weight decay.
+        rule: How the gradients are clipped.
+        max_norm: The gradients' limit.
 
     Returns:
         The gradients' global L2 norm before clipping, a scalar on the device.
     """
-    values = rule.values_at(step)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate * values.rate_factor
-        group["eps"] = values.epsilon
-    optimizer.param_groups[_MATRICES]["weight_decay"] = settings.weight_decay * values.decay_factor
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    norm = rule.clip([weight.grad for weight in weights if weight.grad is not None], settings.max_grad_norm)
+    norm = rule.clip([weight.grad for weight in weights if weight.grad is not None], max_norm)
     optimizer.step()
-    optimizer.zero_grad()
     return norm
 
 

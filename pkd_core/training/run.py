@@ -13,15 +13,18 @@ from transformers import BertForSequenceClassification
 from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import TokenTable
 from pkd_core.model.embedding_subset import EmbeddingSubset
+from pkd_core.model.packed_attention import needs_padding
 from pkd_core.runtime.observer import Observer
-from pkd_core.runtime.precision import Precision, resolve_precision
+from pkd_core.runtime.precision import Precision, dtype_of, resolve_precision
 from pkd_core.training.batches import BatchLoader
 from pkd_core.training.checkpoints import Checkpoint, Checkpoints, pack_tensors, unpack_tensors
+from pkd_core.training.graphed_steps import GraphedSteps
 from pkd_core.training.metric_buffer import MetricBuffer
 from pkd_core.training.metric_history import MetricHistory
 from pkd_core.training.objective import Objective
 from pkd_core.training.optimizer import make_optimizer
-from pkd_core.training.update_rules import UpdateRule, update_rule
+from pkd_core.training.steps import EagerSteps, Learner, Steps
+from pkd_core.training.update_rules import update_rule
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +92,6 @@ class TrainingRun:
     loader: BatchLoader
     dev_table: TokenTable
     optimizer: torch.optim.AdamW
-    update_rule: UpdateRule
     history: MetricHistory
     metric_buffer: MetricBuffer
     precision: Precision
@@ -105,21 +107,41 @@ def start_run(training: Training) -> TrainingRun:
     vocabulary = EmbeddingSubset(model, [training.train_table, training.dev_table])
     # After the model, since the states may be kept in the GPU memory that is left.
     teacher = None if training.objective is None else training.objective.teacher_source(device)
+    precision = resolve_precision(settings.precision, device)
+    head_size = model.config.hidden_size // model.config.num_attention_heads
+    with_padding = needs_padding(device, dtype_of(precision), head_size)
     history = MetricHistory(training.observer)
     run = TrainingRun(
         training,
         vocabulary,
-        BatchLoader(vocabulary.translate(training.train_table), settings, teacher, training.seed, device),
+        BatchLoader(
+            vocabulary.translate(training.train_table), settings, teacher, training.seed, device, with_padding
+        ),
         vocabulary.translate(training.dev_table),
-        make_optimizer(model, settings, device),
-        update_rule(settings),
+        make_optimizer(model, settings, update_rule(settings), device),
         history,
         MetricBuffer(history),
-        resolve_precision(settings.precision, device),
+        precision,
         TrainingState(),
     )
     _resume(run)
     return run
+
+
+def make_steps(run: TrainingRun) -> Steps:
+    """Return what computes a run's steps, in graphs where its device has them and its batches have few shapes."""
+    training = run.training
+    learner = Learner(
+        training.model,
+        training.objective,
+        training.is_regression,
+        run.optimizer,
+        update_rule(training.settings),
+        training.settings.max_grad_norm,
+        dtype_of(run.precision),
+        training.device,
+    )
+    return EagerSteps(learner) if run.loader.with_padding else GraphedSteps(learner)
 
 
 def save_checkpoint(run: TrainingRun) -> None:

@@ -1,11 +1,9 @@
 """Two ways of turning gradients into a step of Adam: today's AdamW, and the optimizer of the authors' code.
 
 Both run torch's AdamW. Its bias correction divides the first moment by 1 - beta1^t and the second by 1 - beta2^t, which
-is the same as another learning rate, epsilon and weight decay at each step t: with those, it is Adam without it.
+are 1 for a large t: an optimizer that counts its steps from there is Adam without the correction.
 """
 
-from dataclasses import dataclass
-from math import sqrt
 from typing import Protocol
 
 import torch
@@ -13,23 +11,21 @@ from torch import Tensor
 
 from pkd_core.config.settings import TrainingConfig
 
-_BETAS = (0.9, 0.999)
-
-
-@dataclass(frozen=True)
-class StepValues:
-    """What AdamW is given for one step: factors of learning rate and weight decay, and epsilon."""
-
-    rate_factor: float
-    decay_factor: float
-    epsilon: float
+# Both powers are 0 in float32, and adding 1 to it changes nothing.
+_BEHIND_ALL_CORRECTION = 1e8
 
 
 class UpdateRule(Protocol):
-    """How gradients are clipped, and what AdamW is given for each step."""
+    """How gradients are clipped, and what AdamW is given."""
 
-    def values_at(self, step: int) -> StepValues:
-        """Return the values of an optimizer step, from 1."""
+    @property
+    def epsilon(self) -> float:
+        """AdamW's epsilon."""
+        ...
+
+    @property
+    def first_step(self) -> float:
+        """The number of steps from which AdamW counts on."""
         ...
 
     def clip(self, gradients: list[Tensor], max_norm: float) -> Tensor:
@@ -40,9 +36,8 @@ class UpdateRule(Protocol):
 class AdamW:
     """Adam with bias correction, epsilon 1e-8 and a limit on the gradients' global norm."""
 
-    def values_at(self, step: int) -> StepValues:
-        """Return torch's defaults."""
-        return StepValues(1.0, 1.0, 1e-8)
+    epsilon = 1e-8
+    first_step = 0.0
 
     def clip(self, gradients: list[Tensor], max_norm: float) -> Tensor:
         """Scale all gradients by one factor where their global norm is above `max_norm`."""
@@ -57,11 +52,8 @@ class BertAdam:
     Without the correction, a step t is (1 - 0.9^t) / sqrt(1 - 0.999^t) times as long: 6.5 times at t = 10, 3.2 at 100.
     """
 
-    def values_at(self, step: int) -> StepValues:
-        """Return the values with which AdamW's bias correction cancels out."""
-        first, second = (1.0 - beta**step for beta in _BETAS)
-        factor = first / sqrt(second)
-        return StepValues(factor, 1.0 / factor, 1e-6 / sqrt(second))
+    epsilon = 1e-6
+    first_step = _BEHIND_ALL_CORRECTION
 
     def clip(self, gradients: list[Tensor], max_norm: float) -> Tensor:
         """Scale each gradient whose norm is above `max_norm`."""

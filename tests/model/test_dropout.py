@@ -7,7 +7,7 @@ from tiny_bert import ScriptedMasks, make_table, tiny_classifier
 from torch import Tensor
 
 from pkd_core.model.attention import attend, pad, unpad
-from pkd_core.model.dropout import DeviceMasks, HostMasks, KeepMasks, drop, drop_and_add
+from pkd_core.model.dropout import DeviceMasks, HostMasks, KeepMasks, drop, drop_and_add, make_masks
 from pkd_core.model.forward import forward
 from pkd_core.model.packing import pack
 
@@ -37,6 +37,28 @@ def test_the_same_seeds_give_the_same_masks_and_every_other_seed_others() -> Non
     masks = [HostMasks(*each).draw((64,), 0.5, torch.float32) for each in seeds]
     assert torch.equal(masks[0], HostMasks(1, 2, 3).draw((64,), 0.5, torch.float32))
     assert len({tuple(mask.tolist()) for mask in masks}) == len(seeds)
+
+
+def test_masks_of_other_devices_are_drawn_by_a_generator_with_a_seed_of_the_same_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mixed = int(np.random.SeedSequence((7, 4, 1)).generate_state(1)[0])
+    expected = torch.empty(256).bernoulli_(0.5, generator=torch.Generator().manual_seed(mixed))
+    # This machine may have no such device: the generator is the CPU's, and so are the masks.
+    created, generator = [], torch.Generator()
+    monkeypatch.setattr(torch, "Generator", lambda device: created.append(device) or generator)
+    meta = torch.device("meta")
+    assert torch.equal(make_masks(meta, 7, 4, 1).draw((256,), 0.5, torch.float32), expected)
+    assert created == [meta]
+    seeds: list[int] = []
+    monkeypatch.setattr(
+        torch.cuda, "manual_seed", lambda seed: seeds.append(seed) or generator.manual_seed(seed)
+    )
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "default_generators", (generator,))
+    on_cuda = make_masks(torch.device("cuda", 0), 7, 4, 1)
+    assert torch.equal(on_cuda.draw((256,), 0.5, torch.float32), expected)
+    assert seeds == [mixed]
 
 
 def test_masks_on_a_device_depend_on_their_generator_alone() -> None:

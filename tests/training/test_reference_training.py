@@ -25,7 +25,7 @@ from transformers import BertForSequenceClassification
 from pkd_core.data.token_table import TokenTable
 from pkd_core.teacher_states.extraction import extract
 from pkd_core.teacher_states.reader import TeacherStates
-from pkd_core.training import loop
+from pkd_core.training import steps
 from pkd_core.training.loop import Training, train
 from pkd_core.training.objective import Objective
 from pkd_core.training.optimizer import update
@@ -145,13 +145,12 @@ def our_training(
     trace, recorder = Trace(), Recorder()
 
     def observed_update(*arguments: Any) -> Tensor:
-        _, _, _, learning_rate, _ = arguments
-        trace.learning_rates.append(learning_rate)
+        trace.learning_rates.append(arguments[0].param_groups[0]["lr"])
         norm = update(*arguments)
         trace.gradient_norms.append(float(norm))
         return norm
 
-    monkeypatch.setattr(loop, "update", observed_update)
+    monkeypatch.setattr(steps, "update", observed_update)
     objective = None
     if variant.distillation is not None:
         extract(teacher, train_table, folder, "float32", Recorder(), device=CPU)

@@ -24,6 +24,7 @@ from pkd_core.method.losses import (
 from pkd_core.model.forward import Outputs
 from pkd_core.teacher_states.reader import TeacherStates, TeacherTargets
 from pkd_core.teacher_states.source import TeacherSource, open_teacher_source
+from pkd_core.training.projections import Projections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class Objective:
         patience_reduction: How L_PT is averaged.
         layer_map: Matched layers, as 1-based (student, teacher) pairs; may be empty where beta is 0.
         has_unlabelled: Whether some examples have no label, and learn from the teacher alone.
+        projections: Of the student's [CLS] states to the teacher's hidden size; None where the sizes are equal.
     """
 
     alpha: float
@@ -51,6 +53,7 @@ class Objective:
     patience_reduction: Reduction = "element_mean"
     layer_map: LayerMap = ()
     has_unlabelled: bool = False
+    projections: Projections | None = None
 
     @property
     def matched_layers(self) -> LayerMap:
@@ -61,6 +64,12 @@ class Objective:
         """Return the source of the teacher's targets at the matched layers, on a device."""
         layers = [teacher for _, teacher in self.matched_layers]
         return open_teacher_source(self.teacher_states, layers, device)
+
+    def _fits(self, hidden_size: int) -> bool:
+        sizes = (hidden_size, self.teacher_states.shape.hidden_size)
+        if self.projections is None:
+            return sizes[0] == sizes[1]
+        return sizes == (self.projections.student_size, self.projections.teacher_size)
 
     def check(self, model: BertForSequenceClassification) -> None:
         """Check that a student can be compared with the stored states.
@@ -74,9 +83,9 @@ class Objective:
                 f"expected a student with the teacher's {shape.num_outputs} outputs, got {config.num_labels}; "
                 "train teacher and student on the same task"
             )
-        if self.matched_layers and config.hidden_size != shape.hidden_size:
+        if self.matched_layers and not self._fits(config.hidden_size):
             raise ModelError(
-                f"expected a student with the teacher's hidden size {shape.hidden_size}, got "
+                f"expected a student with the teacher's hidden size {shape.hidden_size} or projections to it, got "
                 f"{config.hidden_size}; take both from one pretrained model, or set distill.beta=0"
             )
         for student, teacher in self.matched_layers:
@@ -141,8 +150,9 @@ def _distillation(
 def _patience(outputs: Outputs, teacher: TeacherTargets, objective: Objective) -> Tensor:
     # Layer by layer: indexing with a list would copy it to the GPU, and wait.
     matched = [outputs.cls_states_BND.select(1, student - 1) for student, _ in objective.matched_layers]
+    project = objective.projections
     return patience_loss(
-        torch.stack(matched, dim=1),
+        torch.stack(matched, dim=1) if project is None else project(matched),
         teacher.cls_states_BMD,
         objective.normalize,
         objective.patience_reduction,

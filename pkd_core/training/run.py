@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from torch import nn
 from transformers import BertForSequenceClassification
 
 from pkd_core.config.settings import TrainingConfig
@@ -66,6 +67,13 @@ class Training:
         """Optimizer steps of the complete training."""
         return self.settings.num_epochs * math.ceil(len(self.train_table) / self.settings.batch_size)
 
+    @property
+    def trained(self) -> nn.Module:
+        """All that the optimizer updates: the model, and the projections of its states where there are any."""
+        if self.objective is None or self.objective.projections is None:
+            return self.model
+        return nn.ModuleDict({"model": self.model, "projections": self.objective.projections})
+
 
 @dataclass
 class TrainingState:
@@ -103,7 +111,7 @@ def start_run(training: Training) -> TrainingRun:
     model, settings, device = training.model, training.settings, training.device
     if training.objective is not None:
         training.objective.check(model)
-    torch.nn.Module.to(model, device)  # transformers' own `to` has no types
+    torch.nn.Module.to(training.trained, device)  # transformers' own `to` has no types
     vocabulary = EmbeddingSubset(model, [training.train_table, training.dev_table])
     # After the model, since the states may be kept in the GPU memory that is left.
     teacher = None if training.objective is None else training.objective.teacher_source(device)
@@ -118,7 +126,7 @@ def start_run(training: Training) -> TrainingRun:
             vocabulary.translate(training.train_table), settings, teacher, training.seed, device, with_padding
         ),
         vocabulary.translate(training.dev_table),
-        make_optimizer(model, settings, update_rule(settings), device),
+        make_optimizer(training.trained, settings, update_rule(settings), device),
         history,
         MetricBuffer(history),
         precision,
@@ -164,14 +172,14 @@ def save_checkpoint(run: TrainingRun) -> None:
         "total_decay": run.vocabulary.total_decay,
         "metrics": run.history.points,
     }
-    checkpoints.save(Checkpoint(pack_tensors(run.training.model, run.optimizer), state))
+    checkpoints.save(Checkpoint(pack_tensors(run.training.trained, run.optimizer), state))
 
 
 def _resume(run: TrainingRun) -> None:
     checkpoint = run.training.checkpoints.load() if run.training.checkpoints else None
     if checkpoint is None:
         return
-    unpack_tensors(checkpoint.tensors, run.training.model, run.optimizer)
+    unpack_tensors(checkpoint.tensors, run.training.trained, run.optimizer)
     state = dict(checkpoint.state)
     run.metric_buffer.total, run.metric_buffer.count = state.pop("loss_total"), state.pop("loss_count")
     run.vocabulary.total_decay = state.pop("total_decay")

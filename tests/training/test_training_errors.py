@@ -12,6 +12,7 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.errors import ModelError, StoreError, TrainingError
 from pkd_core.training.checkpoints import Checkpoints
+from pkd_core.training.projections import Projections
 
 
 def test_a_loss_that_is_not_finite_is_an_error_with_step_learning_rate_and_examples() -> None:
@@ -96,9 +97,12 @@ def test_states_that_do_not_fit_the_student_are_an_error(tmp_path: Path) -> None
     with pytest.raises(ModelError) as caught:
         run(wide, table, objective=goal)
     assert str(caught.value) == (
-        "expected a student with the teacher's hidden size 32, got 48; take both from one pretrained model, or set "
-        "distill.beta=0"
+        "expected a student with the teacher's hidden size 32 or projections to it, got 48; take both from one "
+        "pretrained model, or set distill.beta=0"
     )
+    narrower = replace(goal, projections=Projections(1, 40, 32, seed=0))
+    with pytest.raises(ModelError, match="hidden size 32 or projections to it, got 48"):
+        run(wide, table, objective=narrower)
 
 
 def test_states_of_other_examples_are_an_error(tmp_path: Path) -> None:

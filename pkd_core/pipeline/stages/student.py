@@ -9,16 +9,17 @@ from pkd_core.pipeline.specs import PatientDistillSpec, StudentSpec
 from pkd_core.pipeline.stages.train_and_save import train_and_save
 from pkd_core.teacher_states.reader import TeacherStates
 from pkd_core.training.objective import Objective
+from pkd_core.training.projections import Projections
 
 
 def train_student(job: Job, spec: StudentSpec) -> TrainingFacts:
     """Train by the stage's method and keep the best epoch's weights."""
     source = job.inputs.get("teacher", job.context.model_folder)
     model = build_classifier(source, job.task, spec.seed, spec.initial_layers)
-    return train_and_save(job, spec, model, _objective(job, spec))
+    return train_and_save(job, spec, model, _objective(job, spec, model.config.hidden_size))
 
 
-def _objective(job: Job, spec: StudentSpec) -> Objective | None:
+def _objective(job: Job, spec: StudentSpec, hidden_size: int) -> Objective | None:
     if spec.distill is None:
         return None
     parts = [part for part in ("states", "transfer-states") if part in job.inputs]
@@ -31,10 +32,15 @@ def _objective(job: Job, spec: StudentSpec) -> Objective | None:
     )
     if not isinstance(spec.distill, PatientDistillSpec):
         return common
+    layer_map, teacher_size = spec.layer_map or (), common.teacher_states.shape.hidden_size
+    is_projected = bool(spec.distill.beta) and hidden_size != teacher_size
     return replace(
         common,
         beta=spec.distill.beta,
         normalize=spec.distill.normalize,
         patience_reduction=spec.distill.patience_reduction,
-        layer_map=spec.layer_map or (),
+        layer_map=layer_map,
+        projections=Projections(len(layer_map), hidden_size, teacher_size, spec.seed)
+        if is_projected
+        else None,
     )

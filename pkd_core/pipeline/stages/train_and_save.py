@@ -38,7 +38,10 @@ def train_and_save(
     task = job.task
     # One checkpoint is written while the one before it still exists, which may be there already.
     num_new = 1 if has_checkpoint(job.resume) else 2
-    check_disk_space(job.work, num_new * _BYTES_PER_WEIGHT * count_parameters(model), "training checkpoints")
+    num_weights = count_parameters(model)
+    if objective and objective.projections:
+        num_weights += count_parameters(objective.projections)
+    check_disk_space(job.work, num_new * _BYTES_PER_WEIGHT * num_weights, "training checkpoints")
     checkpoints = Checkpoints(
         job.resume,
         job.work,

@@ -134,8 +134,8 @@ def test_projections_are_clipped_decayed_and_moved_as_the_student_is(
         moved_there = expected["projections"].state_dict()[name] - start
         assert torch.linalg.vector_norm(moved_there) > 0.1
         torch.testing.assert_close(moved, moved_there, atol=1e-4, rtol=1e-2)
-    theirs = expected["model"].state_dict()["classifier.weight"]
-    torch.testing.assert_close(mine.classifier.weight.detach(), theirs, atol=1e-4, rtol=1e-2)
+    classifier = expected["model"].state_dict()["classifier.weight"]
+    torch.testing.assert_close(mine.classifier.weight.detach(), classifier, atol=1e-4, rtol=1e-2)
 
 
 def copied(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -85,10 +85,9 @@ def test_a_page_links_to_files_that_exist(page: Path) -> None:
 def test_every_decision_has_its_own_number() -> None:
     pages = sorted((ROOT / "docs" / "decisions").glob("*.md"))
     titles = [page.read_text(encoding="utf-8").partition("\n")[0] for page in pages]
-    assert [int(page.name[:4]) for page in pages] == list(range(1, len(pages) + 1))
-    assert [title.partition(".")[0] for title in titles] == [
-        f"# {number + 1}" for number in range(len(pages))
-    ]
+    numbers = [int(page.name[:4]) for page in pages]
+    assert len(set(numbers)) == len(numbers) > 30
+    assert [title.partition(".")[0] for title in titles] == [f"# {number}" for number in numbers]
 
 
 def test_no_identifier_has_a_retired_name() -> None:

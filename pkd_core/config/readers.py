@@ -1,7 +1,9 @@
 """Which methods read a setting: one that no method of a run reads is refused."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
+from pkd_core.config.distill_settings import DistillationLoss, DistillConfig
 from pkd_core.config.settings import METHODS, Method, TransferConfig
 from pkd_core.errors import ConfigError
 
@@ -12,11 +14,20 @@ _READ_BY: Mapping[str, tuple[Method, ...]] = {
     "distill.alpha": _WITH_LOGITS,
     "distill.temperature": _WITH_LOGITS,
     "distill.distillation_reduction": _WITH_LOGITS,
+    "distill.distillation_loss": _WITH_LOGITS,
+    "distill.dkd_target_weight": _WITH_LOGITS,
+    "distill.dkd_other_weight": _WITH_LOGITS,
     "distill.beta": _WITH_STATES,
     "distill.normalize": _WITH_STATES,
     "distill.patience_reduction": _WITH_STATES,
     "states.dtype": _WITH_LOGITS,
     **dict.fromkeys((f"transfer.{name}" for name in TransferConfig.model_fields), _WITH_LOGITS),
+}
+# Of those, what only some of the losses with the teacher's logits read.
+_READ_BY_LOSS: Mapping[str, tuple[DistillationLoss, ...]] = {
+    "distill.temperature": ("kl", "dkd"),
+    "distill.dkd_target_weight": ("dkd",),
+    "distill.dkd_other_weight": ("dkd",),
 }
 
 
@@ -25,11 +36,16 @@ def methods_reading(key: str) -> tuple[Method, ...]:
     return _READ_BY.get(key, METHODS)
 
 
-def check_settings_are_read(settings: Iterable[str], methods: Iterable[Method]) -> None:
+def loss_reads(loss: DistillationLoss, key: str) -> bool:
+    """Return whether a setting has an effect where L_DS is this loss."""
+    return loss in _READ_BY_LOSS.get(key, (loss,))
+
+
+def check_settings_are_read(settings: Mapping[str, Any], methods: Iterable[Method]) -> None:
     """Check that each given setting has an effect.
 
     Raises:
-        ConfigError: None of the methods reads one of them.
+        ConfigError: None of the methods reads one of them, or the distillation loss does not.
     """
     methods = tuple(methods)
     for key in settings:
@@ -38,4 +54,11 @@ def check_settings_are_read(settings: Iterable[str], methods: Iterable[Method]) 
             raise ConfigError(
                 f"{key} has no effect on {' and '.join(methods)}: only {', '.join(readers)} read it; leave it out, or "
                 "add one of these methods."
+            )
+    loss = settings.get("distill.distillation_loss", DistillConfig().distillation_loss)
+    for key in settings:
+        if not loss_reads(loss, key):
+            raise ConfigError(
+                f"{key} has no effect with distill.distillation_loss={loss}, but only with "
+                f"{' or '.join(_READ_BY_LOSS[key])}; leave it out, or choose another loss."
             )

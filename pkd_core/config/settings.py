@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat
 
+from pkd_core.config.distill_settings import DistillConfig
 from pkd_core.config.section import Count, Fraction, Name, NonNegative, Positive, Section, Seed
 from pkd_core.data.truncation import Truncation
 
-Reduction = Literal["batch_mean", "element_mean"]
 Precision = Literal["auto", "float32", "bfloat16"]
 OptimizerName = Literal["adamw", "bert-adam"]
 Schedule = Literal["all-steps", "full-batches"]
@@ -103,36 +103,6 @@ class StudentConfig(TrainingConfig):
             "of the teacher, or every s-th layer of the teacher."
         ),
     ] = "pretrained-first"
-
-
-class DistillConfig(Section):
-    """The loss L = (1 - alpha) L_CE + alpha L_DS + beta L_PT."""
-
-    alpha: Annotated[
-        Fraction, Field(description="Weight of the teacher's predictions; that of the labels is 1 - alpha.")
-    ] = 0.5
-    temperature: Annotated[
-        Positive, Field(description="Divides the logits of both models: higher is softer.")
-    ] = 10.0
-    beta: Annotated[
-        NonNegative,
-        Field(description="Weight of the patience loss; its scale depends on distill.patience_reduction."),
-    ] = 100.0
-    normalize: Annotated[bool, Field(description="Scale each [CLS] state to length 1 first.")] = True
-    distillation_reduction: Annotated[
-        Reduction,
-        Field(
-            description="How the loss with the teacher's predictions is averaged: element_mean over examples and "
-            "classes (the authors' code), batch_mean over examples."
-        ),
-    ] = "element_mean"
-    patience_reduction: Annotated[
-        Reduction,
-        Field(
-            description="How the patience loss is averaged: element_mean over examples, layers and hidden units (the "
-            "authors' code), batch_mean over examples (the paper's formula)."
-        ),
-    ] = "element_mean"
 
 
 class StatesConfig(Section):

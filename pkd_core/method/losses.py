@@ -87,7 +87,7 @@ def distillation_loss(
     Raises:
         ValueError: The shapes differ.
     """
-    _check_same_shape(student_logits_BC, teacher_logits_BC)
+    check_same_shape(student_logits_BC, teacher_logits_BC)
     student_log_BC = functional.log_softmax(student_logits_BC.float() / temperature, dim=-1)
     teacher_log_BC = functional.log_softmax(teacher_logits_BC.detach().float() / temperature, dim=-1)
     divergence_BC = functional.kl_div(student_log_BC, teacher_log_BC, reduction="none", log_target=True)
@@ -119,7 +119,7 @@ def patience_loss(
     Raises:
         ValueError: The shapes differ, or M is 0.
     """
-    _check_same_shape(student_cls_BMD, teacher_cls_BMD)
+    check_same_shape(student_cls_BMD, teacher_cls_BMD)
     if student_cls_BMD.shape[1] == 0:
         raise ValueError("the patience loss needs at least one matched layer, got none")
     student_BMD, teacher_BMD = student_cls_BMD.float(), teacher_cls_BMD.detach().float()
@@ -131,42 +131,35 @@ def patience_loss(
 
 def partly_labelled_losses(
     student_logits_BC: Tensor,
-    teacher_logits_BC: Tensor,
     labels_B: Tensor,
+    soft_B: Tensor,
     patience: Tensor | None = None,
     *,
     alpha: float,
     beta: float,
-    temperature: float,
-    reduction: Reduction,
     is_regression: bool = False,
 ) -> LossParts:
     """Return the losses of a batch in which some examples have no label: alpha is 1 for those.
 
-    Where every example has one, it is `combine` of `cross_entropy_loss` and `distillation_loss` (for a regression, of
-    two `squared_error_loss`).
+    Where every example has one, it is `combine` of `cross_entropy_loss` (for a regression, `squared_error_loss`) and
+    the mean soft loss.
 
     Args:
         student_logits_BC: Student logits, shape (B, C).
-        teacher_logits_BC: Teacher logits, shape (B, C); detached here.
         labels_B: Class positions, with -1 for a missing one; or scores, with nan.
+        soft_B: Loss with the teacher's logits of each example, shape (B,).
         patience: Loss with the teacher's [CLS] states of all examples; None requires beta = 0.
         alpha: Weight of the soft loss of an example with a label.
         beta: Weight of the patience loss.
-        temperature: T; unused for a regression.
-        reduction: As in `distillation_loss`; unused for a regression.
         is_regression: Whether labels are scores.
     """
-    _check_same_shape(student_logits_BC, teacher_logits_BC)
-    student_BC, teacher_BC = student_logits_BC.float(), teacher_logits_BC.detach().float()
+    student_BC = student_logits_BC.float()
     if is_regression:
         is_labelled_B = ~labels_B.isnan()
         hard_B = (student_BC[:, 0] - labels_B.nan_to_num()).square()
-        soft_B = (student_BC[:, 0] - teacher_BC[:, 0]).square()
     else:
         is_labelled_B = labels_B >= 0
         hard_B = functional.cross_entropy(student_BC, labels_B.clamp(min=0), reduction="none")
-        soft_B = _divergences(student_BC, teacher_BC, temperature, reduction)
     labelled_B = is_labelled_B.float()
     weighted_B = (1 - alpha) * labelled_B * hard_B + (1 - (1 - alpha) * labelled_B) * soft_B
     cross_entropy = (labelled_B * hard_B).sum() / labelled_B.sum().clamp(min=1)
@@ -174,15 +167,6 @@ def partly_labelled_losses(
     if patience is not None:
         total = total + beta * patience
     return LossParts(total, cross_entropy, soft_B.mean(), patience)
-
-
-def _divergences(student_BC: Tensor, teacher_BC: Tensor, temperature: float, reduction: Reduction) -> Tensor:
-    """Return T^2 KL(teacher || student) of each example, shape (B,); "element_mean" divides by C."""
-    student_log_BC = functional.log_softmax(student_BC / temperature, dim=-1)
-    teacher_log_BC = functional.log_softmax(teacher_BC / temperature, dim=-1)
-    divergence_BC = functional.kl_div(student_log_BC, teacher_log_BC, reduction="none", log_target=True)
-    by_example_B = divergence_BC.mean(-1) if reduction == "element_mean" else divergence_BC.sum(-1)
-    return temperature**2 * by_example_B
 
 
 def combine(
@@ -221,7 +205,8 @@ def combine(
     return LossParts(total, cross_entropy, distillation, patience)
 
 
-def _check_same_shape(student: Tensor, teacher: Tensor) -> None:
+def check_same_shape(student: Tensor, teacher: Tensor) -> None:
+    """Raise ValueError unless both have the same shape."""
     if student.shape != teacher.shape:
         raise ValueError(
             f"student and teacher must agree in shape, got {tuple(student.shape)} and {tuple(teacher.shape)}"

@@ -157,6 +157,11 @@ def _student_spec(
     model: PretrainedModel,
     layer_map: LayerMap,
 ) -> StudentSpec:
+    if task.is_regression and method != "finetune" and settings.distill.distillation_loss == "dkd":
+        raise ConfigError(
+            f"distill.distillation_loss=dkd needs a task with classes, and {task.name} has scores; run it by itself "
+            "without that setting."
+        )
     return StudentSpec(
         method=method,
         num_layers=num_layers,

@@ -9,12 +9,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import SerializerFunctionWrapHandler, WrapSerializer, model_serializer
 
+from pkd_core.config.distill_settings import DistillationLoss, DistillConfig, Reduction
+from pkd_core.config.readers import loss_reads
 from pkd_core.config.section import Section
 from pkd_core.config.settings import (
-    DistillConfig,
     EvaluationConfig,
     Method,
-    Reduction,
     SpeedConfig,
     StatesConfig,
     StudentConfig,
@@ -27,7 +27,10 @@ from pkd_core.method.layer_map import LayerMap
 from pkd_core.pipeline.kinds import StageKind
 
 # Settings that are newer than published addresses, whose JSON leaves out their defaults.
-_NEWER = ("truncation", "optimizer", "shuffle", "schedule")
+_NEWER = (
+    *("truncation", "optimizer", "shuffle", "schedule"),
+    *("distillation_loss", "dkd_target_weight", "dkd_other_weight"),
+)
 
 # The key beside a specification's own in a manifest's configuration.
 THREADS = "threads"
@@ -109,6 +112,16 @@ class DistillSpec(Section):
     alpha: float
     temperature: float
     distillation_reduction: Reduction
+    distillation_loss: DistillationLoss = "kl"
+    dkd_target_weight: float = 1.0
+    dkd_other_weight: float = 8.0
+
+    def dotted_settings(self) -> dict[str, Any]:
+        """Return the settings that the loss reads, and its name unless it is the paper's."""
+        dotted = _dotted("distill", self)
+        if self.distillation_loss == "kl":
+            del dotted["distill.distillation_loss"]
+        return {key: value for key, value in dotted.items() if loss_reads(self.distillation_loss, key)}
 
 
 class PatientDistillSpec(DistillSpec):
@@ -132,15 +145,15 @@ class StudentSpec(Section):
     metric: str
     training: Annotated[StudentConfig, _ADDRESSED]
     initial_layers: tuple[int, ...]
-    distill: PatientDistillSpec | DistillSpec | None = None
+    distill: Annotated[PatientDistillSpec | DistillSpec, _ADDRESSED] | None = None
     layer_map: LayerMap | None = None
     transfer: TransferConfig | None = None
 
     def dotted_settings(self) -> dict[str, Any]:
         """Return the settings used, by the keys that a user types, and the layer map."""
-        dotted = _dotted("student", self.training) | (
-            _dotted("distill", self.distill) if self.distill else {}
-        )
+        dotted = _dotted("student", self.training)
+        if self.distill:
+            dotted |= self.distill.dotted_settings()
         if self.transfer:
             dotted |= _dotted("transfer", self.transfer)
         if self.layer_map:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
+from pkd_core.config.distill_settings import DistillationLoss
 from pkd_core.errors import ModelError
 from pkd_core.method.layer_map import LayerMap
 from pkd_core.method.losses import (
@@ -21,6 +22,7 @@ from pkd_core.method.losses import (
     patience_loss,
     squared_error_loss,
 )
+from pkd_core.method.soft_losses import decoupled_divergences, softened_divergences, squared_logit_errors
 from pkd_core.model.forward import Outputs
 from pkd_core.teacher_states.reader import TeacherStates, TeacherTargets
 from pkd_core.teacher_states.source import TeacherSource, open_teacher_source
@@ -35,6 +37,9 @@ class Objective:
         alpha: Weight of the soft loss L_DS.
         temperature: T of L_DS; unused for a regression task.
         distillation_reduction: How L_DS is averaged.
+        distillation_loss: What L_DS is; unused for a regression task.
+        dkd_target_weight: With "dkd", weight of the target class against all others.
+        dkd_other_weight: With "dkd", weight of the other classes among themselves.
         teacher_states: The teacher's stored logits and [CLS] states of every training example.
         beta: Weight of the patience loss L_PT; with 0, no [CLS] states are read.
         normalize: Whether L_PT scales [CLS] states to unit length first.
@@ -48,6 +53,9 @@ class Objective:
     temperature: float
     distillation_reduction: Reduction
     teacher_states: TeacherStates
+    distillation_loss: DistillationLoss = "kl"
+    dkd_target_weight: float = 1.0
+    dkd_other_weight: float = 8.0
     beta: float = 0.0
     normalize: bool = True
     patience_reduction: Reduction = "element_mean"
@@ -119,18 +127,16 @@ def batch_losses(
     if objective.has_unlabelled:
         return partly_labelled_losses(
             outputs.logits_BC,
-            teacher.logits_BC,
             labels_B,
+            _soft_losses(outputs, labels_B, teacher, objective, is_regression),
             patience,
             alpha=objective.alpha,
             beta=objective.beta,
-            temperature=objective.temperature,
-            reduction=objective.distillation_reduction,
             is_regression=is_regression,
         )
     return combine(
         hard_loss(outputs.logits_BC, labels_B),
-        _distillation(outputs, teacher, objective, is_regression),
+        _distillation(outputs, labels_B, teacher, objective, is_regression),
         patience,
         alpha=objective.alpha,
         beta=objective.beta,
@@ -138,12 +144,36 @@ def batch_losses(
 
 
 def _distillation(
-    outputs: Outputs, teacher: TeacherTargets, objective: Objective, is_regression: bool
+    outputs: Outputs, labels_B: Tensor, teacher: TeacherTargets, objective: Objective, is_regression: bool
 ) -> Tensor:
     if is_regression:
         return squared_error_loss(outputs.logits_BC, teacher.logits_BC)
-    return distillation_loss(
-        outputs.logits_BC, teacher.logits_BC, objective.temperature, objective.distillation_reduction
+    if objective.distillation_loss == "kl":
+        return distillation_loss(
+            outputs.logits_BC, teacher.logits_BC, objective.temperature, objective.distillation_reduction
+        )
+    return _soft_losses(outputs, labels_B, teacher, objective, is_regression).mean()
+
+
+def _soft_losses(
+    outputs: Outputs, labels_B: Tensor, teacher: TeacherTargets, objective: Objective, is_regression: bool
+) -> Tensor:
+    """Return L_DS of each example, shape (B,)."""
+    student_BC, teacher_BC = outputs.logits_BC, teacher.logits_BC
+    reduction = objective.distillation_reduction
+    if is_regression or objective.distillation_loss == "logits-mse":
+        return squared_logit_errors(student_BC, teacher_BC, reduction)
+    if objective.distillation_loss == "kl":
+        return softened_divergences(student_BC, teacher_BC, objective.temperature, reduction)
+    return decoupled_divergences(
+        student_BC,
+        teacher_BC,
+        # Without a label, the class that the teacher prefers.
+        torch.where(labels_B >= 0, labels_B, teacher_BC.argmax(-1)),
+        temperature=objective.temperature,
+        target_weight=objective.dkd_target_weight,
+        other_weight=objective.dkd_other_weight,
+        reduction=reduction,
     )
 
 

@@ -5,13 +5,14 @@ from typing import get_args
 import pytest
 from config.settings_page import PAGE, settings_page
 
+from pkd_core.config.distill_settings import DistillConfig
 from pkd_core.config.overrides import setting_keys
 from pkd_core.config.readers import check_settings_are_read, methods_reading
 from pkd_core.config.reference import (
     all_settings,
     explain_settings,
 )
-from pkd_core.config.settings import DistillConfig, Method
+from pkd_core.config.settings import Method
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.specs import distill_spec
 
@@ -66,11 +67,38 @@ def test_a_setting_without_effect_is_refused_with_the_methods_that_read_it(
     with pytest.raises(
         ConfigError, match=f"{key} has no effect on {' and '.join(methods)}: only {readers} read"
     ):
-        check_settings_are_read([key], methods)
+        check_settings_are_read({key: 0.5}, methods)
 
 
 def test_a_setting_that_one_method_of_several_reads_is_accepted() -> None:
-    check_settings_are_read(["distill.beta", "student.num_epochs"], ["finetune", "pkd-last"])
+    check_settings_are_read({"distill.beta": 3.0, "student.num_epochs": 1}, ["finetune", "pkd-last"])
+
+
+@pytest.mark.parametrize(
+    ("loss", "key", "readers"),
+    [
+        (None, "distill.dkd_other_weight", "with distill.distillation_loss=kl, but only with dkd"),
+        ("kl", "distill.dkd_target_weight", "with distill.distillation_loss=kl, but only with dkd"),
+        (
+            "logits-mse",
+            "distill.temperature",
+            "with distill.distillation_loss=logits-mse, but only with kl or dkd",
+        ),
+    ],
+)
+def test_a_setting_that_the_chosen_loss_does_not_read_is_refused(
+    loss: str | None, key: str, readers: str
+) -> None:
+    given: dict[str, object] = {key: 2.0} | ({} if loss is None else {"distill.distillation_loss": loss})
+    with pytest.raises(
+        ConfigError, match=f"{key} has no effect {readers}; leave it out, or choose another loss"
+    ):
+        check_settings_are_read(given, ["kd"])
+
+
+def test_the_chosen_loss_reads_its_own_settings() -> None:
+    given = {"distill.distillation_loss": "dkd", "distill.dkd_other_weight": 2.0, "distill.temperature": 4.0}
+    check_settings_are_read(given, ["kd"])
 
 
 def test_the_source_of_each_value_is_named() -> None:

@@ -10,6 +10,7 @@ from pkd_core.method.losses import (
     partly_labelled_losses,
     squared_error_loss,
 )
+from pkd_core.method.soft_losses import softened_divergences, squared_logit_errors
 
 STUDENT = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
 TEACHER = torch.randn(6, 3, generator=torch.Generator().manual_seed(2))
@@ -19,9 +20,8 @@ LABELS = torch.tensor([0, 2, 1, 1, 0, 2])
 @pytest.mark.parametrize("reduction", ["element_mean", "batch_mean"])
 def test_with_all_labels_it_is_the_loss_of_the_paper(reduction: str) -> None:
     patience = torch.tensor(0.25)
-    found = partly_labelled_losses(
-        STUDENT, TEACHER, LABELS, patience, alpha=0.3, beta=2.0, temperature=4.0, reduction=reduction
-    )
+    soft_B = softened_divergences(STUDENT, TEACHER, 4.0, reduction)
+    found = partly_labelled_losses(STUDENT, LABELS, soft_B, patience, alpha=0.3, beta=2.0)
     hard, soft = cross_entropy_loss(STUDENT, LABELS), distillation_loss(STUDENT, TEACHER, 4.0, reduction)
     expected = combine(hard, soft, patience, alpha=0.3, beta=2.0)
     for name, value in expected.named().items():
@@ -30,9 +30,8 @@ def test_with_all_labels_it_is_the_loss_of_the_paper(reduction: str) -> None:
 
 def test_an_example_without_a_label_learns_from_the_teacher_alone() -> None:
     labels = torch.tensor([0, -1, 1, -1, -1, 2])
-    found = partly_labelled_losses(
-        STUDENT, TEACHER, labels, alpha=0.3, beta=0.0, temperature=4.0, reduction="batch_mean"
-    )
+    soft_B = softened_divergences(STUDENT, TEACHER, 4.0, "batch_mean")
+    found = partly_labelled_losses(STUDENT, labels, soft_B, alpha=0.3, beta=0.0)
     total = 0.0
     for row, label in enumerate(labels.tolist()):
         one = slice(row, row + 1)
@@ -51,9 +50,8 @@ def test_an_example_without_a_label_learns_from_the_teacher_alone() -> None:
 
 
 def test_a_batch_without_any_label_is_the_soft_loss() -> None:
-    found = partly_labelled_losses(
-        STUDENT, TEACHER, torch.full((6,), -1), alpha=0.0, beta=0.0, temperature=2.0, reduction="element_mean"
-    )
+    soft_B = softened_divergences(STUDENT, TEACHER, 2.0, "element_mean")
+    found = partly_labelled_losses(STUDENT, torch.full((6,), -1), soft_B, alpha=0.0, beta=0.0)
     torch.testing.assert_close(found.total, distillation_loss(STUDENT, TEACHER, 2.0, "element_mean"))
     assert found.cross_entropy.item() == 0.0
 
@@ -61,16 +59,8 @@ def test_a_batch_without_any_label_is_the_soft_loss() -> None:
 def test_a_missing_score_is_nan_and_reaches_no_gradient() -> None:
     student = STUDENT[:, :1].clone().requires_grad_()
     teacher, scores = TEACHER[:, :1], torch.tensor([1.0, float("nan"), -1.0, 0.5, float("nan"), 2.0])
-    found = partly_labelled_losses(
-        student,
-        teacher,
-        scores,
-        alpha=0.4,
-        beta=0.0,
-        temperature=1.0,
-        reduction="batch_mean",
-        is_regression=True,
-    )
+    soft_B = squared_logit_errors(student, teacher, "element_mean")
+    found = partly_labelled_losses(student, scores, soft_B, alpha=0.4, beta=0.0, is_regression=True)
     has_score = ~scores.isnan()
     hard = (student[:, 0] - scores)[has_score].square().sum()
     soft = (student[:, 0] - teacher[:, 0]).square()

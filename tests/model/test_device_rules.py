@@ -17,6 +17,12 @@ from pkd_core.model.packing import PackedBatch, pack
 from pkd_core.teacher_states.reader import TeacherTargets
 from pkd_core.training.objective import Objective, batch_losses
 
+CHANGES: list[dict[str, Any]] = [
+    {},
+    {"distillation_loss": "logits-mse"},
+    {"distillation_loss": "dkd"},
+    {"distillation_loss": "dkd", "has_unlabelled": True},
+]
 META = torch.device("meta")
 GPU = torch.device("cuda", 0)
 
@@ -46,7 +52,7 @@ def empty_classifier(device: torch.device) -> BertForSequenceClassification:
     return model
 
 
-def total_loss(device: torch.device, batch: PackedBatch) -> Tensor:
+def total_loss(device: torch.device, batch: PackedBatch, **changes: Any) -> Tensor:
     """Return the loss of patient distillation on a batch on the device."""
     assert batch.labels_B is not None
     config, num_examples = tiny_config(), len(batch.labels_B)
@@ -61,18 +67,21 @@ def total_loss(device: torch.device, batch: PackedBatch) -> Tensor:
         teacher_states=None,
         beta=100.0,
         layer_map=((1, 2),),
+        **changes,
     )
     outputs = forward(empty_classifier(device), batch, torch.bfloat16, MasksOnDevice(device))
     return batch_losses(outputs, batch.labels_B, teacher, objective, is_regression=False).total
 
 
-def test_a_forward_pass_stays_on_its_device_and_copies_nothing_to_the_cpu() -> None:
+@pytest.mark.parametrize("changes", CHANGES)
+def test_a_forward_pass_stays_on_its_device_and_copies_nothing_to_the_cpu(changes: dict[str, Any]) -> None:
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-        assert total_loss(GPU, pack(make_table(40), np.arange(32), GPU)).device == GPU
+        assert total_loss(GPU, pack(make_table(40), np.arange(32), GPU), **changes).device == GPU
 
 
-def test_a_backward_pass_copies_nothing_to_the_cpu() -> None:
-    loss = total_loss(META, pack(make_table(40), np.arange(32), META))
+@pytest.mark.parametrize("changes", CHANGES)
+def test_a_backward_pass_copies_nothing_to_the_cpu(changes: dict[str, Any]) -> None:
+    loss = total_loss(META, pack(make_table(40), np.arange(32), META), **changes)
     loss.backward()
     assert loss.device == META
 

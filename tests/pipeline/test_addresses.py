@@ -21,6 +21,7 @@ OTHER = {
     "adamw": "bert-adam",
     "all-steps": "full-batches",
     "second-text-longer": "first-text-longer",
+    "kl": "dkd",
 }
 SCORE_FILE = """\
 texts = ["sentence"]
@@ -84,6 +85,8 @@ def test_a_setting_changes_the_addresses_of_its_readers_and_their_dependents(
     key: str, addresses: Addresses
 ) -> None:
     base: dict[str, object] = {"transfer.num_copies": 1}
+    if key.startswith("distill.dkd_"):
+        base["distill.distillation_loss"] = "dkd"
     default = (default_settings() | base)[key]
     presets = addresses(**base)
     one, other = (False, True) if isinstance(default, bool) else (default, _another(default))

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from pkd_core.config.settings import DistillConfig, Method, StudentConfig, TeacherConfig
+from pkd_core.config.distill_settings import DistillConfig
+from pkd_core.config.settings import Method, StudentConfig, TeacherConfig
 from pkd_core.pipeline.specs import (
     DistillSpec,
     PatientDistillSpec,
@@ -63,6 +64,29 @@ def test_settings_are_shown_by_the_keys_that_a_user_types() -> None:
     assert finetune.dotted_settings() == OF_STUDENT
     assert kd.dotted_settings() == OF_STUDENT | OF_KD
     assert patient.dotted_settings() == OF_STUDENT | OF_KD | OF_PATIENCE | {"layer_map": "1<-4 2<-8"}
+
+
+def test_a_loss_other_than_the_papers_is_shown_and_addressed_with_the_settings_that_it_reads() -> None:
+    decoupled, squared = (
+        student("kd").model_copy(
+            update={"distill": distill_spec("kd", DISTILL.model_copy(update={"distillation_loss": loss}))}
+        )
+        for loss in ("dkd", "logits-mse")
+    )
+    weights = {"distill.dkd_target_weight": 1.0, "distill.dkd_other_weight": 8.0}
+    assert decoupled.dotted_settings() == OF_STUDENT | OF_KD | weights | {"distill.distillation_loss": "dkd"}
+    assert squared.dotted_settings() == OF_STUDENT | {
+        "distill.alpha": 0.3,
+        "distill.distillation_reduction": "batch_mean",
+        "distill.distillation_loss": "logits-mse",
+    }
+    assert decoupled.model_dump(mode="json")["distill"] == {
+        "alpha": 0.3,
+        "temperature": 7.0,
+        "distillation_reduction": "batch_mean",
+        "distillation_loss": "dkd",
+    }
+    assert parse_training_spec(decoupled.model_dump(mode="json")) == decoupled
 
 
 def test_a_teachers_seed_is_that_of_its_training_settings() -> None:

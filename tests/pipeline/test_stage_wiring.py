@@ -108,6 +108,21 @@ def test_every_distillation_setting_reaches_the_objective(workspace: Path, captu
     assert len(objective.teacher_states) == len(captured.student().train_table)
 
 
+def test_the_loss_with_the_teachers_logits_and_its_weights_reach_the_objective(
+    workspace: Path, captured: Captured
+) -> None:
+    run(
+        workspace,
+        distill__distillation_loss="dkd",
+        distill__dkd_target_weight=2.0,
+        distill__dkd_other_weight=3.0,
+    )
+    objective = captured.student().objective
+    assert objective is not None
+    assert objective.distillation_loss == "dkd"
+    assert (objective.dkd_target_weight, objective.dkd_other_weight) == (2.0, 3.0)
+
+
 def test_normalize_is_passed_on_as_it_is(workspace: Path, captured: Captured) -> None:
     run(workspace, distill__normalize=True, distill__patience_reduction="batch_mean")
     objective = captured.student().objective

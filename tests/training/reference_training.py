@@ -35,6 +35,9 @@ class Distillation:
     alpha: float
     temperature: float
     distillation_reduction: str
+    distillation_loss: str = "kl"
+    dkd_target_weight: float = 1.0
+    dkd_other_weight: float = 8.0
     beta: float = 0.0
     normalize: bool = True
     patience_reduction: str = "element_mean"
@@ -190,12 +193,8 @@ def reference_losses(
     if variant.is_regression:
         soft = ((student_BC - teacher_BC) ** 2).mean()
     else:
-        p_BC = (teacher_BC / goal.temperature).softmax(-1)
-        log_q_BC = (student_BC / goal.temperature).log_softmax(-1)
-        divergence = (p_BC * (p_BC.log() - log_q_BC)).sum() * goal.temperature**2
-        soft = divergence / (
-            student_BC.numel() if goal.distillation_reduction == "element_mean" else len(rows)
-        )
+        distance = reference_distance(goal, student_BC, teacher_BC, labels_B)
+        soft = distance / (student_BC.numel() if goal.distillation_reduction == "element_mean" else len(rows))
     losses = {
         "total": (1 - goal.alpha) * hard + goal.alpha * soft,
         "cross_entropy": hard,
@@ -205,6 +204,26 @@ def reference_losses(
         patience = reference_patience(goal, student_out.hidden_states, teacher_out.hidden_states)
         losses |= {"total": losses["total"] + goal.beta * patience, "patience": patience}
     return losses
+
+
+def reference_distance(
+    goal: Distillation, student_BC: Tensor, teacher_BC: Tensor, labels_B: Tensor
+) -> Tensor:
+    """Return the distance of the logits, summed over examples and classes; a target of -1 is the teacher's choice."""
+    if goal.distillation_loss == "logits-mse":
+        return ((student_BC - teacher_BC) ** 2).sum()
+    p_BC, q_BC = ((logits / goal.temperature).softmax(-1) for logits in (teacher_BC, student_BC))
+    if goal.distillation_loss == "kl":
+        return (p_BC * (p_BC.log() - q_BC.log())).sum() * goal.temperature**2
+    total = torch.zeros(())
+    for p, q, label in zip(p_BC, q_BC, labels_B.tolist(), strict=True):
+        target = int(p.argmax()) if label < 0 else label
+        rest = [position for position in range(len(p)) if position != target]
+        p_two, q_two = (torch.stack([one[target], one[rest].sum()]) for one in (p, q))
+        p_rest, q_rest = p[rest] / p[rest].sum(), q[rest] / q[rest].sum()
+        total = total + goal.dkd_target_weight * (p_two * (p_two / q_two).log()).sum()
+        total = total + goal.dkd_other_weight * (p_rest * (p_rest / q_rest).log()).sum()
+    return total * goal.temperature**2
 
 
 def reference_patience(

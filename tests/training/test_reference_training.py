@@ -48,6 +48,9 @@ VARIANTS = {
     "finetune, regression": Variant(num_outputs=1),
     "kd, element mean": Variant(3, KD),
     "kd, batch mean": Variant(3, replace(KD, distillation_reduction="batch_mean")),
+    "kd, squared logits": Variant(3, replace(KD, distillation_loss="logits-mse")),
+    "kd, decoupled": Variant(3, replace(KD, distillation_loss="dkd", dkd_other_weight=2.0)),
+    "pkd, decoupled": Variant(2, replace(PKD, distillation_loss="dkd", dkd_target_weight=0.5)),
     "pkd": Variant(2, PKD),
     "pkd, batch mean": Variant(2, replace(PKD, patience_reduction="batch_mean", beta=0.5)),
     "pkd, not normalized": Variant(

@@ -27,6 +27,9 @@ def _objective(job: Job, spec: StudentSpec, hidden_size: int) -> Objective | Non
         alpha=spec.distill.alpha,
         temperature=spec.distill.temperature,
         distillation_reduction=spec.distill.distillation_reduction,
+        distillation_loss=spec.distill.distillation_loss,
+        dkd_target_weight=spec.distill.dkd_target_weight,
+        dkd_other_weight=spec.distill.dkd_other_weight,
         teacher_states=TeacherStates.open(*(job.inputs[part] for part in parts)),
         has_unlabelled="transfer" in job.inputs,
     )

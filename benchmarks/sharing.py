@@ -11,6 +11,7 @@ from multiprocessing.synchronize import Barrier
 import torch
 
 from benchmarks.measure import Row, compare
+from benchmarks import gpu_steps
 from benchmarks.pkd_training import step_seconds
 from benchmarks.workload import MINILM, Size, make_model, make_table
 from pkd_core.runtime.device import find_device
@@ -18,6 +19,7 @@ from pkd_core.runtime.precision import resolve_precision
 from pkd_core.runtime.process_setup import configure_process
 
 _NUM_ROWS = 32 * 60
+_NUM_ROWS_ON_CUDA = 32 * 300
 _barriers: list[Barrier] = []
 
 
@@ -72,6 +74,10 @@ def _train(job: _Job) -> float:
     configure_process()
     if device.type == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // job.num_processes))
-    model, table = make_model(job.size, job.num_layers), make_table(job.task, _NUM_ROWS)
+    on_cuda = device.type == "cuda"
+    model = make_model(job.size, job.num_layers)
+    table = make_table(job.task, _NUM_ROWS_ON_CUDA if on_cuda else _NUM_ROWS)
     _barriers[0].wait()
+    if on_cuda:
+        return gpu_steps.step_seconds(model, table, None, device)
     return step_seconds(model, table, None, resolve_precision("auto", device), device)

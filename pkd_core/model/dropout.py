@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 _LEVELS = 1 << 16
 
@@ -91,6 +92,9 @@ def drop(values: Tensor, rate: float, masks: KeepMasks | None) -> Tensor:
     """
     if masks is None or rate == 0.0:
         return values
+    if values.is_cuda:
+        # torch's kernel draws a mask and applies it at once; `make_masks` seeded its generator.
+        return functional.dropout(values, rate)
     mask = masks.draw(values.shape, rate, values.dtype)
     dropped: Tensor = _Drop.apply(values, mask, 1.0 / (1.0 - rate))  # type: ignore[no-untyped-call]
     return dropped
@@ -100,6 +104,8 @@ def drop_and_add(values: Tensor, residual: Tensor, rate: float, masks: KeepMasks
     """Return `residual + drop(values, rate, masks)`, computed in one pass over memory."""
     if masks is None or rate == 0.0:
         return residual + values
+    if values.is_cuda:
+        return residual + functional.dropout(values, rate)
     mask = masks.draw(values.shape, rate, values.dtype)
     total: Tensor = _DropAndAdd.apply(values, residual, mask, 1.0 / (1.0 - rate))  # type: ignore[no-untyped-call]
     return total

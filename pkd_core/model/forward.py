@@ -98,11 +98,19 @@ class _TakeCls(torch.autograd.Function):
 
 
 def _embed(embeddings: Any, batch: PackedBatch) -> Tensor:
-    summed_TD = (
-        embeddings.word_embeddings(batch.input_ids_T)
-        + embeddings.token_type_embeddings(batch.token_type_ids_T)
-        + embeddings.position_embeddings(batch.position_ids_T)
+    tables_and_ids = (
+        (embeddings.word_embeddings, batch.input_ids_T),
+        (embeddings.token_type_embeddings, batch.token_type_ids_T),
+        (embeddings.position_embeddings, batch.position_ids_T),
     )
+    if batch.input_ids_T.is_cuda:
+        # Its gradient adds rows with atomics; that of an embedding goes through the batch once for each of few rows.
+        words_TD, types_TD, positions_TD = (
+            table.weight.index_select(0, ids) for table, ids in tables_and_ids
+        )
+    else:
+        words_TD, types_TD, positions_TD = (table(ids) for table, ids in tables_and_ids)
+    summed_TD = words_TD + types_TD + positions_TD
     return _normalize(embeddings.LayerNorm, summed_TD)
 
 
@@ -119,44 +127,51 @@ def _layer(
         masks: Source of dropout masks.
     """
     attention = layer.attention.self
-    context_QD = _attend(
-        attention,
-        _linear(attention.query, queries_QD),
-        _linear(attention.key, hidden_TD),
-        _linear(attention.value, hidden_TD),
-        layout,
-        masks,
-    )
+    if layout.groups:
+        context_QD = _attend_padded(attention, hidden_TD, queries_QD, layout, masks)
+    else:
+        context_QD = _attend_packed(attention, hidden_TD, queries_QD, layout, masks)
     attended_QD = _project(layer.attention.output, context_QD, queries_QD, masks)
     inner_QI = layer.intermediate.intermediate_act_fn(_linear(layer.intermediate.dense, attended_QD))
     return _project(layer.output, inner_QI, attended_QD, masks)
 
 
-def _attend(
-    attention: Any,
-    queries_QD: Tensor,
-    keys_TD: Tensor,
-    values_TD: Tensor,
-    layout: PaddingLayout,
-    masks: KeepMasks | None,
+def _attend_padded(
+    attention: Any, hidden_TD: Tensor, queries_QD: Tensor, layout: PaddingLayout, masks: KeepMasks | None
 ) -> Tensor:
-    """Return a BertSelfAttention's output (Q, D), of packed rows where the device has a kernel for them."""
-    num_heads, rate = attention.num_attention_heads, attention.dropout.p
-    if not layout.groups:
-        return attend_packed(
-            queries_QD, keys_TD, values_TD, layout, num_heads, rate if masks is not None else 0.0
-        )
-    all_rows = len(queries_QD) == len(keys_TD)
+    """Return a BertSelfAttention's output (Q, D), computed over padded groups of examples."""
+    all_rows = queries_QD is hidden_TD
+    projected_QD = _linear(attention.query, queries_QD)
     attended = attend(
-        pad(queries_QD, layout) if all_rows else queries_QD,
-        pad(keys_TD, layout),
-        pad(values_TD, layout),
+        pad(projected_QD, layout) if all_rows else projected_QD,
+        pad(_linear(attention.key, hidden_TD), layout),
+        pad(_linear(attention.value, hidden_TD), layout),
         layout,
-        num_heads,
-        rate,
+        attention.num_attention_heads,
+        attention.dropout.p,
         masks,
     )
     return unpad(attended, layout) if all_rows else attended
+
+
+def _attend_packed(
+    attention: Any, hidden_TD: Tensor, queries_QD: Tensor, layout: PaddingLayout, masks: KeepMasks | None
+) -> Tensor:
+    """Return a BertSelfAttention's output (Q, D), with one product for all projections of the same rows."""
+    query, key, value = attention.query, attention.key, attention.value
+    if queries_QD is hidden_TD:
+        projected = _joint_linear((query, key, value), hidden_TD)
+    else:
+        projected = (_linear(query, queries_QD), *_joint_linear((key, value), hidden_TD))
+    rate = 0.0 if masks is None else attention.dropout.p
+    return attend_packed(*projected, layout, attention.num_attention_heads, rate)
+
+
+def _joint_linear(linears: tuple[nn.Linear, ...], values: Tensor) -> tuple[Tensor, ...]:
+    """Return what each of the layers computes; on a GPU, three small products take longer than one."""
+    weight = torch.cat([linear.weight for linear in linears]).to(values.dtype)
+    bias = torch.cat([linear.bias for linear in linears]).to(values.dtype)
+    return functional.linear(values, weight, bias).chunk(len(linears), dim=-1)
 
 
 def _project(output: Any, values: Tensor, residual_QD: Tensor, masks: KeepMasks | None) -> Tensor:

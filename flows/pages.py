@@ -4,7 +4,7 @@ import base64
 import logging
 from pathlib import Path
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from flows.latest_report import record_latest
 from pkd_core.pipeline.plan import Plan
@@ -15,6 +15,7 @@ from pkd_core.store.stage_store import StageStatus
 logger = logging.getLogger(__name__)
 
 _FIGURE = "report.png"
+_PAGE = "report.html"
 
 
 def show_plan(plan: Plan) -> None:
@@ -34,7 +35,7 @@ def show_plan(plan: Plan) -> None:
 
 
 def show_report(workspace: Path, report: StageRecord) -> None:
-    """Show the report as an artifact, with its figure in it, and record it as the workspace's latest.
+    """Show the report as an artifact, with its figure in it and a link to its page, and record it as the latest.
 
     Raises:
         StoreError: The report cannot be read, or the disk cannot be written.
@@ -48,5 +49,12 @@ def show_report(workspace: Path, report: StageRecord) -> None:
         text.replace(f"]({_FIGURE})", f"](data:image/png;base64,{figure})"),
         key="report",
         description=f"Files: {report.path}",
+    )
+    create_link_artifact(
+        (folder.resolve() / _PAGE).as_uri(),
+        link_text=f"{report.path}/{_PAGE}",
+        key="report-page",
+        description="The whole report, as a file on the machine of this run. Browsers follow no such link: copy it. "
+        "MLflow's run of the report has the same file among its artifacts.",
     )
     record_latest(workspace, report)

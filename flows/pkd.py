@@ -151,9 +151,8 @@ def _submit_report(work: _Work, futures: Mapping[str, Future], failures: Mapping
     """Submit the report over the evaluations that completed; None if there is none."""
     plan = work.plan
     planned = plan.stages[-1]
-    evaluations = [one.stage for one in plan.stages if one.stage.kind is StageKind.EVALUATION]
-    completed = [stage for stage in evaluations if futures[stage.key].state.is_completed()]
-    if not completed:
+    completed = [one.stage for one in plan.stages[:-1] if futures[one.stage.key].state.is_completed()]
+    if not any(stage.kind is StageKind.EVALUATION for stage in completed):
         return None
     if failures:
         partial = report_stage(plan.run, completed, failures, plan.model)

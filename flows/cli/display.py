@@ -35,7 +35,7 @@ def show_report(folder: Path) -> None:
     path = folder / "report.txt"
     with file_errors("read", path):
         typer.echo("\n" + path.read_text(encoding="utf-8", errors="replace"))
-    typer.echo(f"report: {folder / 'report.md'} (and report.json, report.png)")
+    typer.echo(f"report: {folder / 'report.html'} (and report.md, report.json, report.png)")
 
 
 def show_presets(presets: Iterable[ListedPreset]) -> None:

@@ -51,21 +51,26 @@ def build_dag(
     stages = [
         stage for task in tasks for stage in _task_dag(run, task, raw_hashes[task.name], model, machine)
     ]
-    evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
-    return [*stages, report_stage(run, evaluations, {}, model)]
+    return [*stages, report_stage(run, stages, {}, model)]
 
 
 def report_stage(
-    run: RunConfig, evaluations: Sequence[Stage], failures: Mapping[str, str], model: PretrainedModel
+    run: RunConfig, stages: Sequence[Stage], failures: Mapping[str, str], model: PretrainedModel
 ) -> Stage:
-    """Return the report over some evaluations, naming the stages that failed and why."""
+    """Return the report over the evaluations among some stages, naming the stages that failed and why.
+
+    It reads the evaluations, and the trainings of the models that they are of, if these are among the stages too.
+    """
+    evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
+    models = {stage.inputs["model"] for stage in evaluations}
     spec = ReportSpec(
         base_model=model.short_name,
         base_model_digest=model.weights,
         presets={stage.key: _describe_preset(run, stage, model.num_layers) for stage in evaluations},
         failures=dict(failures),
     )
-    return make_stage("reports", "report", spec, {stage.key: stage for stage in evaluations}, {})
+    inputs = {stage.key: stage for stage in stages if stage in evaluations or stage.key in models}
+    return make_stage("reports", "report", spec, inputs, {})
 
 
 def _task_dag(

@@ -29,12 +29,14 @@ class RunContext:
         model: The pretrained model.
         tasks: The run's tasks by name, as they were when it was planned.
         options: How the run works.
+        command: Repeats the run; empty if it is not known.
     """
 
     workspace: Path
     model: PretrainedModel
     tasks: Mapping[str, Task]
     options: RunOptions
+    command: str = ""
 
     @property
     def data_raw(self) -> Path:

@@ -27,5 +27,5 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.STUDENT: 2,
     StageKind.SPEED: 1,
     StageKind.EVALUATION: 3,
-    StageKind.REPORT: 3,
+    StageKind.REPORT: 4,
 }

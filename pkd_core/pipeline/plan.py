@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pkd_core.config.command import run_command
 from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.data.glue import load_task
 from pkd_core.data.task import Task
@@ -68,7 +69,8 @@ class Plan:
 
     def context(self, options: RunOptions) -> RunContext:
         """Return what every stage of the run is given."""
-        return RunContext(self.workspace.resolve(), self.model, self.tasks, options)
+        command = run_command(self.run, self.model.short_name)
+        return RunContext(self.workspace.resolve(), self.model, self.tasks, options, command)
 
     @contextmanager
     def recorded(self) -> Iterator[Path]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pkd_core.config.settings import DEFAULT_THREADS
 from pkd_core.errors import StoreError, shortened
-from pkd_core.pipeline.kinds import CODE_VERSIONS
+from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
 from pkd_core.pipeline.specs import THREADS, ReportSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.manifest import Manifest, read_manifest
@@ -55,9 +55,12 @@ def _changed_report(before: Manifest, now: ReportSpec) -> str:
     """Return how a report differs from an earlier one, whose models are the inputs."""
     if before.config.get("failures"):
         return "the last one lacks what had failed"
-    new, gone = len(now.presets.keys() - before.inputs.keys()), len(before.inputs.keys() - now.presets.keys())
+    presets = before.config["presets"].keys()
+    new, gone = len(now.presets.keys() - presets), len(presets - now.presets.keys())
     if new or gone:
         return f"other models than in the last one: {new} new, {gone} gone"
+    if before.code_version != CODE_VERSIONS[StageKind.REPORT]:
+        return f"its code is version {CODE_VERSIONS[StageKind.REPORT]}, was {before.code_version}"
     return "other results than in the last one"
 
 

@@ -29,6 +29,11 @@ def points(fraction: float | None) -> str:
     return ABSENT if fraction is None else f"{100 * fraction:.1f}"
 
 
+def signed_points(fraction: float | None) -> str:
+    """Return a difference × 100 with its sign and one decimal."""
+    return _rounded(fraction, 1, "+.1f")
+
+
 def score(group: Group, key: str) -> str:
     """Return the mean of a score; over several seeds, also its standard deviation and the number of seeds."""
     number = f" ({len(group.rows)})" if len(group.rows) > 1 else ""
@@ -51,7 +56,7 @@ def comparison(group: Group) -> list[str]:
     """Return one cell for each of `COMPARISON_HEADINGS`."""
     row = group.rows[0]
     return [
-        _rounded(group.gap_to_teacher, 1, "+.1f"),
+        signed_points(group.gap_to_teacher),
         _rounded(group.gap_closed, 0, ".0f", " %"),
         f"{row.parameters / 1e6:.1f}M" if row.parameters >= 1e6 else f"{row.parameters / 1e3:.1f}k",
         f"{row.size_bytes / 1e6:.1f}",

@@ -1,16 +1,17 @@
-"""Writes the report of a run: a Markdown page, the same results as JSON, and a figure."""
+"""Writes the report of a run: a page for a browser, the same as Markdown and JSON, and a figure."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pkd_core.report.differences import ComparedPair, notes_on_differences
+from pkd_core.report.content import Report
 from pkd_core.report.figure import save_figure
-from pkd_core.report.markdown import Published, markdown_report
-from pkd_core.report.notes import notes
+from pkd_core.report.markdown import all_notes, markdown_report
+from pkd_core.report.page.render import html_report
 from pkd_core.report.results import METHODS, BaseModel, Group, ResultRow, aggregate
 from pkd_core.report.summary import FILE, GroupSummary
+from pkd_core.report.tables import Published
 from pkd_core.report.text_table import text_table
 
 __all__ = [
@@ -18,48 +19,40 @@ __all__ = [
     "BaseModel",
     "Group",
     "Published",
+    "Report",
     "ResultRow",
     "aggregate",
     "results_table",
     "write_report",
 ]
 
-_FORMAT_VERSION = 2
+_FORMAT_VERSION = 3
 
 
-def write_report(
-    folder: Path,
-    rows: Sequence[ResultRow],
-    failures: Mapping[str, str],
-    base_model: BaseModel,
-    published: Published | None = None,
-    pairs: Sequence[ComparedPair] = (),
-) -> None:
-    """Write `report.md`, `report.json` and `report.png`; the same rows in the same order give the same bytes.
+def write_report(folder: Path, report: Report) -> None:
+    """Write `report.html`, `report.md`, `report.json` and `report.png`.
+
+    The same report, with rows in the same order, gives the same bytes; the page names the versions of libraries too.
 
     Args:
         folder: An existing folder.
-        rows: One for each trained model; tasks are shown in order of first appearance.
-        failures: Reason of failure by stage.
-        base_model: The pretrained model of all of them.
-        published: Returns the published dev score of (task, method, depth) as a fraction, or None.
-        pairs: Which methods can be told apart.
+        report: What to show.
     """
-    groups = aggregate(rows)
-    report = {
+    groups = aggregate(report.rows)
+    values = {
         "format_version": _FORMAT_VERSION,
-        "base_model": asdict(base_model),
-        "groups": [asdict(_summary(group, published)) for group in groups],
+        "base_model": asdict(report.base_model),
+        "command": report.command,
+        "groups": [asdict(_summary(group, report.published)) for group in groups],
         "rows": [asdict(row) for group in groups for row in group.rows],
-        "failures": dict(failures),
-        "differences": [asdict(pair) for pair in pairs],
-        "notes": [*notes(groups, failures), *notes_on_differences(pairs)],
+        "failures": dict(report.failures),
+        "differences": [asdict(pair) for pair in report.pairs],
+        "notes": all_notes(report, groups),
     }
-    text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     (folder / FILE).write_text(text + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(
-        markdown_report(groups, failures, base_model, published, "report.png", pairs), encoding="utf-8"
-    )
+    (folder / "report.md").write_text(markdown_report(report, "report.png"), encoding="utf-8")
+    (folder / "report.html").write_text(html_report(report), encoding="utf-8")
     save_figure(groups, folder / "report.png")
 
 

@@ -255,7 +255,7 @@ def test_the_last_lines_of_a_report_work_as_they_are_pasted(
 ) -> None:
     monkeypatch.chdir(trained.parent)
     assert run_pkd("report", "--workspace", trained.name) == 0
-    lines = capfd.readouterr().out.split("(and report.json, report.png)\n", 1)[1].splitlines()
+    lines = capfd.readouterr().out.split("(and report.md, report.json, report.png)\n", 1)[1].splitlines()
     best = [
         best_of([one for one in models(trained).values() if one.task == task]) for task in ("Tiny", "RTE")
     ]

@@ -220,7 +220,7 @@ def report_of(results: list[EvaluationResult], finished: tuple[Plan, Records, ob
     stage = replace(report_stage(plan.run, [], {}, plan.model), spec=spec)
     work = folder / "work"
     work.mkdir()
-    context = RunContext(plan.workspace, plan.model, plan.tasks, RunOptions())
+    context = RunContext(plan.workspace, plan.model, {"RTE": plan.tasks["Tiny"]}, RunOptions())
     job = Job(stage, work, folder / "resume", inputs, {}, context, LogObserver("report"), lambda: None)
     facts = write_run_report(job, spec)
     assert facts.num_models == len(results)

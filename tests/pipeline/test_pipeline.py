@@ -102,7 +102,7 @@ def test_each_stage_publishes_exactly_these_files(finished: Workspace) -> None:
             "manifest.json",
         }
     assert names(finished.folder("Tiny/speed-2l")) == {"speed.json", "manifest.json"}
-    report = {"report.md", "report.json", "report.png", "report.txt", "manifest.json"}
+    report = {f"report.{end}" for end in ("html", "md", "json", "png", "txt")} | {"manifest.json"}
     assert names(finished.folder("reports/report")) == report
 
 
@@ -211,7 +211,8 @@ def test_a_teacher_with_other_bytes_makes_only_its_dependents_stale(workspace: W
     assert "Tiny/finetune-2l-s1" not in stale
     ran = workspace.run()
     # The states come out with the same bytes, so that the students distilled from them still stand.
-    assert ran == ["Tiny/evaluation-teacher", "Tiny/teacher-states"]
+    # The report reads the course of the teacher's training.
+    assert ran == ["Tiny/evaluation-teacher", "Tiny/teacher-states", "reports/report"]
 
 
 class StopsAtStep(LogObserver):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny import write_tiny_model, write_tiny_task
 
+from pkd_core.config.command import run_command
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.data.glue import load_task
@@ -126,7 +127,7 @@ def test_every_stage_of_a_run_works_in_the_absolute_workspace(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = RunOptions(device="cpu")
-    expected = RunContext(plan.workspace, plan.model, plan.tasks, options)
+    expected = RunContext(plan.workspace, plan.model, plan.tasks, options, run_command(plan.run, "model"))
     assert plan.context(options) == expected
     monkeypatch.chdir(plan.workspace)
     assert make_plan(plan.run, Path()).context(options) == expected

@@ -1,13 +1,17 @@
 """Which methods can be told apart, as a report says it."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from pkd_core.evaluation.paired_bootstrap import Answers
+from pkd_core.evaluation.paired_bootstrap import Answers, Difference
 from pkd_core.report.differences import (
     MethodAnswers,
     compare_all,
     differences_table,
     notes_on_differences,
+    place,
+    sentence,
     verdict,
 )
 
@@ -35,10 +39,12 @@ def test_methods_are_compared_within_a_task_and_a_depth() -> None:
 def test_a_line_says_the_difference_in_points_and_in_examples() -> None:
     (pair,) = compare_all([of("finetune", 0.6), of("kd", 0.9)])
     assert verdict(pair) == "kd is better"
-    (line,) = differences_table([pair]).splitlines()[2:]
+    table = differences_table([pair])
+    (row,) = (dict(zip(table.headings, row, strict=True)) for row in table.rows)
     points = 100 * pair.result.difference
-    assert f"| finetune - kd | {points:+.1f} ({2 * points:+.1f} of 200 examples) |" in line
-    assert line.endswith("| kd is better |")
+    assert row["comparison"] == "finetune - kd"
+    assert row["difference"] == f"{points:+.1f} ({2 * points:+.1f} of 200 examples)"
+    assert (row["p"], row["p (Holm)"], row["verdict"]) == ("0.0005", "0.0005", "kd is better")
 
 
 def test_what_may_be_chance_is_not_called_better() -> None:
@@ -51,7 +57,7 @@ def test_other_scores_than_accuracy_are_no_count_of_examples() -> None:
     others = [MethodAnswers(one.task, one.num_layers, one.method, one.answers, "matthews") for one in methods]
     (pair,) = compare_all(others)
     assert pair.num_examples is None
-    assert "examples" not in differences_table([pair])
+    assert "examples" not in str(differences_table([pair]).rows)
 
 
 def test_a_single_seed_is_said_to_show_nothing_of_others() -> None:
@@ -60,3 +66,18 @@ def test_a_single_seed_is_said_to_show_nothing_of_others() -> None:
     assert len(notes_on_differences(single)) == 2
     assert len(notes_on_differences(several)) == 1
     assert notes_on_differences([]) == []
+
+
+def test_a_sentence_names_the_better_method_first_with_points_examples_and_interval() -> None:
+    (pair,) = compare_all([of("finetune", 0.6), of("kd", 0.9)])
+    clear = replace(
+        pair, num_examples=277, result=Difference("finetune", "kd", -2 / 277, -0.029, 0.014, 0.4, 0.4)
+    )
+    assert sentence(clear) == (
+        "kd leads finetune by 0.7 points (2 of 277 examples), interval -1.4 to 2.9: not distinguishable"
+    )
+    certain = replace(clear, result=Difference("finetune", "kd", 0.0301, 0.0104, 0.05, 0.001, 0.003))
+    assert sentence(certain) == "finetune leads kd by 3.0 points (8.3 of 277 examples), interval 1.0 to 5.0"
+    equal = replace(clear, num_examples=None, result=Difference("finetune", "kd", 0.0, -0.01, 0.01, 1.0, 1.0))
+    assert sentence(equal) == "finetune equals kd, interval -1.0 to 1.0: not distinguishable"
+    assert place(clear) == "RTE, 6 layers"

@@ -15,6 +15,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from report_rows import BASE, GLUE, TEACHER, many, speed, student
 
+from pkd_core.report.content import Report
 from pkd_core.report.figure import draw_figure
 from pkd_core.report.write import Group, ResultRow, aggregate, write_report
 
@@ -75,7 +76,7 @@ def texts_of(figure: Figure) -> list[Text]:
 
 
 def test_the_png_holds_the_figure_and_no_time_and_no_version(tmp_path: Path) -> None:
-    write_report(tmp_path, [TEACHER], {}, BASE)
+    write_report(tmp_path, Report([TEACHER], {}, BASE))
     data = (tmp_path / "report.png").read_bytes()
     kinds, position = [], 8
     while position < len(data):

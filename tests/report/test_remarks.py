@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from report_rows import BASE, TEACHER, student, table_rows
 
+from pkd_core.report.content import Report
 from pkd_core.report.markdown import markdown_report
 from pkd_core.report.write import ResultRow, aggregate, results_table, write_report
 
@@ -24,7 +25,7 @@ def nothing_learnt() -> list[ResultRow]:
 
 
 def test_a_model_that_learnt_nothing_is_marked_in_tables_notes_and_json(tmp_path: Path) -> None:
-    write_report(tmp_path, nothing_learnt(), {}, BASE)
+    write_report(tmp_path, Report(nothing_learnt(), {}, BASE))
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     no_better, one_class = "no better than the most frequent answer", "predicts one class only"
     assert [group["remark"] for group in report["groups"]] == [
@@ -45,7 +46,7 @@ def test_a_model_that_learnt_nothing_is_marked_in_tables_notes_and_json(tmp_path
     rows = table_rows(page, "RTE")
     assert rows["finetune, 6 layers"]["accuracy"] == "47.5 ± 0.0 (3)"
     assert [row["remark"] for row in rows.values()] == [group["remark"] for group in report["groups"]]
-    sound = markdown_report(aggregate([TEACHER, student("kd", 0.6)]), {}, BASE, None, "report.png")
+    sound = markdown_report(Report([TEACHER, student("kd", 0.6)], {}, BASE), "report.png")
     assert "remark" not in sound
     lines = results_table(nothing_learnt(), {}, BASE).splitlines()
     assert [line for line in lines if line.startswith("    ! ")] == [

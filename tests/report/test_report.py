@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from report_rows import BASE, GLUE, TEACHER, cells, many, speed, student, table_rows
 
+from pkd_core.report.content import Report
 from pkd_core.report.markdown import markdown_report
 from pkd_core.report.summary import read_summary
-from pkd_core.report.write import ResultRow, aggregate, results_table, write_report
+from pkd_core.report.write import ResultRow, results_table, write_report
 
 ROWS = [
     replace(TEACHER, scores={"dev/accuracy": 0.70, "dev/f1": 0.80}),
@@ -28,12 +29,12 @@ def published(task: str, method: str, num_layers: int) -> float | None:
 
 
 def page_of(rows: list[ResultRow], failures: dict[str, str] | None = None) -> str:
-    return markdown_report(aggregate(rows), failures or {}, BASE, None, "report.png")
+    return markdown_report(Report(rows, failures or {}, BASE), "report.png")
 
 
 def test_each_number_of_a_group_is_right_in_the_json_and_the_page_is_beside_it(tmp_path: Path) -> None:
-    write_report(tmp_path, ROWS, {}, BASE, published)
-    page = markdown_report(aggregate(ROWS), {}, BASE, published, "report.png")
+    write_report(tmp_path, Report(ROWS, {}, BASE, published))
+    page = markdown_report(Report(ROWS, {}, BASE, published), "report.png")
     assert (tmp_path / "report.md").read_text(encoding="utf-8") == page
     groups = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["groups"]
     teacher, finetune, kd, kd_3 = groups
@@ -70,14 +71,14 @@ def test_each_number_of_a_group_is_right_in_the_json_and_the_page_is_beside_it(t
 
 
 def test_the_page_shows_each_number_under_its_heading() -> None:
-    page = markdown_report(aggregate(ROWS), {}, BASE, published, "report.png")
+    page = markdown_report(Report(ROWS, {}, BASE, published), "report.png")
     comparison = ["vs teacher", "gap closed", "parameters", "MB", "times smaller", "times faster"]
-    headings = ["model", "accuracy", "95 % interval", *comparison, "F1", "published"]
+    headings = ["model", "accuracy", "95 % interval", *comparison, "F1", "published", "vs published"]
     assert [" ".join(row.values()) for row in table_rows(page, "RTE").values()] == [
-        "teacher, 12 layers 70.0 64.4–75.1 – – 110.0M 440.0 – – 80.0 72.9",
-        "finetune, 6 layers 60.0 54.1–65.6 -10.0 – 55.0M 220.0 2.00 2.00 ± 0.02 – –",
-        "kd, 6 layers 65.0 ± 1.4 (2) 59.2–70.4 -5.0 50 % 55.0M 220.0 2.00 2.00 ± 0.02 – 67.5",
-        "kd, 3 layers 55.0 49.1–60.8 -15.0 – 44.0M 176.0 2.50 3.80 ± 0.02 – 61.0",
+        "teacher, 12 layers 70.0 64.4–75.1 – – 110.0M 440.0 – – 80.0 72.9 -2.9",
+        "finetune, 6 layers 60.0 54.1–65.6 -10.0 – 55.0M 220.0 2.00 2.00 ± 0.02 – – –",
+        "kd, 6 layers 65.0 ± 1.4 (2) 59.2–70.4 -5.0 50 % 55.0M 220.0 2.00 2.00 ± 0.02 – 67.5 -2.5",
+        "kd, 3 layers 55.0 49.1–60.8 -15.0 – 44.0M 176.0 2.50 3.80 ± 0.02 – 61.0 -6.0",
     ]
     assert list(table_rows(page, "RTE")["kd, 6 layers"]) == headings
     sections = [line for line in page.splitlines() if line.startswith("#")]
@@ -185,14 +186,14 @@ def test_notes_that_do_not_apply_are_left_out(rows: list[ResultRow], starts: lis
 
 
 def test_the_json_holds_rows_failures_and_notes(tmp_path: Path) -> None:
-    write_report(tmp_path, list(reversed(ROWS)), {"QQP/teacher": "é"}, BASE)
+    write_report(tmp_path, Report(list(reversed(ROWS)), {"QQP/teacher": "é"}, BASE))
     text = (tmp_path / "report.json").read_text(encoding="utf-8")
     report = json.loads(text)
     assert report["rows"] == [asdict(row) for row in ROWS]
     assert report["failures"] == {"QQP/teacher": "é"}
     assert report["base_model"] == {"name": BASE.name, "digest": BASE.digest}
     assert "\n".join(f"- {note}" for note in report["notes"]) in (tmp_path / "report.md").read_text("utf-8")
-    assert report["format_version"] == 2
+    assert report["format_version"] == 3
     assert text == json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     assert "é" in text
     assert [(group.name, group.seeds, group.published) for group in read_summary(tmp_path)] == [
@@ -205,21 +206,21 @@ def test_the_json_holds_rows_failures_and_notes(tmp_path: Path) -> None:
 
 def test_a_score_that_is_not_a_number_is_never_written_as_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        write_report(tmp_path, [replace(TEACHER, scores={"dev/accuracy": float("nan")})], {}, BASE)
+        write_report(tmp_path, Report([replace(TEACHER, scores={"dev/accuracy": float("nan")})], {}, BASE))
 
 
 def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     files = []
     for name, rows in (("a", ROWS), ("b", [*ROWS[:1], *reversed(ROWS[1:])])):
         (tmp_path / name).mkdir()
-        write_report(tmp_path / name, rows, {"x": "y"}, BASE)
+        write_report(tmp_path / name, Report(rows, {"x": "y"}, BASE))
         files.append({path.name: path.read_bytes() for path in sorted((tmp_path / name).iterdir())})
-    assert list(files[0]) == ["report.json", "report.md", "report.png"]
+    assert list(files[0]) == ["report.html", "report.json", "report.md", "report.png"]
     assert files[0] == files[1]
 
 
 def test_a_report_without_any_model_names_the_failures(tmp_path: Path) -> None:
-    write_report(tmp_path, [], {"RTE/teacher": "no data"}, BASE)
+    write_report(tmp_path, Report([], {"RTE/teacher": "no data"}, BASE))
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert page.startswith(
         "# Results\n\nBase model: `google-bert/bert-base-uncased` (weights `0123456789ab`).\n\n"

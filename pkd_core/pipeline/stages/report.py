@@ -1,7 +1,7 @@
 """Stage: one report over the evaluations of a run."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,32 +12,44 @@ from pkd_core.evaluation.result import EvaluationResult, read_result
 from pkd_core.pipeline.facts import ReportFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.specs import ReportSpec
+from pkd_core.report.confusion import Confusion, count_confusions
+from pkd_core.report.curves import Curves, mean_curves
 from pkd_core.report.differences import MethodAnswers, compare_all
-from pkd_core.report.write import BaseModel, Published, ResultRow, results_table, write_report
+from pkd_core.report.tables import Published
+from pkd_core.report.write import BaseModel, Report, ResultRow, results_table, write_report
+from pkd_core.training.metric_history import read_metrics
 
 _PUBLISHED_TEACHERS = ((12, 768), (24, 1024))  # layers and hidden size of BERT-base and BERT-large
 
 
 def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
-    """Write `report.md`, `.json`, `.png` and, for terminals, `.txt`."""
-    results = {key: read_result(folder) for key, folder in job.inputs.items()}
+    """Write `report.html`, `.md`, `.json`, `.png` and, for terminals, `.txt`."""
+    results = {key: read_result(job.inputs[key]) for key in job.inputs if key in spec.presets}
     rows = [_row(result, spec.presets[key]) for key, result in results.items()]
-    pairs = compare_all(_students_answers(job, results))
+    methods = _methods_answers(job, results)
     base_model = BaseModel(spec.base_model, spec.base_model_digest)
-    write_report(job.work, rows, spec.failures, base_model, _published(list(results.values())), pairs)
+    published, no_published = _published(list(results.values()))
+    report = Report(
+        rows,
+        spec.failures,
+        base_model,
+        published=published,
+        no_published=no_published,
+        pairs=compare_all([one for one in methods if one.method != "teacher"]),
+        curves=_curves(job, results),
+        confusions=_confusions(job, methods),
+        command=job.context.command,
+    )
+    write_report(job.work, report)
     table = results_table(rows, spec.failures, base_model)
     (job.work / "report.txt").write_text(table + "\n", encoding="utf-8")
     return ReportFacts(num_models=len(rows), failures=spec.failures)
 
 
-def _students_answers(job: Job, results: Mapping[str, EvaluationResult]) -> list[MethodAnswers]:
+def _methods_answers(job: Job, results: Mapping[str, EvaluationResult]) -> list[MethodAnswers]:
     """Return the answers of each method and depth to its task's selecting dev split."""
-    members: dict[tuple[str, int, str], list[str]] = {}
-    for key, result in results.items():
-        if result.method != "teacher":
-            members.setdefault((result.task, result.num_layers, result.method), []).append(key)
     found = []
-    for (task, num_layers, method), keys in members.items():
+    for (task, num_layers, method), keys in _by_method(results).items():
         split, _, metric = results[keys[0]].selection.partition("/")
         tables = [read_answers(job.inputs[key], split) for key in keys]
         answers = Answers(
@@ -49,13 +61,45 @@ def _students_answers(job: Job, results: Mapping[str, EvaluationResult]) -> list
     return found
 
 
-def _published(results: list[EvaluationResult]) -> Published | None:
-    """Return the authors' scores for comparison, if the teacher is of a size that they used."""
+def _curves(job: Job, results: Mapping[str, EvaluationResult]) -> list[Curves]:
+    """Return the courses of each method's trainings, of those that are among the report's inputs."""
+    found = []
+    for (task, num_layers, method), keys in _by_method(results).items():
+        trainings = [key.replace("/evaluation-", "/", 1) for key in keys]
+        histories = [read_metrics(job.inputs[key]) for key in trainings if key in job.inputs]
+        found.append(Curves(task, method, num_layers, mean_curves(histories, results[keys[0]].selection)))
+    return found
+
+
+def _confusions(job: Job, methods: Sequence[MethodAnswers]) -> list[Confusion]:
+    labels = {one.task: job.context.tasks[one.task].labels for one in methods}
+    return [
+        Confusion(one.task, one.method, one.num_layers, labels[one.task], count_confusions(one.answers))
+        for one in methods
+        if labels[one.task]
+    ]
+
+
+def _by_method(results: Mapping[str, EvaluationResult]) -> dict[tuple[str, int, str], list[str]]:
+    """Return the keys of each task, depth and method, which differ by seed."""
+    members: dict[tuple[str, int, str], list[str]] = {}
+    for key, result in results.items():
+        members.setdefault((result.task, result.num_layers, result.method), []).append(key)
+    return members
+
+
+def _published(results: Sequence[EvaluationResult]) -> tuple[Published | None, str]:
+    """Return the authors' scores, if the teacher is of a size that they used, else why there are none."""
     teachers = {(result.num_layers, result.hidden_size) for result in results if result.method == "teacher"}
-    depths = {depth for depth, hidden_size in teachers if (depth, hidden_size) in _PUBLISHED_TEACHERS}
-    if len(teachers) != 1 or not depths:
-        return None
-    return functools.partial(published_score, num_teacher_layers=depths.pop())
+    if len(teachers) != 1:
+        return None, "there is no single teacher's size, on which the published figures depend"
+    ((num_layers, hidden_size),) = teachers
+    if (num_layers, hidden_size) not in _PUBLISHED_TEACHERS:
+        return None, (
+            f"the teacher has {num_layers} layers of {hidden_size} units, the published ones have 12 of 768 "
+            "(BERT-base) or 24 of 1024 (BERT-large)"
+        )
+    return functools.partial(published_score, num_teacher_layers=num_layers), ""
 
 
 def _row(result: EvaluationResult, preset: str) -> ResultRow:

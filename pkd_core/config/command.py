@@ -1,0 +1,35 @@
+"""The command that asks for a run, as a person would type it."""
+
+import shlex
+from typing import Any
+
+from pkd_core.config.settings import RunConfig
+
+
+def run_command(run: RunConfig, model: str) -> str:
+    """Return `pkd run` with everything of a run that is not the default.
+
+    >>> run_command(RunConfig(tasks=("RTE",), seeds=(1, 2), settings={"distill.normalize": True}), "bert")
+    'pkd run RTE --seeds 1,2 --model bert distill.normalize=true'
+
+    Args:
+        run: The run.
+        model: The pretrained model's name; a path would be of one machine only.
+    """
+    words = ["pkd", "run", *run.tasks]
+    for name, field in RunConfig.model_fields.items():
+        if name in ("tasks", "settings"):
+            continue
+        value = getattr(run, name)
+        if name == "model":
+            value = model
+        if value != field.default:
+            words += [f"--{name.replace('_', '-')}", _typed(value)]
+    words += [f"{key}={_typed(value)}" for key, value in sorted(run.settings.items())]
+    return shlex.join(words)
+
+
+def _typed(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_typed, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,143 @@
+"""The page's plots: courses of trainings, scores against size and speed, and the intervals of differences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pkd_core.report.cells import metric_name, points
+from pkd_core.report.curves import Curves
+from pkd_core.report.differences import ComparedPair, sentence
+from pkd_core.report.page.plot import Axis, Mark, Plot, Series, Tick, axis_over, draw
+from pkd_core.report.results import METHODS, Group, depth_name
+
+_LOSSES = {
+    "train/total": "total loss",
+    "train/cross_entropy": "L_CE: cross-entropy with the label",
+    "train/distillation": "L_DS: distance to the teacher's predictions",
+    "train/patience": "L_PT: distance to the teacher's [CLS] states",
+}
+_NUM_DASHES = 4
+
+
+@dataclass(frozen=True)
+class Interval:
+    """One pair's difference as positions, in per cent of a bar's width.
+
+    Attributes:
+        names: The pair.
+        text: The difference in words.
+        low: Start of the interval.
+        high: Its end.
+        at: The difference.
+        is_distinguishable: Whether it is hardly chance.
+    """
+
+    names: str
+    text: str
+    low: float
+    high: float
+    at: float
+    is_distinguishable: bool
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The differences of one task and depth on a common scale, in points.
+
+    Attributes:
+        rows: One for each pair.
+        zero: Where no difference lies.
+        ticks: Round values.
+    """
+
+    rows: Sequence[Interval]
+    zero: float
+    ticks: Sequence[Tick]
+
+
+def style_of(method: str, num_layers: int, depths: Sequence[int]) -> str:
+    """Return the classes of a method's colour, and of a student depth's dashes and marker."""
+    number = depths.index(num_layers) % _NUM_DASHES if num_layers in depths else 0
+    return f"m{METHODS.index(method)} d{number}"
+
+
+def student_depths(groups: Sequence[Group]) -> list[int]:
+    """Return the students' depths, the deepest first."""
+    return sorted({group.num_layers for group in groups if group.method != "teacher"}, reverse=True)
+
+
+def course_plots(curves: Sequence[Curves], depths: Sequence[int]) -> list[Plot]:
+    """Return a plot for each part of one task's losses, and one of the dev score."""
+    names = list(dict.fromkeys(name for one in curves for name in one.points))
+    plots = []
+    for name in sorted(
+        names, key=lambda name: list(_LOSSES).index(name) if name in _LOSSES else len(_LOSSES)
+    ):
+        scale = 1 if name in _LOSSES else 100
+        series = [
+            Series(
+                f"{one.method}, {depth_name(one.num_layers)}",
+                style_of(one.method, one.num_layers, depths),
+                [(step, scale * value) for step, value in one.points[name]],
+            )
+            for one in curves
+            if name in one.points
+        ]
+        title = _LOSSES.get(name) or f"dev {metric_name(name)} × 100"
+        plots.append(draw(title, "step", series, may_be_log=name in _LOSSES))
+    return plots
+
+
+def cost_plots(groups: Sequence[Group], depths: Sequence[int]) -> list[Plot]:
+    """Return one task's scores against size, and against what a single text takes if that was measured."""
+    title = f"dev {metric_name(groups[0].selection)} × 100"
+    sizes = [_mark(group, depths, group.rows[0].parameters / 1e6, "million parameters") for group in groups]
+    plots = [draw(f"{title}, by size", "million parameters", marks=sizes)]
+    speeds = [
+        _mark(
+            group,
+            depths,
+            group.speed.ratio if group.speed else 1.0,
+            "times faster",
+            (group.speed.low, group.speed.high) if group.speed else (None, None),
+        )
+        for group in groups
+    ]
+    measured = [group.speed for group in groups if group.speed is not None]
+    if measured:
+        plots.append(
+            draw(f"{title}, by speed", "times faster than the teacher, with 95 % interval", marks=speeds)
+        )
+        teacher = measured[0].teacher_text_ms
+        latencies = [
+            _mark(group, depths, group.speed.student_text_ms if group.speed else teacher, "ms")
+            for group in groups
+        ]
+        plots.append(draw(f"{title}, by latency", "milliseconds for a single text", marks=latencies))
+    return plots
+
+
+def interval_rows(pairs: Sequence[ComparedPair]) -> Intervals:
+    """Return the differences of one task and depth on a common scale that has 0."""
+    ends = [100 * end for pair in pairs for end in (pair.result.low, pair.result.high)]
+    axis = axis_over([*ends, 0.0], 0, 100)
+    rows = [_interval(pair, axis) for pair in pairs]
+    return Intervals(rows, axis.at(0.0), axis.ticks(5))
+
+
+def _interval(pair: ComparedPair, axis: Axis) -> Interval:
+    result = pair.result
+    low, high, at = (axis.at(100 * value) for value in (result.low, result.high, result.difference))
+    return Interval(
+        f"{result.first} − {result.second}", sentence(pair), low, high, at, result.is_distinguishable
+    )
+
+
+def _mark(
+    group: Group,
+    depths: Sequence[int],
+    cost: float,
+    unit: str,
+    ends: tuple[float | None, float | None] = (None, None),
+) -> Mark:
+    name = f"{group.name}: {points(group.score)}, {cost:.3g} {unit}"
+    return Mark(name, style_of(group.method, group.num_layers, depths), cost, 100 * group.score, *ends)

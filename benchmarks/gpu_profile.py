@@ -37,7 +37,7 @@ def profile_teacher(task: str, device: torch.device) -> Iterator[str]:
     counts: dict[str, int] = defaultdict(int)
     begins, ends = [], []
     for event in profiler.events():
-        if event.device_type == torch.autograd.DeviceType.CUDA:
+        if event.device_type.name == "CUDA":
             seconds[event.name] += event.time_range.elapsed_us()
             counts[event.name] += 1
             begins.append(event.time_range.start)

@@ -10,8 +10,8 @@ from multiprocessing.synchronize import Barrier
 
 import torch
 
-from benchmarks.measure import Row, compare
 from benchmarks import gpu_steps
+from benchmarks.measure import Row, compare
 from benchmarks.pkd_training import step_seconds
 from benchmarks.workload import MINILM, Size, make_model, make_table
 from pkd_core.runtime.device import find_device

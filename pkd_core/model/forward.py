@@ -14,6 +14,7 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.model.attention import attend, pad, unpad
 from pkd_core.model.dropout import KeepMasks, drop, drop_and_add
+from pkd_core.model.linear import linear
 from pkd_core.model.packed_attention import attend_packed
 from pkd_core.model.packing import PackedBatch, PaddingLayout
 
@@ -160,18 +161,19 @@ def _attend_packed(
     """Return a BertSelfAttention's output (Q, D), with one product for all projections of the same rows."""
     query, key, value = attention.query, attention.key, attention.value
     if queries_QD is hidden_TD:
-        projected = _joint_linear((query, key, value), hidden_TD)
+        projected_QD, keys_TD, values_TD = _joint_linear((query, key, value), hidden_TD)
     else:
-        projected = (_linear(query, queries_QD), *_joint_linear((key, value), hidden_TD))
+        projected_QD = _linear(query, queries_QD)
+        keys_TD, values_TD = _joint_linear((key, value), hidden_TD)
     rate = 0.0 if masks is None else attention.dropout.p
-    return attend_packed(*projected, layout, attention.num_attention_heads, rate)
+    return attend_packed(projected_QD, keys_TD, values_TD, layout, attention.num_attention_heads, rate)
 
 
-def _joint_linear(linears: tuple[nn.Linear, ...], values: Tensor) -> tuple[Tensor, ...]:
+def _joint_linear(layers: tuple[nn.Linear, ...], values: Tensor) -> tuple[Tensor, ...]:
     """Return what each of the layers computes; on a GPU, three small products take longer than one."""
-    weight = torch.cat([linear.weight for linear in linears]).to(values.dtype)
-    bias = torch.cat([linear.bias for linear in linears]).to(values.dtype)
-    return functional.linear(values, weight, bias).chunk(len(linears), dim=-1)
+    weight = torch.cat([layer.weight for layer in layers]).to(values.dtype)
+    bias = torch.cat([layer.bias for layer in layers]).to(values.dtype)
+    return linear(values, weight, bias).chunk(len(layers), dim=-1)
 
 
 def _project(output: Any, values: Tensor, residual_QD: Tensor, masks: KeepMasks | None) -> Tensor:
@@ -180,8 +182,8 @@ def _project(output: Any, values: Tensor, residual_QD: Tensor, masks: KeepMasks 
     return _normalize(output.LayerNorm, summed_QD)
 
 
-def _linear(linear: nn.Linear, values: Tensor) -> Tensor:
-    return functional.linear(values, linear.weight.to(values.dtype), linear.bias.to(values.dtype))
+def _linear(layer: nn.Linear, values: Tensor) -> Tensor:
+    return linear(values, layer.weight.to(values.dtype), layer.bias.to(values.dtype))
 
 
 def _normalize(norm: nn.LayerNorm, values: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from trainings import CPU, SETTINGS, objective
 
 from pkd_core.data.token_table import TokenTable
 from pkd_core.evaluation.predict import predict
+from pkd_core.model.linear import linear
 from pkd_core.model.packed_attention import attend_packed
 from pkd_core.model.packing import PaddingLayout, pack
 from pkd_core.runtime.cancellation import StoppedError
@@ -83,6 +84,19 @@ def test_packed_attention_drops_at_the_rate_and_by_the_devices_generator() -> No
     assert not torch.equal(outputs[0], outputs[2])
     assert outputs[0].mean().item() == pytest.approx(1.0, abs=0.01)
     assert outputs[0].std().item() > 0.02
+
+
+def test_a_linear_layer_and_its_gradients_are_torchs() -> None:
+    generator = torch.Generator(GPU).manual_seed(0)
+    shapes = ((500, 96), (64, 96), (64,))
+    inputs = [torch.randn(*shape, generator=generator, device=GPU, requires_grad=True) for shape in shapes]
+    weights = torch.randn(500, 64, generator=generator, device=GPU)
+    results = []
+    for function in (linear, torch.nn.functional.linear):
+        output = function(*inputs)
+        results.append([output, *torch.autograd.grad((output * weights).sum(), inputs)])
+    for value, expected in zip(*results, strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-3)
 
 
 def test_logits_and_states_are_the_cpus(tmp_path: Path) -> None:

@@ -4,14 +4,16 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from flows.cli.listing import show_rows, show_text
+from flows.cli.listing import show_rows, show_text, wrapped
 from flows.cli.quantities import age, size
 from pkd_core.config.presets import ListedPreset
+from pkd_core.errors import StoreError
 from pkd_core.store.cleanup import Garbage
 from pkd_core.store.os_errors import file_errors
 
@@ -27,7 +29,7 @@ def counts(plan: "Plan") -> str:
 
 
 def show_report(folder: Path) -> None:
-    """Show the report's table and where its files are.
+    """Show the report's table, which methods can be told apart, and where its files are.
 
     Raises:
         StoreError: If the table cannot be read.
@@ -35,7 +37,24 @@ def show_report(folder: Path) -> None:
     path = folder / "report.txt"
     with file_errors("read", path):
         typer.echo("\n" + path.read_text(encoding="utf-8", errors="replace"))
+    _show_verdicts(folder)
     typer.echo(f"report: {folder / 'report.html'} (and report.md, report.json, report.png)")
+
+
+def _show_verdicts(folder: Path) -> None:
+    """Show which methods of several seeds can be told apart, if that can be read: the table is shown all the same."""
+    from pkd_core.report.differences import place, sentence
+    from pkd_core.report.summary import read_pairs
+
+    try:
+        pairs = [pair for pair in read_pairs(folder) if pair.num_seeds > 1]
+    except StoreError:
+        return
+    for where, of_place in groupby(pairs, place):
+        typer.echo(f"{where}, differences with 95 % intervals:")
+        for pair in of_place:
+            typer.echo(wrapped(sentence(pair), "  ", hanging="  "))
+        typer.echo()
 
 
 def show_presets(presets: Iterable[ListedPreset]) -> None:

@@ -70,13 +70,19 @@ def show_text(text: str, indent: str = "") -> None:
     typer.echo(wrapped(text, indent))
 
 
-def wrapped(text: str, indent: str = "") -> str:
-    """Return a paragraph wrapped at the terminal's width between words; a longer word keeps a line to itself."""
+def wrapped(text: str, indent: str = "", hanging: str = "") -> str:
+    """Return a paragraph wrapped at the terminal's width between words; a longer word keeps a line to itself.
+
+    Args:
+        text: The paragraph.
+        indent: Before each line.
+        hanging: Between that and each line but the first.
+    """
     return textwrap.fill(
         text,
         terminal_width(),
         initial_indent=indent,
-        subsequent_indent=indent,
+        subsequent_indent=indent + hanging,
         break_long_words=False,
         break_on_hyphens=False,
     )

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from pkd_core.errors import StoreError
+from pkd_core.evaluation.paired_bootstrap import Difference
 from pkd_core.report.cells import remark
+from pkd_core.report.differences import ComparedPair
 from pkd_core.report.results import Group
 
 FILE = "report.json"
@@ -66,6 +69,19 @@ class GroupSummary:
             published=published,
             remark=remark(group),
         )
+
+
+def read_pairs(folder: Path) -> list[ComparedPair]:
+    """Read the compared methods of a published report.
+
+    Raises:
+        StoreError: It cannot be read, or is of another version.
+    """
+    try:
+        pairs = json.loads((folder / FILE).read_text(encoding="utf-8"))["differences"]
+        return [ComparedPair(**pair | {"result": Difference(**pair["result"])}) for pair in pairs]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"the report {folder} cannot be read; run again to write a new one.") from error
 
 
 def read_summary(folder: Path) -> list[GroupSummary]:

@@ -1,11 +1,17 @@
 """The record of the latest report is a convenience: whatever it holds, it is ignored or right, and written again."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import run_pkd
 
+from flows.cli import listing
 from flows.latest_report import latest_report, record_latest
+from pkd_core.evaluation.paired_bootstrap import Difference
+from pkd_core.report.differences import ComparedPair
 from pkd_core.store.address import StageRecord
 
 FINGERPRINT = "0123456789abcdef"
@@ -60,6 +66,40 @@ def test_a_record_that_is_a_folder_is_ignored(workspace: Path) -> None:
     path.unlink()
     path.mkdir()
     assert latest_report(workspace) is None
+
+
+def pair(first: str, difference: float, num_seeds: int = 3, task: str = "RTE") -> dict[str, Any]:
+    result = Difference(first, "finetune", difference, difference - 0.02, difference + 0.022, 0.01, 0.2)
+    return asdict(ComparedPair(task, 3, 277, num_seeds, result))
+
+
+@pytest.mark.parametrize("columns", [40, 200])
+def test_methods_of_several_seeds_are_compared_in_lines_that_fit_the_terminal(
+    columns: int, workspace: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "terminal_width", lambda: columns)
+    pairs = [pair("kd", 0.01), pair("pkd-skip", -0.01), pair("kd", 0.5, 1), pair("kd", 0.02, task="MRPC")]
+    path = workspace / REPORT.path / "report.json"
+    path.write_text(json.dumps({"differences": pairs}), encoding="utf-8")
+    assert run_pkd("report") == 0
+    out = capfd.readouterr().out.partition("the table of workspace\n")[2].partition("\nreport: ")[0]
+    assert " ".join(out.split()) == (
+        "RTE, 3 layers, differences with 95 % intervals: "
+        "kd leads finetune by 1.0 points (2.8 of 277 examples), interval -1.0 to 3.2: not distinguishable "
+        "finetune leads pkd-skip by 1.0 points (2.8 of 277 examples), interval -1.2 to 3.0: not distinguishable "
+        "MRPC, 3 layers, differences with 95 % intervals: "
+        "kd leads finetune by 2.0 points (5.5 of 277 examples), interval 0.0 to 4.2: not distinguishable"
+    )
+    assert max(len(line) for line in out.splitlines() if line.startswith(" ")) <= columns
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"differences": [{"task": "RTE"}]}'])
+def test_a_report_whose_differences_cannot_be_read_shows_its_table(
+    content: str, workspace: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (workspace / REPORT.path / "report.json").write_text(content, encoding="utf-8")
+    assert run_pkd("report") == 0
+    assert "the table of workspace\n\nreport: " in capfd.readouterr().out
 
 
 def test_a_report_without_its_table_is_named(workspace: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -194,6 +194,32 @@ def predict(
 
 
 @app.command()
+def compare(
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="A",
+            help="A name from the report, such as RTE/pkd-skip-3l-s42, or RTE/3l for the best such model; a folder; "
+            "the beginning of a folder's name (RTE/kd-3l-s1-4f3a); or an address in MLflow.",
+        ),
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another, of the same task.")],
+    task: Annotated[
+        str | None, typer.Option(help="The task of names without one: --task RTE teacher kd-3l.")
+    ] = None,
+    disagreements: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Show N examples with different answers.")
+    ] = 0,
+    as_json: AsJson = False,
+    workspace: Workspace = Path(),
+) -> None:
+    """Compare two models on the dev examples: difference with interval, who is right where, where they disagree."""
+    from flows.cli.compare import CompareRequest, compare_models
+
+    compare_models(CompareRequest(first, second, task, disagreements, as_json, workspace))
+
+
+@app.command()
 def submit(
     output: Annotated[Path, typer.Option(help="The zip to write.")] = Path("submission.zip"),
     method: Annotated[

@@ -20,7 +20,8 @@ from pkd_core.store.os_errors import file_errors
 from pkd_core.store.scan import published_addresses
 from pkd_core.store.verification import verify_files
 
-_TRAINED = re.compile(rf"[^/]+/(teacher|({'|'.join(METHODS)})-[0-9]+l-s[0-9]+)")
+# Task and name of a stage that trains a model.
+TRAINED = re.compile(rf"[^/]+/(teacher|({'|'.join(METHODS)})-[0-9]+l-s[0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def find_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) 
     if matches := [model for model in reported if _matches(name, model)]:
         return best_of(matches).folder
     keys = {address.folder: f"{address.task}/{address.stage}" for address in published_addresses(workspace)}
-    published = {folder: key for folder, key in keys.items() if _TRAINED.fullmatch(key)}
+    published = {folder: key for folder, key in keys.items() if TRAINED.fullmatch(key)}
     folders = [folder for folder, key in published.items() if key == name]
     if len(folders) == 1:
         return workspace / folders[0]
@@ -135,7 +136,7 @@ def describe_trained(folder: Path) -> TrainedModel:
         manifest = read_manifest(folder)
     except StoreError:
         return TrainedModel(folder, None, None)
-    tokens = _tokens_manifest(folder.resolve(), manifest)
+    tokens = tokens_manifest(folder.resolve(), manifest)
     if tokens is None:
         return TrainedModel(folder, None, None)
     shape = FileShape.model_validate(tokens.config["task"])
@@ -179,23 +180,23 @@ def _matches(name: str, model: ReportedModel) -> bool:
 
 def _evaluated_folders(folder: Path, name: str, digest: str) -> tuple[Path, Path] | None:
     """Return the folder of the model that the evaluation with this digest read, and that of the evaluation."""
-    for evaluation_folder, evaluation in _manifests(folder, f"evaluation-{name}"):
+    for evaluation_folder, evaluation in manifests_of(folder, f"evaluation-{name}"):
         if evaluation.digest == digest:
-            for path, manifest in _manifests(folder, name):
+            for path, manifest in manifests_of(folder, name):
                 if manifest.digest == evaluation.inputs.get("model"):
                     return path, evaluation_folder
     return None
 
 
-def _tokens_manifest(folder: Path, manifest: Manifest) -> Manifest | None:
-    """Return the manifest of the tokens that a model was trained on, if they are in its workspace."""
+def tokens_manifest(folder: Path, manifest: Manifest) -> Manifest | None:
+    """Return the manifest of the tokens that a model was trained or evaluated on, if they are in its workspace."""
     if len(folder.parents) < 3:
         return None
-    tokens = _manifests(folder.parents[2] / "data_feat" / manifest.task, "tokens")
+    tokens = manifests_of(folder.parents[2] / "data_feat" / manifest.task, "tokens")
     return next((one for _, one in tokens if one.digest == manifest.inputs.get("tokens")), None)
 
 
-def _manifests(folder: Path, stage: str) -> Iterator[tuple[Path, Manifest]]:
+def manifests_of(folder: Path, stage: str) -> Iterator[tuple[Path, Manifest]]:
     """Yield the published folders of a stage, whatever their fingerprint; unreadable ones are left out."""
     for path in sorted(folder.glob(f"{stage}-{'[0-9a-f]' * 16}")):
         try:

@@ -21,6 +21,7 @@ COMMANDS = (
     "settings",
     "report",
     "predict",
+    "compare",
     "submit",
     "up",
 )

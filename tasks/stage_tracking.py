@@ -31,6 +31,8 @@ from tasks.unfinished import attempt_file
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
+# The stages that a partial report lacks; a whole report has no such tag.
+FAILED_STAGES_TAG = "failed_stages"
 _NUM_EXAMPLES = 3
 _SHORT = 12
 _TABLE = "table.json"
@@ -217,11 +219,12 @@ def _log_evaluation(
 def _log_report(
     stage: Stage, spec: ReportSpec, record: StageRecord, context: RunContext, flow_run: str
 ) -> None:
-    tasks = sorted({key.partition("/")[0] for key in spec.presets})
+    tasks = sorted({key.partition("/")[0] for key in [*spec.presets, *spec.failures]})
     folder = context.workspace / record.path
     groups = read_summary(folder)
+    partial = {FAILED_STAGES_TAG: ", ".join(spec.failures)} if spec.failures else {}
     contents = RunContents(
-        name=f"report/{'-'.join(tasks).lower()}",
+        name=f"report/{'-'.join(tasks).lower()}{' (partial)' if partial else ''}",
         tags={
             "task": ",".join(tasks),
             "method": stage.kind.value,
@@ -229,6 +232,7 @@ def _log_report(
             "seed": "",
             "fingerprint": stage.fingerprint,
             "flow_run": flow_run,
+            **partial,
         },
         params={},
         datasets={},

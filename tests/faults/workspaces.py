@@ -15,6 +15,7 @@ from tiny import quick_arguments, write_tiny_model, write_tiny_task
 
 from pkd_core.store.manifest import read_manifest
 from tasks.mlflow_store import Store, ensure_store
+from tasks.stage_tracking import FAILED_STAGES_TAG
 
 _SETTINGS = quick_arguments(teacher__num_epochs=6, student__num_epochs=6)
 Values = Mapping[str, Any]
@@ -28,6 +29,7 @@ class Result:
         files: Hash of every published file by its stage and name, but for measured speeds; of an evaluation, which
             carries one, its scores.
         curves: All points of every run's metrics but times, by run and metric; a duplicate run adds a second curve.
+            Runs of partial reports are left out: a run with a failure may leave one.
         registry: MLflow's versions of each registered model with its aliases, and the names of runs that never ended.
     """
 
@@ -109,6 +111,8 @@ def read_result(root: Path) -> Result:
     store = ensure_store(root)
     curves: dict[str, Any] = {}
     for run in store.client.search_runs([store.experiment_id], "attributes.status = 'FINISHED'"):
+        if FAILED_STAGES_TAG in run.data.tags:
+            continue
         for metric in run.data.metrics.keys() - {"speed_ratio"}:
             history = store.client.get_metric_history(run.info.run_id, metric)
             points = sorted((point.step, point.value) for point in history)

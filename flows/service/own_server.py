@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.limits import check_disk
 from flows.service.login import prefect_client_environment, random_login
-from flows.service.prefect_database import set_aside_unusable_database
+from flows.service.prefect_database import alone_at_start
 from flows.service.processes import is_free, launch, stop, wait_until_ready
 from flows.service.services import prefect_api, temporary_prefect_service
 from pkd_core.errors import PkdError
-from pkd_core.store.lock import hold_any
-from pkd_core.store.os_errors import file_errors
 
 # Below the ports that Linux gives to outgoing connections, and above those that people choose for servers.
 _PORTS = range(20_000, 32_768)
@@ -39,10 +36,6 @@ def own_server(logs: Path, meanwhile: Callable[[], None] | None = None) -> Itera
         StoreError: Prefect's folder or the log cannot be written, or the disk is too full for a server's database.
     """
     home = Path(os.environ["PREFECT_HOME"])
-    with file_errors("write", home):
-        home.mkdir(parents=True, exist_ok=True)
-    check_disk(home)
-    set_aside_unusable_database(home)
     login, port = random_login(), _free_port()
     service = temporary_prefect_service(port, login)
     # It has no pages, to which Prefect would print an address.
@@ -50,8 +43,7 @@ def own_server(logs: Path, meanwhile: Callable[[], None] | None = None) -> Itera
         login
     )
     with _environment(variables):
-        # Servers that create one database at the same moment fail each other.
-        with hold_any([home / "starting.lock"], "start Prefect's server"):
+        with alone_at_start(home):
             process = launch(service, logs)
             atexit.register(stop, process)
             if meanwhile is not None:

@@ -5,11 +5,12 @@ import logging
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
+from flows.limits import check_disk
 from pkd_core.store.atomic import durable_rename
 from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import file_errors
@@ -22,10 +23,31 @@ _REVISION = re.compile(r'^revision = "(\w+)"', re.MULTILINE)
 _SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 
 
+@contextmanager
+def alone_at_start(home: Path) -> Iterator[None]:
+    """Hold Prefect's folder while the body starts a server, until that answers; first set aside what it could not use.
+
+    Servers that create one database at the same moment, or bring it to their version, fail each other: they end with
+    status 3.
+
+    Args:
+        home: Prefect's folder, PREFECT_HOME.
+
+    Raises:
+        StoreError: The folder cannot be written, or the disk is too full for a server's database.
+    """
+    with file_errors("write", home):
+        home.mkdir(parents=True, exist_ok=True)
+    check_disk(home)
+    with hold_any([home / "starting.lock"], "start Prefect's server"):
+        set_aside_unusable_database(home)
+        yield
+
+
 def set_aside_unusable_database(home: Path) -> None:
     """Rename a database that is damaged, or that a newer Prefect wrote; the server then makes a new one.
 
-    What another server has open is not touched.
+    What another server has open is not touched. One that starts at the same moment would be: see `alone_at_start`.
 
     Args:
         home: Prefect's folder, PREFECT_HOME.
@@ -34,22 +56,18 @@ def set_aside_unusable_database(home: Path) -> None:
         StoreError: The folder cannot be written.
     """
     path = home / "prefect.db"
-    # Another run may be about to do the same.
-    with hold_any([home / "prefect-db.lock"], "Prefect's database"):
-        if not path.exists() or _is_open_elsewhere(path):
-            return
-        fault = _fault(path)
-        if fault is None:
-            return
-        now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-        aside = path.with_name(f"prefect.db.aside-{now}")
-        with file_errors("rename", path):
-            for suffix in ("-wal", "-shm", ""):
-                with suppress(FileNotFoundError):
-                    durable_rename(Path(f"{path}{suffix}"), Path(f"{aside}{suffix}"))
-        logger.warning(
-            "Prefect's history of flow runs %s: it is kept as %s, and a new one is made", fault, aside
-        )
+    if not path.exists() or _is_open_elsewhere(path):
+        return
+    fault = _fault(path)
+    if fault is None:
+        return
+    now = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    aside = path.with_name(f"prefect.db.aside-{now}")
+    with file_errors("rename", path):
+        for suffix in ("-wal", "-shm", ""):
+            with suppress(FileNotFoundError):
+                durable_rename(Path(f"{path}{suffix}"), Path(f"{aside}{suffix}"))
+    logger.warning("Prefect's history of flow runs %s: it is kept as %s, and a new one is made", fault, aside)
 
 
 def _is_open_elsewhere(path: Path) -> bool:

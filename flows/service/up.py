@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import typer
@@ -21,7 +21,7 @@ from flows.service.login import (
     mlflow_environment,
     read_login,
 )
-from flows.service.prefect_database import set_aside_unusable_database
+from flows.service.prefect_database import alone_at_start
 from flows.service.processes import (
     Service,
     launch,
@@ -33,7 +33,6 @@ from flows.service.processes import (
 from flows.service.services import DEPLOYMENT, Servers, mlflow_service, prefect_service, serving_service
 from flows.service.up_record import read_record, remove_record, write_record
 from pkd_core.errors import ConfigError, PkdError
-from pkd_core.store.os_errors import file_errors
 from tasks.mlflow_store import ensure_store, experiment_page
 
 Running = list[tuple[Service, "subprocess.Popen[bytes]"]]
@@ -59,25 +58,34 @@ def serve_until_stopped(request: Request, prefect_port: int, mlflow_port: int) -
     logs = request.workspace.resolve() / "artifacts" / "logs"
     ensure_store(request.workspace)
     servers = Servers(prefect_port, mlflow_port, _login(request.workspace))
-    home = Path(os.environ["PREFECT_HOME"])
-    with file_errors("write", home):
-        home.mkdir(parents=True, exist_ok=True)
-    set_aside_unusable_database(home)
-    stopped = _stopped_by_signals()
     typer.echo("starting Prefect's server, MLflow's pages and the serving process ...")
-    with mlflow_environment(servers.login) as environment:
-        prefect = prefect_service(prefect_port, servers.login)
-        mlflow = mlflow_service(servers, request.workspace, environment)
-        serving = serving_service(servers, request.parameters())
-        # The serving process signs off from Prefect's server, and would wait long for one that is gone: it stops first.
-        with _launched(logs, prefect, mlflow) as started, _launched(logs, serving) as last:
-            try:
-                _record(request.workspace, servers, [*started, *last])
-                _wait_for_end([*started, *last], logs, stopped, _welcome(request, servers))
-            finally:
-                typer.echo("stopping ...")
+    with ExitStack() as services:
+        with alone_at_start(Path(os.environ["PREFECT_HOME"])):
+            stopped = _stopped_by_signals()
+            running = _start(request, servers, logs, services)
+            _wait_until_up(running[:1], logs, stopped)
+        _wait_until_up(running[1:], logs, stopped)
+        if not stopped.is_set():
+            typer.echo(_welcome(request, servers))
+        _wait_for_end(running, stopped)
     remove_record(request.workspace)
     typer.echo("stopped; what was done stays done, and `pkd up` continues from there.")
+
+
+def _start(request: Request, servers: Servers, logs: Path, services: ExitStack) -> Running:
+    """Launch the services, Prefect's server first, and write them down; the stack's end stops them."""
+    environment = services.enter_context(mlflow_environment(servers.login))
+    prefect = prefect_service(servers.prefect_port, servers.login)
+    mlflow = mlflow_service(servers, request.workspace, environment)
+    serving = serving_service(servers, request.parameters())
+    # The serving process signs off from Prefect's server, and would wait long for one that is gone: it stops first.
+    running = [
+        *services.enter_context(_launched(logs, prefect, mlflow)),
+        *services.enter_context(_launched(logs, serving)),
+    ]
+    services.callback(typer.echo, "stopping ...")
+    _record(request.workspace, servers, running)
+    return running
 
 
 def _login(workspace: Path) -> Login:
@@ -114,18 +122,24 @@ def _launched(logs: Path, *services: Service) -> Iterator[Running]:
         stop(*(process for _, process in running))
 
 
-def _wait_for_end(running: Running, logs: Path, stopped: threading.Event, welcome: str) -> None:
-    """Wait until every service answers, print the welcome, and wait for the end.
+def _wait_until_up(running: Running, logs: Path, stopped: threading.Event) -> None:
+    """Wait until every service answers, or until `stopped` is set.
 
     Raises:
-        PkdError: A service does not start, or ends.
+        PkdError: A service does not start.
     """
     for service, process in running:
         wait_until_ready(service, process, logs, stopped)
         if not stopped.is_set():
             typer.echo(f"the {service.name} is up")
-    if not stopped.is_set():
-        typer.echo(welcome)
+
+
+def _wait_for_end(running: Running, stopped: threading.Event) -> None:
+    """Wait until `stopped` is set.
+
+    Raises:
+        PkdError: A service ends.
+    """
     while not stopped.wait(1.0):
         for service, process in running:
             if process.poll() is not None:

@@ -7,7 +7,10 @@ from statistics import fmean
 Point = tuple[float, float]
 
 _NUM_BINS = 80
-_PARTS = ("train/total", "train/cross_entropy", "train/distillation", "train/patience")
+_LOSSES = "train/"
+_TOTAL = "train/total"
+# Recorded beside the losses of a step.
+_NO_LOSS = "train/learning_rate"
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,15 @@ def mean_curves(
         selection: Name of the dev score.
 
     Returns:
-        Points by metric name, in the order total, parts, dev score; only what was recorded.
+        Points by metric name: the total, its parts in the order in which they were recorded, the dev score.
     """
     values: dict[str, list[tuple[int, float]]] = {}
     for history in histories:
         for step, named in history:
             for name, value in named.items():
                 values.setdefault(name, []).append((step, value))
-    return {name: _binned(values[name]) for name in (*_PARTS, selection) if name in values}
+    parts = [name for name in values if name.startswith(_LOSSES) and name not in (_TOTAL, _NO_LOSS)]
+    return {name: _binned(values[name]) for name in (_TOTAL, *parts, selection) if name in values}
 
 
 def _binned(values: Sequence[tuple[int, float]]) -> list[Point]:

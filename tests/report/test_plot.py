@@ -7,8 +7,9 @@ import pytest
 
 from pkd_core.evaluation.paired_bootstrap import Answers
 from pkd_core.report.confusion import Confusion, count_confusions, most_confused
-from pkd_core.report.curves import mean_curves
+from pkd_core.report.curves import Curves, mean_curves
 from pkd_core.report.page.plot import Axis, Mark, Plot, Series, draw
+from pkd_core.report.page.plots import course_plots
 
 
 def positions(plot: Plot) -> list[tuple[float, float]]:
@@ -39,17 +40,33 @@ def test_a_single_dot_is_in_the_middle_and_its_interval_around_it() -> None:
 
 def test_curves_are_means_over_seeds_and_neighbouring_steps() -> None:
     histories = [
-        [(step, {"train/total": float(step + seed), "train/learning_rate": 1.0}) for step in range(1, 161)]
+        [
+            (step, {"train/heads": 2.0, "train/total": float(step + seed), "train/learning_rate": 1.0})
+            for step in range(1, 161)
+        ]
         + [(160, {"dev/accuracy": 0.5 + seed / 10})]
         for seed in (0, 2)
     ]
     curves = mean_curves(histories, "dev/accuracy")
-    assert list(curves) == ["train/total", "dev/accuracy"]
+    assert list(curves) == ["train/total", "train/heads", "dev/accuracy"]
     assert curves["dev/accuracy"] == [(160, pytest.approx(0.6))]
     steps = [step for step, _ in curves["train/total"]]
     assert len(steps) == 80
     assert all(value == pytest.approx(step + 1) for step, value in curves["train/total"])
     assert mean_curves([], "dev/accuracy") == {}
+
+
+def test_losses_are_plotted_in_the_order_of_the_formula_and_the_dev_score_last() -> None:
+    names = ("dev/accuracy", "train/heads", "train/patience", "train/total")
+    curves = [Curves("T", "kd", 2, {name: [(1, 0.5), (2, 0.25)] for name in names})]
+    plots = course_plots(curves, [2])
+    assert [plot.title.partition(":")[0] for plot in plots] == [
+        "total loss",
+        "L_PT",
+        "loss",
+        "dev accuracy × 100",
+    ]
+    assert {tick.text for tick in plots[-1].y_ticks} >= {"30", "48"}, "dev scores are × 100"
 
 
 def test_confusions_are_counted_by_label_and_prediction_and_averaged_over_seeds() -> None:

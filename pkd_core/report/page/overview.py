@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pkd_core.report.cells import interval, metric_name, points, remark, score_and_deviation, signed_points
+from pkd_core.report.page.plots import style_of
 from pkd_core.report.results import METHODS, Group, by_task, depth_name
 from pkd_core.report.tables import Published
 
 # The columns of the paper's Table 1.
 _PAPER_TASKS = ("SST-2", "MRPC", "QQP", "MNLI", "QNLI", "RTE")
+# The methods of the paper have rows whether they were run or not.
 _METHOD_NAMES = {
     "teacher": "Teacher",
     "finetune": "Fine-tuned",
@@ -76,7 +78,10 @@ def overview(groups: Sequence[Group], published: Published | None) -> Overview:
     teachers = sorted({group.num_layers for group in groups if group.method == "teacher"}, reverse=True)
     students = sorted({group.num_layers for group in groups if group.method != "teacher"}, reverse=True)
     names = [("teacher", depth) for depth in teachers]
-    names += [(method, depth) for depth in students for method in METHODS if method != "teacher"]
+    methods = [
+        method for method in METHODS if method in _METHOD_NAMES or method in {one.method for one in groups}
+    ]
+    names += [(method, depth) for depth in students for method in methods if method != "teacher"]
     lines = []
     for number, (method, depth) in enumerate(names):
         cells = [
@@ -85,7 +90,7 @@ def overview(groups: Sequence[Group], published: Published | None) -> Overview:
         ]
         is_first = (number > 0 and names[number - 1][1] != depth) or number == len(teachers)
         name = f"{_METHOD_NAMES.get(method, method)}, {depth_name(depth)}"
-        lines.append(Line(name, f"m{METHODS.index(method)}", is_first, cells))
+        lines.append(Line(name, style_of(method, depth, ()), is_first, cells))
     return Overview([_column(task, key, tasks) for task, key in keys], lines)
 
 

@@ -15,6 +15,8 @@ _LOSSES = {
     "train/distillation": "L_DS: distance to the teacher's predictions",
     "train/patience": "L_PT: distance to the teacher's [CLS] states",
 }
+_LOSS_PREFIX = "train/"
+_NUM_COLOURS = 8
 _NUM_DASHES = 4
 
 
@@ -57,7 +59,7 @@ class Intervals:
 def style_of(method: str, num_layers: int, depths: Sequence[int]) -> str:
     """Return the classes of a method's colour, and of a student depth's dashes and marker."""
     number = depths.index(num_layers) % _NUM_DASHES if num_layers in depths else 0
-    return f"m{METHODS.index(method)} d{number}"
+    return f"m{METHODS.index(method) % _NUM_COLOURS} d{number}"
 
 
 def student_depths(groups: Sequence[Group]) -> list[int]:
@@ -67,24 +69,32 @@ def student_depths(groups: Sequence[Group]) -> list[int]:
 
 def course_plots(curves: Sequence[Curves], depths: Sequence[int]) -> list[Plot]:
     """Return a plot for each part of one task's losses, and one of the dev score."""
-    names = list(dict.fromkeys(name for one in curves for name in one.points))
-    plots = []
-    for name in sorted(
-        names, key=lambda name: list(_LOSSES).index(name) if name in _LOSSES else len(_LOSSES)
-    ):
-        scale = 1 if name in _LOSSES else 100
-        series = [
-            Series(
-                f"{one.method}, {depth_name(one.num_layers)}",
-                style_of(one.method, one.num_layers, depths),
-                [(step, scale * value) for step, value in one.points[name]],
-            )
-            for one in curves
-            if name in one.points
-        ]
-        title = _LOSSES.get(name) or f"dev {metric_name(name)} × 100"
-        plots.append(draw(title, "step", series, may_be_log=name in _LOSSES))
-    return plots
+    names = dict.fromkeys(name for one in curves for name in one.points)
+    return [_course_plot(name, curves, depths) for name in sorted(names, key=_rank)]
+
+
+def _rank(name: str) -> int:
+    """Return the place of a loss among the plots: known ones first, the dev score last."""
+    if name in _LOSSES:
+        return list(_LOSSES).index(name)
+    return len(_LOSSES) + (not name.startswith(_LOSS_PREFIX))
+
+
+def _course_plot(name: str, curves: Sequence[Curves], depths: Sequence[int]) -> Plot:
+    is_loss = name.startswith(_LOSS_PREFIX)
+    series = [
+        Series(
+            f"{one.method}, {depth_name(one.num_layers)}",
+            style_of(one.method, one.num_layers, depths),
+            [(step, value if is_loss else 100 * value) for step, value in one.points[name]],
+        )
+        for one in curves
+        if name in one.points
+    ]
+    title = f"dev {metric_name(name)} × 100"
+    if is_loss:
+        title = _LOSSES.get(name, f"loss: {name.removeprefix(_LOSS_PREFIX)}")
+    return draw(title, "step", series, may_be_log=is_loss)
 
 
 def cost_plots(groups: Sequence[Group], depths: Sequence[int]) -> list[Plot]:

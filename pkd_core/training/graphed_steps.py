@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
-from pkd_core.model.dropout import KeepMasks, make_masks
+from pkd_core.model.dropout import KeepMasks, exclusive_generator, make_masks
 from pkd_core.training.batches import MicroBatch, StepBatch
 from pkd_core.training.optimizer import set_learning_rate, update
 from pkd_core.training.steps import Learner, StepLosses
@@ -77,10 +77,11 @@ class GraphedSteps:
     def run(self, batch: StepBatch, learning_rate: float) -> StepLosses:
         """Accumulate the gradients of the micro-batches, and move the weights."""
         first, *others = batch.micro_batches
-        losses = self._run_part(first, is_first=True)
-        for micro in others:
-            losses = losses + self._run_part(micro, is_first=False)
-        norm = self._run_update(learning_rate)
+        with exclusive_generator(self._learner.device):
+            losses = self._run_part(first, is_first=True)
+            for micro in others:
+                losses = losses + self._run_part(micro, is_first=False)
+            norm = self._run_update(learning_rate)
         return StepLosses(dict(zip(self._names, losses.unbind(), strict=True)), norm)
 
     def _run_part(self, micro: MicroBatch, is_first: bool) -> Tensor:

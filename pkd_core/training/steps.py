@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import BertForSequenceClassification
 
 from pkd_core.method.losses import LossParts
-from pkd_core.model.dropout import KeepMasks, make_masks
+from pkd_core.model.dropout import KeepMasks, exclusive_generator, make_masks
 from pkd_core.model.forward import forward
 from pkd_core.training.batches import MicroBatch, StepBatch
 from pkd_core.training.objective import Objective, batch_losses
@@ -80,6 +80,10 @@ class EagerSteps:
 
     def run(self, batch: StepBatch, learning_rate: float) -> StepLosses:
         """Accumulate the gradients of the micro-batches, and move the weights."""
+        with exclusive_generator(self.learner.device):
+            return self._run(batch, learning_rate)
+
+    def _run(self, batch: StepBatch, learning_rate: float) -> StepLosses:
         learner = self.learner
         means: dict[str, Tensor] = {}
         for micro in batch.micro_batches:

@@ -1,5 +1,7 @@
 """Dropout: its rate, its mean, its seeds, its gradients, and the sites of a model where it acts."""
 
+from threading import Event, Thread
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,15 @@ from tiny_bert import ScriptedMasks, make_table, tiny_classifier
 from torch import Tensor
 
 from pkd_core.model.attention import attend, pad, unpad
-from pkd_core.model.dropout import DeviceMasks, HostMasks, KeepMasks, drop, drop_and_add, make_masks
+from pkd_core.model.dropout import (
+    DeviceMasks,
+    HostMasks,
+    KeepMasks,
+    drop,
+    drop_and_add,
+    exclusive_generator,
+    make_masks,
+)
 from pkd_core.model.forward import forward
 from pkd_core.model.packing import pack
 
@@ -59,6 +69,22 @@ def test_masks_of_other_devices_are_drawn_by_a_generator_with_a_seed_of_the_same
     on_cuda = make_masks(torch.device("cuda", 0), 7, 4, 1)
     assert torch.equal(on_cuda.draw((256,), 0.5, torch.float32), expected)
     assert seeds == [mixed]
+
+
+@pytest.mark.parametrize(("device", "can_enter"), [("cuda", False), ("cpu", True)])
+def test_one_training_at_a_time_draws_from_a_gpus_own_generator(device: str, can_enter: bool) -> None:
+    entered = Event()
+
+    def enter() -> None:
+        with exclusive_generator(torch.device(device)):
+            entered.set()
+
+    with exclusive_generator(torch.device(device)):
+        thread = Thread(target=enter)
+        thread.start()
+        assert entered.wait(60 if can_enter else 0.2) is can_enter
+    thread.join()
+    assert entered.is_set()
 
 
 def test_masks_on_a_device_depend_on_their_generator_alone() -> None:

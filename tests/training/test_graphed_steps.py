@@ -1,7 +1,9 @@
 """Steps in graphs compute what eager steps do; graphs need a GPU, so a stand-in runs here what one has captured."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,13 @@ from trainings import CPU, SETTINGS, objective
 
 from pkd_core.data.token_table import TokenTable
 from pkd_core.model import forward as forward_module
+from pkd_core.model.dropout import make_masks
 from pkd_core.training import graphed_steps
+from pkd_core.training import steps as steps_module
 from pkd_core.training.batches import BatchLoader
 from pkd_core.training.graphed_steps import GraphedSteps
 from pkd_core.training.objective import Objective
-from pkd_core.training.optimizer import make_optimizer
+from pkd_core.training.optimizer import make_optimizer, update
 from pkd_core.training.steps import EagerSteps, Learner, StepLosses
 from pkd_core.training.update_rules import AdamW, BertAdam, UpdateRule
 
@@ -128,3 +132,30 @@ def test_the_encoder_is_computed_in_the_learners_dtype_from_the_newest_weights(c
         for copied, weight in pairs:
             assert (copied.dtype, weight.dtype) == (torch.bfloat16, torch.float32)
             assert torch.equal(copied, weight.bfloat16())
+
+
+@pytest.mark.parametrize("kind", [EagerSteps, GraphedSteps])
+def test_a_step_has_the_devices_generator_to_itself_from_seed_to_update(
+    kind: type[EagerSteps | GraphedSteps], captures: Captures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log: list[str] = []
+
+    @contextmanager
+    def exclusive(device: torch.device) -> Iterator[None]:
+        assert device == CPU
+        log.append("begin")
+        yield
+        log.append("end")
+
+    for module in (steps_module, graphed_steps):
+        monkeypatch.setattr(module, "exclusive_generator", exclusive)
+        for name, function in (("make_masks", make_masks), ("update", update)):
+            observed = partial(_logged, log, name, function)
+            monkeypatch.setattr(module, name, observed)
+    run_steps(kind(learner_of(None, AdamW())), make_table(16), None, 2)
+    assert log == ["begin", "make_masks", "make_masks", "update", "end"] * 3
+
+
+def _logged(log: list[str], name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    log.append(name)
+    return function(*arguments)

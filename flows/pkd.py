@@ -155,7 +155,7 @@ def _submit_report(work: _Work, futures: Mapping[str, Future], failures: Mapping
     if not any(stage.kind is StageKind.EVALUATION for stage in completed):
         return None
     if failures:
-        partial = report_stage(plan.run, completed, failures, plan.model)
+        partial = report_stage(plan.run, completed, failures, plan.models)
         return _submit_one(work, partial, futures, refresh=True)
     return _submit_one(work, planned.stage, futures, work.must_run(planned))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from pkd_core.config.model_paths import model_paths
 from pkd_core.config.overrides import (
     build_run_config,
     build_run_options,
@@ -59,10 +60,7 @@ class Request:
 
     def parameters(self) -> dict[str, Any]:
         """Return the flat mapping of `from_parameters` as JSON values, valid in every current folder."""
-        model = Path(self.run.model).expanduser()
-        paths = {"workspace": str(self.workspace.resolve())}
-        if model.is_dir():
-            paths["model"] = str(model.resolve())
+        paths = {"workspace": str(self.workspace.resolve())} | model_paths(self.run)
         return self.run.model_dump(mode="json") | self.options.model_dump(mode="json") | paths
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from coolname.data import config as word_lists
@@ -39,6 +40,8 @@ def describe_run(parameters: Mapping[str, Any]) -> str:
     parts = []
     if parameters.get("methods", METHODS) not in (METHODS, list(METHODS)):
         parts.append(_listed(parameters["methods"]))
+    if isinstance(student_model := parameters.get("student_model"), str):
+        parts.append(f"students from {Path(student_model).name}")
     if parameters.get("student_layers"):
         parts.append(f"{_listed(parameters['student_layers'])} layers")
     if parameters.get("seeds", (42,)) not in ((42,), [42]):

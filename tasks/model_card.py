@@ -8,7 +8,13 @@ from pkd_core.report.cells import markdown_table, points
 
 
 def model_card(
-    result: EvaluationResult, task: Task, *, base_model: str, max_length: int, address: str
+    result: EvaluationResult,
+    task: Task,
+    *,
+    base_model: str,
+    max_length: int,
+    address: str,
+    teacher_base_model: str | None = None,
 ) -> str:
     """Return a model's card as Markdown.
 
@@ -18,6 +24,7 @@ def model_card(
         base_model: Name of the pretrained model.
         max_length: Tokens kept of an example.
         address: Where MLflow has the model, such as "models:/pkd-RTE-3l/2".
+        teacher_base_model: Name of the pretrained model of a student's teacher, if it is another.
     """
     scores = [(key, points(value)) for key, value in result.scores.items()]
     settings = [(key, str(value)) for key, value in result.settings.items()]
@@ -26,7 +33,7 @@ def model_card(
 
 A BERT of {result.num_layers} layers for {task.name}, {_how(result.method)}. Made with pkd {version("pkd")}.
 
-{_facts(result, task, base_model, max_length)}
+{_facts(result, task, base_model, teacher_base_model, max_length)}
 
 ## Scores
 
@@ -56,11 +63,14 @@ None is stated here: it depends on those of the base model and of the training d
 """
 
 
-def _facts(result: EvaluationResult, task: Task, base_model: str, max_length: int) -> str:
+def _facts(
+    result: EvaluationResult, task: Task, base_model: str, teacher_base_model: str | None, max_length: int
+) -> str:
     seed = result.settings.get("teacher.seed") if result.method == "teacher" else result.seed
     low, high = task.label_range or (None, None)
     facts = [
         ("base model", base_model),
+        *([("the teacher's base model", teacher_base_model)] if teacher_base_model else []),
         ("task", task.name),
         ("input", ", ".join(task.text_columns)),
         ("output", ", ".join(task.labels) or f"a score from {low} to {high}"),

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 NEWEST, BEST = "newest", "best"
 SCORE, METRIC, DEV_DATA = "score", "metric", "dev_data"
-_VERSION_TAGS = ("task", "method", "layers", "seed", "base_model", "base_model_digest", "fingerprint")
+_VERSION_TAGS = (
+    *("task", "method", "layers", "seed", "base_model", "base_model_digest", "fingerprint"),
+    *("teacher_base_model", "teacher_base_model_digest"),
+)
 _PREFIX = "pkd-"
 _PER_CALL = 1000
 
@@ -186,7 +189,10 @@ def _describe_version(tags: Mapping[str, str]) -> str:
     """Return a sentence such as "accuracy 66.4 on dev: pkd-skip, 3 layers, seed 42, from bert-base-uncased."."""
     score = f"{tags[METRIC]} {100 * float(tags[SCORE]):.1f} on dev: " if SCORE in tags else ""
     base = f", from {tags['base_model']}" if "base_model" in tags else ""
-    return f"{score}{tags.get('method')}, {tags.get('layers')} layers, seed {tags.get('seed')}{base}."
+    teacher = f", teacher from {tags['teacher_base_model']}" if "teacher_base_model" in tags else ""
+    return (
+        f"{score}{tags.get('method')}, {tags.get('layers')} layers, seed {tags.get('seed')}{base}{teacher}."
+    )
 
 
 def _find_version(store: Store, name: str, run_id: str) -> "ModelVersion | None":

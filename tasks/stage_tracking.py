@@ -130,6 +130,7 @@ def _training_contents(
     flow_run: str,
 ) -> RunContents:
     digests = {part: record.digest for part, record in inputs.items()} | dict(stage.sources)
+    model = context.model_of(stage)
     return RunContents(
         name=run_name(stage),
         tags={
@@ -137,8 +138,9 @@ def _training_contents(
             "method": spec.method,
             "layers": str(spec.num_layers),
             "seed": str(spec.seed),
-            "base_model": context.model.short_name,
-            "base_model_digest": context.model.weights[:_SHORT],
+            "base_model": model.short_name,
+            "base_model_digest": model.weights[:_SHORT],
+            **_teacher_tags(stage, context),
             "fingerprint": stage.fingerprint,
             "flow_run": flow_run,
         },
@@ -149,6 +151,16 @@ def _training_contents(
         },
         datasets={f"{stage.task}/{part}": digest for part, digest in digests.items()},
     )
+
+
+def _teacher_tags(stage: Stage, context: RunContext) -> dict[str, str]:
+    """Return the teacher's pretrained model, for a student that has a teacher from another one."""
+    if stage.student_model is None or "states" not in stage.inputs:
+        return {}
+    return {
+        "teacher_base_model": context.model.short_name,
+        "teacher_base_model_digest": context.model.weights[:_SHORT],
+    }
 
 
 def _log_training(
@@ -207,6 +219,7 @@ def _log_evaluation(
                 read_result(folder),
                 context.tasks[stage.task],
                 base_model=version.tags["base_model"],
+                teacher_base_model=version.tags.get("teacher_base_model"),
                 max_length=TokensFacts.of(tokens).max_length,
                 address=f"models:/{name}/{version.version}",
             )

@@ -143,16 +143,21 @@ def settings(
     ] = None,
     method: Annotated[Method, typer.Option(help="The student's method.")] = "pkd-skip",
     student_layers: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="The student's depth. Default: half the teacher's.")
+        int | None, typer.Option(min=1, max=1000, help="The student's depth. Default: half its model's.")
     ] = None,
     teacher_layers: Annotated[int, typer.Option(min=1, max=1000, help="The teacher's depth.")] = 12,
+    student_model_layers: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, help="Depth of the students' model. Default: the teacher's."),
+    ] = None,
     as_json: AsJson = False,
     workspace: Workspace = Path(),
 ) -> None:
     """Show every setting: its value for a task, where that comes from, its bounds and its meaning."""
     from flows.cli.settings_command import show_settings
 
-    show_settings(arguments or [], method, student_layers, teacher_layers, workspace, as_json)
+    models = (teacher_layers, student_model_layers or teacher_layers)
+    show_settings(arguments or [], method, student_layers, models, workspace, as_json)
 
 
 @app.command()

@@ -66,6 +66,8 @@ def show_presets(presets: Iterable[ListedPreset]) -> None:
         section = "teacher" if listed.method == "teacher" else "student"
         keys = ("distill.temperature", "distill.alpha", "distill.beta", "distill.normalize")
         depths = f"{listed.num_layers}" + ("" if section == "teacher" else f" <- {listed.num_teacher_layers}")
+        if listed.num_base_layers != listed.num_teacher_layers:
+            depths = f"{listed.num_layers} of {listed.num_base_layers} <- {listed.num_teacher_layers}"
         cells = [values[f"{section}.learning_rate"], *(values.get(key, "") for key in keys)]
         rows.append([listed.task, listed.method, depths, *map(str, cells), listed.preset.source])
     show_rows(headings, rows, num_names=3)

@@ -129,9 +129,9 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
         completion = complete_methods if name == "methods" else None
         option = typer.Option(*flags, help=f"{_LIST_HELP[name]} {text}", autocompletion=completion)
         return _keyword(name, None, Annotated[str | None, option])
-    if field.annotation is not bool:
+    if field.annotation is not bool and field.default is not None:
         text += f"  [default: {field.default}]"
-    kind: Any = field.annotation
+    kind: Any = str if field.default is None else field.annotation
     return _keyword(name, None, Annotated[kind | None, typer.Option(*flags, help=text, show_default=False)])
 
 

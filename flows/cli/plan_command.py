@@ -12,6 +12,7 @@ from flows.prepare import check_data
 from flows.request import Request, check_addressable
 from pkd_core.pipeline.estimate import estimate_seconds
 from pkd_core.pipeline.plan import Plan, PlannedStage, make_plan
+from pkd_core.pipeline.sources import PretrainedModel
 from pkd_core.runtime.device import find_device
 from pkd_core.store.stage_store import StageStatus
 
@@ -36,11 +37,18 @@ def show_plan(request: Request, as_json: bool) -> None:
     if as_json:
         show_json(_json(plan, estimates))
         return
-    model = plan.model
-    show_text(f"model: {model.name} ({model.num_layers} layers, weights {model.weights[:12]})")
+    show_text(f"model: {_describe(plan.model)}")
+    if plan.models.other:
+        show_text(f"students' model: {_describe(plan.models.other)}")
+    if plan.models.remark:
+        show_text(plan.models.remark)
     rows = [_row(one, estimates) for one in plan.stages]
     show_rows(("stage", "status", "time", "why", "fingerprint"), rows, num_names=2, optional=["fingerprint"])
     show_text(_summary(plan, estimates))
+
+
+def _describe(model: PretrainedModel) -> str:
+    return f"{model.name} ({model.num_layers} layers, weights {model.weights[:12]})"
 
 
 def _row(one: PlannedStage, estimates: Mapping[str, float]) -> list[str | Text]:
@@ -62,15 +70,16 @@ def _counts(plan: Plan) -> dict[str, int]:
 
 def _json(plan: Plan, estimates: Mapping[str, float]) -> dict[str, Any]:
     return {
-        "model": {
-            "name": plan.model.name,
-            "num_layers": plan.model.num_layers,
-            "weights": plan.model.weights,
-        },
+        "model": _json_model(plan.model),
+        "student_model": _json_model(plan.models.other) if plan.models.other else None,
         "stages": [_json_stage(one, estimates.get(one.stage.key)) for one in plan.stages],
         "counts": _counts(plan),
         "estimated_seconds": round(sum(estimates.values()), 1) if estimates else None,
     }
+
+
+def _json_model(model: PretrainedModel) -> dict[str, Any]:
+    return {"name": model.name, "num_layers": model.num_layers, "weights": model.weights}
 
 
 def _json_stage(one: PlannedStage, seconds: float | None) -> dict[str, Any]:

@@ -60,6 +60,8 @@ def run_request(make_request: Callable[[], Request], amount: Amount, next_steps:
         with view.waiting("checking data and model"):
             request = make_request()
             planned = _plan(request)
+        if planned.models.remark:
+            view.message(planned.models.remark)
         view.message(display.counts(planned))
         before = latest_report(request.workspace)
         if _is_complete(planned, view):

@@ -1,6 +1,6 @@
 """`pkd runs`: the runs that a workspace has recorded, and how much of each is done."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def _row(record: RunRecord, workspace: Path) -> list[str]:
         *(_joined(request.get(name)) for name in ("tasks", "methods")),
         _joined(request.get("student_layers")) or "half",
         _joined(request.get("seeds")),
-        _model(str(request.get("model", ""))),
+        _models(request),
         f"{_num_done(record, workspace)} of {len(record.folders)}",
         "yes" if record.is_running else "",
         str(run_file(record.path)) if run_file(record.path).is_file() else "",
@@ -83,6 +83,11 @@ def _num_done(record: RunRecord, workspace: Path) -> int:
 
 def _joined(values: Sequence[object] | None) -> str:
     return ",".join(map(str, values or ()))
+
+
+def _models(request: Mapping[str, Any]) -> str:
+    teacher, student = str(request.get("model", "")), request.get("student_model")
+    return f"{_model(teacher)}, students {_model(str(student))}" if student else _model(teacher)
 
 
 def _model(name: str) -> str:

@@ -19,11 +19,19 @@ def show_settings(
     arguments: Sequence[str],
     method: Method,
     num_layers: int | None,
-    num_teacher_layers: int,
+    num_model_layers: tuple[int, int],
     workspace: Path,
     as_json: bool,
 ) -> None:
     """Show the settings of a student of one task, or the defaults where no task is named.
+
+    Args:
+        arguments: A task, and settings.
+        method: The student's method.
+        num_layers: Its depth; half that of its pretrained model if None.
+        num_model_layers: Depths of the teacher, and of the students' pretrained model.
+        workspace: Folder that holds data_raw.
+        as_json: Whether to print JSON.
 
     Raises:
         PkdError: The task or a key is unknown, a value is out of range, or several tasks are named.
@@ -33,8 +41,10 @@ def show_settings(
     if len(tasks) > 1:
         raise ConfigError(f"expected one task or none, got {' and '.join(tasks)}: each has its own settings.")
     task = load_task(tasks[0], workspace / "data_raw").name if tasks else None
-    num_layers = num_layers or max(1, num_teacher_layers // 2)
-    values = explain_settings(task, method, num_layers, num_teacher_layers, given, convention)
+    num_teacher_layers, num_base_layers = num_model_layers
+    num_layers = num_layers or max(1, num_base_layers // 2)
+    depths = (num_layers, num_teacher_layers, num_base_layers)
+    values = explain_settings(task, method, depths, given, convention)
     if as_json:
         show_json([_json(one) for one in values])
         return

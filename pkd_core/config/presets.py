@@ -37,24 +37,32 @@ class Preset:
 
 @dataclass(frozen=True)
 class ListedPreset:
-    """A preset with the model that it is for; a teacher has `num_layers` equal to `num_teacher_layers`."""
+    """A preset with the model that it is for; a teacher has `num_layers` equal to `num_teacher_layers`.
+
+    `num_base_layers` is the depth of the pretrained model that students are taken from.
+    """
 
     task: str
     method: str
     num_layers: int
     num_teacher_layers: int
+    num_base_layers: int
     preset: Preset
 
 
 @dataclass(frozen=True)
 class _Table:
-    """A table of the published results; `method` is set if the table also substitutes for another method."""
+    """A table of the published results; `method` is set if the table also substitutes for another method.
+
+    `num_base_layers` is the depth of the students' own pretrained model, where it is not the teacher's.
+    """
 
     name: str
     num_layers: int
     num_teacher_layers: int | None
     method: str | None = None
     note: str = ""
+    num_base_layers: int | None = None
 
 
 # Published as PKD, which means pkd-skip, but the authors' 3-layer script trains pkd-last (docs/method.md).
@@ -64,26 +72,40 @@ _PKD_TEACHER_24 = _Table("pkd_6layer_teacher24", 6, 24, "pkd-skip")
 _TABLES = {
     "teacher": (_Table("teacher_12layer", 12, None), _Table("teacher_24layer", 24, None)),
     "finetune": (_Table("ft_3layer", 3, 12), _Table("ft_6layer", 6, 12)),
-    # As in this pipeline, the students of a 24-layer teacher are the first layers of the 24-layer model.
-    "kd": (_Table("kd_3layer", 3, 12), _Table("kd_6layer", 6, 12), _Table("kd_6layer_teacher24", 6, 24)),
+    # The students of a 24-layer teacher are first layers of the 24-layer model, or of the 12-layer one.
+    "kd": (
+        _Table("kd_3layer", 3, 12),
+        _Table("kd_6layer", 6, 12),
+        _Table("kd_6layer_teacher24", 6, 24),
+        _Table("kd_6layer_teacher24_base", 6, 24, num_base_layers=12),
+    ),
     "pkd-skip": (_PKD_3, _Table("pkd_6layer", 6, 12), _PKD_TEACHER_24),
     "pkd-last": (_PKD_3, _Table("pkd_6layer_last", 6, 12), _PKD_TEACHER_24),
 }
 
 
-def preset_for(task: str, method: str, num_layers: int, num_teacher_layers: int = 12) -> Preset:
+def preset_for(
+    task: str,
+    method: str,
+    num_layers: int,
+    num_teacher_layers: int = 12,
+    num_base_layers: int | None = None,
+) -> Preset:
     """Return the published settings nearest to the requested model.
 
-    They come from the method's table that is nearest by teacher depth, then by depth; a task without a row there gets
-    the row of a similar task.
+    They come from the method's table that is nearest by the depth of the students' pretrained model, then by teacher
+    depth, then by depth; a task without a row there gets the row of a similar task.
 
     Args:
         task: Name of a GLUE task or a custom task.
         method: "teacher", "finetune", "kd", "pkd-skip" or "pkd-last".
         num_layers: Depth of the model.
         num_teacher_layers: Depth of its teacher; ignored for "teacher".
+        num_base_layers: Depth of the pretrained model that students are taken from; that of the teacher if None.
     """
-    table = min(_TABLES[method], key=lambda table: _distance(table, num_layers, num_teacher_layers))
+    num_teacher_layers, num_base_layers = _teacher_and_base(method, num_teacher_layers, num_base_layers)
+    depths = (num_layers, num_teacher_layers, num_base_layers)
+    table = min(_TABLES[method], key=lambda table: _distance(table, *depths))
     rows = _published_rows()
     row_task = task if (table.name, task) in rows else _STAND_INS.get(task, _OTHER_STAND_IN)
     missing = []
@@ -95,17 +117,25 @@ def preset_for(task: str, method: str, num_layers: int, num_teacher_layers: int 
         missing.append(f"{num_layers} layers")
     if table.num_teacher_layers not in (None, num_teacher_layers):
         missing.append(f"a {num_teacher_layers}-layer teacher")
+    if num_base_layers != num_teacher_layers and _base(table) not in (None, num_base_layers):
+        missing.append(f"students of a model of {num_base_layers} layers")
     source = f"{table.name} {_STATISTIC} {row_task}{table.note}"
     if missing:
         source += f" (there is none for {', '.join(missing)})"
     return Preset(_settings(method, rows[table.name, row_task]), source, exact=not missing)
 
 
-def published_score(task: str, method: str, num_layers: int, num_teacher_layers: int) -> float | None:
+def published_score(
+    task: str, method: str, num_layers: int, num_teacher_layers: int, num_base_layers: int | None = None
+) -> float | None:
     """Return the authors' dev score of exactly this task, method and depths, as a fraction, or None."""
+    teacher_and_base = _teacher_and_base(method, num_teacher_layers, num_base_layers)
     for table in _TABLES[method]:
-        of_teacher = table.num_teacher_layers in (None, num_teacher_layers)
-        if of_teacher and table.num_layers == num_layers and table.method in (None, method):
+        of_models = table.num_teacher_layers is None or teacher_and_base == (
+            table.num_teacher_layers,
+            _base(table),
+        )
+        if of_models and table.num_layers == num_layers and table.method in (None, method):
             row = _published_rows().get((table.name, task))
             return float(row["dev_score"]) if row else None
     return None
@@ -117,16 +147,33 @@ def all_presets() -> list[ListedPreset]:
     for task in GLUE_TASKS:
         for method, tables in _TABLES.items():
             for table in tables:
-                depths = (table.num_layers, table.num_teacher_layers or table.num_layers)
+                num_teacher_layers = table.num_teacher_layers or table.num_layers
+                depths = (table.num_layers, num_teacher_layers, table.num_base_layers or num_teacher_layers)
                 listed.append(ListedPreset(task, method, *depths, preset_for(task, method, *depths)))
     return listed
 
 
-def _distance(table: _Table, num_layers: int, num_teacher_layers: int) -> tuple[int, int]:
-    teacher_distance = (
-        0 if table.num_teacher_layers is None else abs(table.num_teacher_layers - num_teacher_layers)
+def _teacher_and_base(method: str, num_teacher_layers: int, num_base_layers: int | None) -> tuple[int, int]:
+    """Return the depths of the two pretrained models that a model depends on: plain fine-tuning has no teacher."""
+    base = num_base_layers or num_teacher_layers
+    return (base if method == "finetune" else num_teacher_layers), base
+
+
+def _base(table: _Table) -> int | None:
+    return table.num_base_layers or table.num_teacher_layers
+
+
+def _distance(
+    table: _Table, num_layers: int, num_teacher_layers: int, num_base_layers: int
+) -> tuple[int, int, int]:
+    of_base, of_teacher = (
+        0 if published is None else abs(published - requested)
+        for published, requested in (
+            (_base(table), num_base_layers),
+            (table.num_teacher_layers, num_teacher_layers),
+        )
     )
-    return teacher_distance, abs(table.num_layers - num_layers)
+    return of_base, of_teacher, abs(table.num_layers - num_layers)
 
 
 @cache

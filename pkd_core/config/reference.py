@@ -65,8 +65,7 @@ def all_settings() -> list[Setting]:
 def explain_settings(
     task: str | None,
     method: Method,
-    num_layers: int,
-    num_teacher_layers: int,
+    depths: tuple[int, int, int],
     given: Mapping[str, Any],
     convention: ConventionName = "default",
 ) -> list[SettingValue]:
@@ -75,16 +74,15 @@ def explain_settings(
     Args:
         task: The task, whose presets apply; None for the defaults.
         method: The student's method.
-        num_layers: The student's depth.
-        num_teacher_layers: The teacher's depth.
+        depths: Depth of the student, of its teacher, and of the pretrained model that the student is taken from.
         given: Values by dotted key.
         convention: How the paper is read.
 
     Raises:
         ConfigError: A given key is unknown, has no effect on the method, or its value is out of range.
     """
-    teacher = preset_for(task, "teacher", num_teacher_layers) if task else _NO_PRESET
-    student = preset_for(task, method, num_layers, num_teacher_layers) if task else _NO_PRESET
+    teacher = preset_for(task, "teacher", depths[1]) if task else _NO_PRESET
+    student = preset_for(task, method, *depths) if task else _NO_PRESET
     of_convention = CONVENTIONS[convention].settings
     values = build_settings(teacher.settings, student.settings, of_convention, given).model_dump(mode="json")
     check_settings_are_read(given, [method])

@@ -220,7 +220,8 @@ class RunConfig(Section):
         Field(min_length=1, description="Of finetune, kd, pkd-skip, pkd-last. Default: all."),
     ] = METHODS
     student_layers: Annotated[
-        tuple[Count, ...] | None, Field(description="Student depths. Default: half the teacher's.")
+        tuple[Count, ...] | None,
+        Field(description="Student depths. Default: half the layers of their model."),
     ] = None
     seeds: Annotated[
         tuple[Seed, ...],
@@ -229,6 +230,13 @@ class RunConfig(Section):
     model: Annotated[
         Name, Field(description="Pretrained BERT: a folder, or a name on the Hugging Face hub.")
     ] = DEFAULT_MODEL
+    student_model: Annotated[
+        Name | None,
+        Field(
+            description="Pretrained BERT that students are taken from, if not the teacher's; where its width differs, "
+            "their [CLS] states are projected to the teacher's."
+        ),
+    ] = None
     convention: Annotated[
         ConventionName, Field(description="How to read the paper: default, authors or paper.")
     ] = "default"

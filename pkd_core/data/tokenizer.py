@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from pkd_core.data.model_folder import find_file
 from pkd_core.errors import ModelError, reason
 from pkd_core.store.os_errors import file_errors
@@ -53,6 +55,16 @@ def load_tokenizer(folder: Path) -> Any:
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: expected a fast tokenizer, got a slow one; add its tokenizer.json")
     return tokenizer
+
+
+def lowers_case(folder: Path) -> bool:
+    """Return whether a folder's tokenizer reads capitals as small letters; False where it cannot be read."""
+    path = find_file(folder, "tokenizer.json")
+    try:
+        normalizer = Tokenizer.from_file(str(path)).normalizer
+        return normalizer is not None and normalizer.normalize_str("A") == "a"
+    except Exception:  # tokenizers raises nothing more specific
+        return False
 
 
 @contextmanager

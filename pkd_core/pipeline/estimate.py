@@ -27,9 +27,8 @@ def recorded_duration(stage: Stage, context: RunContext) -> Iterator[None]:
     yield
     seconds = time.monotonic() - started
     with suppress(OSError, ValueError, KeyError, TypeError):
-        duration = _duration(
-            stage, context.tasks, context.data_raw, context.model_folder, context.device, seconds
-        )
+        model = context.model_of(stage).folder
+        duration = _duration(stage, context.tasks, context.data_raw, model, context.device, seconds)
         append_duration(context.workspace, duration)
 
 
@@ -43,9 +42,8 @@ def estimate_seconds(plan: Plan, device: "torch.device") -> dict[str, float]:
     estimates: dict[str, float] = {}
     with suppress(OSError, ValueError, KeyError, TypeError):
         for planned in plan.todo:
-            wanted = _duration(
-                planned.stage, plan.tasks, plan.workspace / "data_raw", plan.model.folder, device, 0.0
-            )
+            model = (planned.stage.student_model or plan.model).folder
+            wanted = _duration(planned.stage, plan.tasks, plan.workspace / "data_raw", model, device, 0.0)
             if similar := _most_similar(wanted, known):
                 seconds = similar.seconds * wanted.amount / similar.amount
                 estimates[planned.stage.key] = seconds * _part_to_do(planned)

@@ -10,7 +10,13 @@ from pathlib import Path
 
 from pkd_core.errors import DamagedError, StoreError
 from pkd_core.pipeline.job import RunContext
-from pkd_core.pipeline.sources import hash_sources, source_files
+from pkd_core.pipeline.sources import (
+    PRETRAINED,
+    TEACHER_PRETRAINED,
+    TOKENIZER,
+    hash_sources,
+    source_files,
+)
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import Address, StageRecord
 from pkd_core.store.manifest import Manifest, read_manifest
@@ -69,7 +75,7 @@ class VerifiedInputs:
         paths = [path for one in inputs.values() for path in published_files(one.folder, one.manifest)]
         if stage.sources:
             task = context.tasks[stage.task]
-            paths += source_files(stage.sources, task, context.data_raw, context.model_folder)
+            paths += source_files(stage.sources, task, context.data_raw, _model_folders(stage, context))
         self._watched = WatchedFiles(paths)
         if stage.sources:
             self._verify_sources(stage, context)
@@ -89,7 +95,7 @@ class VerifiedInputs:
 
     def _verify_sources(self, stage: Stage, context: RunContext) -> None:
         hashes = hash_sources(
-            stage.sources, context.tasks[stage.task], context.data_raw, context.model_folder
+            stage.sources, context.tasks[stage.task], context.data_raw, _model_folders(stage, context)
         )
         for part in sorted(hashes.keys() | stage.sources.keys()):
             if hashes.get(part) != stage.sources.get(part):
@@ -107,3 +113,8 @@ class VerifiedInputs:
             raise StoreError(
                 f"{self._key} needs {one.address.folder} as it was published, but {error}; {place}: run again."
             ) from error
+
+
+def _model_folders(stage: Stage, context: RunContext) -> dict[str, Path]:
+    own = context.model_of(stage).folder
+    return {TOKENIZER: own, PRETRAINED: own, TEACHER_PRETRAINED: context.model.folder}

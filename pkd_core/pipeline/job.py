@@ -26,7 +26,7 @@ class RunContext:
 
     Attributes:
         workspace: Folder that holds data_raw, data_feat and artifacts.
-        model: The pretrained model.
+        model: The pretrained model: the teacher's, and the students' if they have no other.
         tasks: The run's tasks by name, as they were when it was planned.
         options: How the run works.
         command: Repeats the run; empty if it is not known.
@@ -43,10 +43,9 @@ class RunContext:
         """Folder of the raw TSV files."""
         return self.workspace / "data_raw"
 
-    @property
-    def model_folder(self) -> Path:
-        """Folder of the pretrained model."""
-        return self.model.folder
+    def model_of(self, stage: Stage) -> PretrainedModel:
+        """Return the pretrained model that a stage's tokenizer and weights are of."""
+        return stage.student_model or self.model
 
     @property
     def device(self) -> "torch.device":
@@ -82,6 +81,11 @@ class Job:
     def task(self) -> Task:
         """The task of the stage."""
         return self.context.tasks[self.stage.task]
+
+    @property
+    def model_folder(self) -> Path:
+        """Folder of the pretrained model that the stage's tokenizer and weights are of."""
+        return self.context.model_of(self.stage).folder
 
     def input_facts(self, part: str, kind: type[F]) -> F:
         """Return what an input's manifest records of its output."""

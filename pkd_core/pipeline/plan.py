@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pkd_core.config.command import run_command
+from pkd_core.config.model_paths import model_paths
 from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.data.glue import load_task
 from pkd_core.data.task import Task
@@ -13,9 +14,10 @@ from pkd_core.pipeline.dag import build_dag
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.position import Position, find_position
 from pkd_core.pipeline.sources import (
+    Models,
     PretrainedModel,
     check_model,
-    find_model,
+    find_models,
     hash_raw_files,
     hash_unlabelled,
 )
@@ -52,15 +54,20 @@ class Plan:
         run: What is to be computed.
         workspace: Folder that holds data_raw, data_feat and artifacts.
         tasks: The run's tasks by name.
-        model: The pretrained model.
+        models: The pretrained models of teacher and students.
         stages: All stages, each after its inputs, the report last.
     """
 
     run: RunConfig
     workspace: Path
     tasks: Mapping[str, Task]
-    model: PretrainedModel
+    models: Models
     stages: tuple[PlannedStage, ...]
+
+    @property
+    def model(self) -> PretrainedModel:
+        """The teacher's pretrained model."""
+        return self.models.teacher
 
     @property
     def todo(self) -> tuple[PlannedStage, ...]:
@@ -69,7 +76,8 @@ class Plan:
 
     def context(self, options: RunOptions) -> RunContext:
         """Return what every stage of the run is given."""
-        command = run_command(self.run, self.model.short_name)
+        other = self.models.other
+        command = run_command(self.run, self.model.short_name, other.short_name if other else None)
         return RunContext(self.workspace.resolve(), self.model, self.tasks, options, command)
 
     @contextmanager
@@ -82,9 +90,8 @@ class Plan:
             StoreError: If the record cannot be written.
         """
         folders = [planned.stage.address.folder for planned in self.stages]
-        is_folder = Path(self.run.model).expanduser().is_dir()
-        model = {"model": str(self.model.folder)} if is_folder else {}
-        with record_run(self.workspace, self.run.model_dump(mode="json") | model, folders) as record:
+        request = self.run.model_dump(mode="json") | model_paths(self.run)
+        with record_run(self.workspace, request, folders) as record:
             yield record
 
 
@@ -107,12 +114,14 @@ def make_plan(run: RunConfig, workspace: Path, deep: bool = False, device: str =
     hashes = {
         name: hash_raw_files(task, data_raw) | hash_unlabelled(task, data_raw) for name, task in tasks.items()
     }
-    model = find_model(run.model)
-    stages = build_dag(run, list(tasks.values()), hashes, model, machine_of(device))
-    plan = Plan(run, workspace, tasks, model, tuple(_look_up(stages, store, deep)))
+    models = find_models(run.model, run.student_model)
+    stages = build_dag(run, list(tasks.values()), hashes, models, machine_of(device))
+    plan = Plan(run, workspace, tasks, models, tuple(_look_up(stages, store, deep)))
     if plan.todo:
         # Stages that are done were made from a model of the same bytes; the check imports torch, which takes seconds.
-        check_model(model)
+        check_model(models.teacher)
+        if models.other:
+            check_model(models.other)
     return plan
 
 

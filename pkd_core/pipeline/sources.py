@@ -1,6 +1,6 @@
 """The inputs that users bring: raw data files and a pretrained model, and the hashes that address them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +9,17 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from pkd_core.data.conversion import conversion_hint
 from pkd_core.data.glue import GLUE_TASKS, Task
-from pkd_core.data.tokenizer import TOKENIZER_FILES
+from pkd_core.data.tokenizer import TOKENIZER_FILES, lowers_case
 from pkd_core.errors import DataError, ModelError, quoted, shortened
 from pkd_core.model.file_checks import check_pretrained, loaded_files, read_settings
 from pkd_core.store.fingerprint import sha256_file, sha256_folder
 from pkd_core.store.verification import WatchedFiles
 
 UNLABELLED = "unlabelled"
+TOKENIZER = "tokenizer"
+# Weights of the stage's own pretrained model, and of the teacher's where a stage reads both.
+PRETRAINED = "pretrained"
+TEACHER_PRETRAINED = "teacher-pretrained"
 _RAW = "raw/"
 _MODEL_FILES = ("config.json", "*.safetensors", "*.safetensors.index.json", *TOKENIZER_FILES)
 
@@ -46,14 +50,67 @@ class PretrainedModel:
         return self.name if _local_folder(self.name) is None else self.folder.name
 
 
-def find_model(name: str) -> PretrainedModel:
+@dataclass(frozen=True)
+class Models:
+    """The pretrained models of a run.
+
+    Attributes:
+        teacher: What the teacher is fine-tuned from.
+        other: What the students are taken from, if that is another model.
+    """
+
+    teacher: PretrainedModel
+    other: PretrainedModel | None = None
+
+    @property
+    def student(self) -> PretrainedModel:
+        """What the students are taken from."""
+        return self.other or self.teacher
+
+    @property
+    def share_tokens(self) -> bool:
+        """Whether both have the same tokenizer, and thus the same tokens."""
+        return self.student.tokenizer == self.teacher.tokenizer
+
+    @property
+    def remark(self) -> str:
+        """How the tokenizers differ, in a sentence; empty if they do not."""
+        if self.share_tokens:
+            return ""
+        sentence = "Teacher and students have different tokenizers: each reads the texts as tokens of its own"
+        teacher, student = (
+            "in small letters" if lowers_case(model.folder) else "as they are written"
+            for model in (self.teacher, self.student)
+        )
+        return sentence + (f", the teacher {teacher}, students {student}." if teacher != student else ".")
+
+
+def find_models(name: str, student_name: str | None) -> Models:
+    """Locate the model of a run and that of its students, which is no other one if its files have the same bytes.
+
+    Raises:
+        ModelError: See `find_model`.
+    """
+    teacher = find_model(name)
+    if student_name is None:
+        return Models(teacher)
+    student = find_model(student_name, "--student-model")
+    is_other = (student.weights, student.tokenizer) != (teacher.weights, teacher.tokenizer)
+    return Models(teacher, student if is_other else None)
+
+
+def find_model(name: str, option: str = "--model") -> PretrainedModel:
     """Locate a model by folder or hub name, downloading it if the cache does not have it.
+
+    Args:
+        name: The folder or the hub name.
+        option: The option that gave it, for messages.
 
     Raises:
         ModelError: There is no such folder, the hub does not answer or has no such name, or the settings or the names
             of the weights' files are not a BERT's.
     """
-    folder = _local_folder(name) or _download(name)
+    folder = _local_folder(name) or _download(name, option)
     # The configuration is read before it is hashed.
     watched = WatchedFiles([folder / "config.json"])
     settings = read_settings(folder)
@@ -103,19 +160,20 @@ def hash_unlabelled(task: Task, data_raw: Path) -> dict[str, str]:
     return {UNLABELLED: sha256_file(path)} if path.is_file() else {}
 
 
-def source_files(parts: Iterable[str], task: Task, data_raw: Path, model_folder: Path) -> list[Path]:
+def source_files(parts: Iterable[str], task: Task, data_raw: Path, models: Mapping[str, Path]) -> list[Path]:
     """Return every file outside the store that a stage may read, whether it exists or not.
 
     Args:
-        parts: The stage's sources: "raw/<split>", "unlabelled", "tokenizer", "pretrained".
+        parts: The stage's sources: "raw/<split>", "unlabelled", "tokenizer", "pretrained", "teacher-pretrained".
         task: The stage's task.
         data_raw: Folder of the raw files.
-        model_folder: Folder of the pretrained model.
+        models: Folder of the pretrained model that each of the last three is of.
     """
     parts = set(parts)
-    paths = [model_folder / name for name in TOKENIZER_FILES] if "tokenizer" in parts else []
-    if "pretrained" in parts:
-        paths += [model_folder / name for name in loaded_files(model_folder)]
+    paths = [models[TOKENIZER] / name for name in TOKENIZER_FILES] if TOKENIZER in parts else []
+    for part in (PRETRAINED, TEACHER_PRETRAINED):
+        if part in parts:
+            paths += [models[part] / name for name in loaded_files(models[part])]
     if any(part.startswith(_RAW) for part in parts):
         paths += [data_raw / split.file for split in task.splits]
     if UNLABELLED in parts:
@@ -123,18 +181,21 @@ def source_files(parts: Iterable[str], task: Task, data_raw: Path, model_folder:
     return paths
 
 
-def hash_sources(parts: Iterable[str], task: Task, data_raw: Path, model_folder: Path) -> dict[str, str]:
-    """Return the hash of what a stage reads from outside the store as it is now, by part.
+def hash_sources(
+    parts: Iterable[str], task: Task, data_raw: Path, models: Mapping[str, Path]
+) -> dict[str, str]:
+    """Return the hash of what a stage reads from outside the store as it is now, by part; see `source_files`.
 
     Raises:
         DataError: A required split has no file.
     """
     parts = set(parts)
     hashes: dict[str, str] = {}
-    if "tokenizer" in parts:
-        hashes["tokenizer"] = sha256_folder(model_folder, TOKENIZER_FILES)
-    if "pretrained" in parts:
-        hashes["pretrained"] = sha256_folder(model_folder, loaded_files(model_folder))
+    if TOKENIZER in parts:
+        hashes[TOKENIZER] = sha256_folder(models[TOKENIZER], TOKENIZER_FILES)
+    for part in (PRETRAINED, TEACHER_PRETRAINED):
+        if part in parts:
+            hashes[part] = sha256_folder(models[part], loaded_files(models[part]))
     if any(part.startswith(_RAW) for part in parts):
         hashes |= {f"{_RAW}{split}": digest for split, digest in hash_raw_files(task, data_raw).items()}
     if UNLABELLED in parts:
@@ -155,7 +216,7 @@ def _local_folder(name: str) -> Path | None:
         return None
 
 
-def _download(name: str) -> Path:
+def _download(name: str, option: str) -> Path:
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(
             f"there is no model folder {shortened(name, 300)}; give an existing folder or a name on the Hugging Face "
@@ -170,10 +231,10 @@ def _download(name: str) -> Path:
     except LocalEntryNotFoundError as error:
         raise ModelError(
             f"the model {name} is not on this machine and the Hugging Face hub does not answer; "
-            "connect to the network, or name a local folder with --model."
+            f"connect to the network, or name a local folder with {option}."
         ) from error
     except (HfHubHTTPError, OSError) as error:
         raise ModelError(
             f"the model {name} could not be fetched from the Hugging Face hub ({type(error).__name__}); "
-            "check its name, or name a local folder with --model."
+            f"check its name, or name a local folder with {option}."
         ) from error

@@ -186,10 +186,23 @@ class EvaluationSpec(Section):
     evaluation: EvaluationConfig
 
 
+class StudentBase(Section):
+    """The students' own pretrained model: its name without its folder's path, its weights' hash, and its depth.
+
+    `remark` is how its tokenizer differs from the teacher's, as a sentence.
+    """
+
+    name: str
+    digest: str
+    num_layers: int
+    remark: str
+
+
 class ReportSpec(Section):
     """Comparing the evaluations of a run: each one's preset by its stage's key, and the stages that failed.
 
-    `base_model` is the pretrained model's name, without its folder's path, and `base_model_digest` its weights' hash.
+    `base_model` is the pretrained model's name, without its folder's path, and `base_model_digest` its weights' hash;
+    without a `student_base`, the students are taken from it too, and the JSON leaves that out.
     """
 
     kind: ClassVar[StageKind] = StageKind.REPORT
@@ -197,6 +210,11 @@ class ReportSpec(Section):
     base_model_digest: str
     presets: dict[str, str]
     failures: dict[str, str]
+    student_base: StudentBase | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_base(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in serialize(self).items() if value is not None}
 
 
 TrainingSpec = TeacherSpec | StudentSpec

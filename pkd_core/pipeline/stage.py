@@ -6,6 +6,7 @@ from typing import Any
 
 from pkd_core.config.settings import DEFAULT_THREADS
 from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
+from pkd_core.pipeline.sources import PretrainedModel
 from pkd_core.pipeline.specs import THREADS, StageSpec
 from pkd_core.store.address import Address, Area
 from pkd_core.store.fingerprint import fingerprint
@@ -15,6 +16,9 @@ _AREAS: Mapping[StageKind, Area] = {
     StageKind.STATES: "data_feat",
     StageKind.TRANSFER: "data_feat",
 }
+STUDENT_TOKENS = "student-tokens"
+# Published under another name: as any tokens, so that a run with the students' model as its only one finds them too.
+_PUBLISHED_AS = {STUDENT_TOKENS: "tokens"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Stage:
         sources: Hashes of what it reads from outside the store (raw files, the pretrained model), by part.
         threads: CPU threads that it computes with; None if it computes nothing, or if its specification has them.
         fingerprint: Hash of all of the above, with the inputs' fingerprints in place of their keys.
+        student_model: The students' own pretrained model, for a stage that reads it in place of the run's; its hashes
+            are among the sources.
     """
 
     task: str
@@ -38,6 +44,7 @@ class Stage:
     sources: Mapping[str, str]
     threads: int | None
     fingerprint: str
+    student_model: PretrainedModel | None = None
 
     @property
     def kind(self) -> StageKind:
@@ -52,7 +59,8 @@ class Stage:
     @property
     def address(self) -> Address:
         """Where the stage's output is published."""
-        return Address(_AREAS.get(self.kind, "artifacts"), self.task, self.name, self.fingerprint)
+        name = _PUBLISHED_AS.get(self.name, self.name)
+        return Address(_AREAS.get(self.kind, "artifacts"), self.task, name, self.fingerprint)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -67,12 +75,13 @@ def make_stage(
     inputs: Mapping[str, Stage],
     sources: Mapping[str, str],
     threads: int | None = None,
+    student_model: PretrainedModel | None = None,
 ) -> Stage:
     """Build a stage, deriving its fingerprint from its specification, its sources and its inputs' fingerprints."""
     parts = {part: stage.fingerprint for part, stage in inputs.items()} | dict(sources)
     address = fingerprint(spec.kind, CODE_VERSIONS[spec.kind], _config(spec, threads), parts)
     keys = {part: stage.key for part, stage in inputs.items()}
-    return Stage(task, name, spec, keys, sources, threads, address)
+    return Stage(task, name, spec, keys, sources, threads, address, student_model)
 
 
 def _config(spec: StageSpec, threads: int | None) -> dict[str, Any]:

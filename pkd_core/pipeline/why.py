@@ -65,12 +65,13 @@ def _changed_report(before: Manifest, now: ReportSpec) -> str:
 
 
 def _same_name(stage: Stage, workspace: Path) -> Iterator[Manifest]:
-    for folder in (workspace / stage.address.folder).parent.glob(f"{stage.name}-*"):
+    address = stage.address
+    for folder in (workspace / address.folder).parent.glob(f"{address.stage}-*"):
         try:
             manifest = read_manifest(folder)
         except StoreError:
             continue
-        if manifest.stage == stage.name:
+        if manifest.stage == address.stage:
             yield manifest
 
 

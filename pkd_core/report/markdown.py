@@ -8,15 +8,14 @@ from pkd_core.report.content import Report
 from pkd_core.report.differences import by_task as by_task_pairs
 from pkd_core.report.differences import differences_table, notes_on_differences
 from pkd_core.report.notes import notes
-from pkd_core.report.results import Group, aggregate, by_task, depth_name
+from pkd_core.report.results import BaseModel, Group, aggregate, by_task, depth_name
 from pkd_core.report.tables import Table, overview_table, task_table, used_settings
 
 
 def markdown_report(report: Report, figure: str) -> str:
     """Return the complete page, with a link to a figure by its file name."""
     groups = aggregate(report.rows)
-    base_model = report.base_model
-    parts = ["# Results", f"Base model: `{flat(base_model.name)}` (weights `{base_model.short_digest}`)."]
+    parts = ["# Results", _about_models(report.base_model)]
     parts.append(
         f"![Dev scores by method, and against speed or size]({figure})" if groups else "Nothing to show."
     )
@@ -49,6 +48,13 @@ def all_notes(report: Report, groups: Sequence[Group]) -> list[str]:
     elif report.no_published:
         texts.append(f"No comparison with the authors' published figures: {report.no_published}.")
     return texts
+
+
+def _about_models(base_model: BaseModel) -> str:
+    sentences = [f"Base model: `{flat(base_model.name)}` (weights `{base_model.short_digest}`)."]
+    if (student := base_model.student) is not None:
+        sentences.append(f"Students' base model: `{flat(student.name)}` (weights `{student.short_digest}`).")
+    return " ".join([*sentences, base_model.remark]).rstrip()
 
 
 def _markdown(table: Table) -> str:

@@ -20,10 +20,14 @@ class BaseModel:
     Attributes:
         name: Its name on the hub, or its folder's name.
         digest: Hash of its configuration and weights.
+        student: What students start from, if that is another one.
+        remark: A sentence on how its tokenizer differs from that of `student`; may be empty.
     """
 
     name: str
     digest: str
+    student: "BaseModel | None" = None
+    remark: str = ""
 
     @property
     def short_digest(self) -> str:

@@ -36,6 +36,8 @@ def text_table(groups: Sequence[Group], failures: Mapping[str, str], base_model:
             lines.append(_line(cells[id(group)], widths))
             lines += [f"    ! {remark(group)}"] if remark(group) else []
     lines += ["", f"base model: {flat(base_model.name)} (weights {base_model.short_digest})"]
+    if (student := base_model.student) is not None:
+        lines.append(f"students' base model: {flat(student.name)} (weights {student.short_digest})")
     machines = dict.fromkeys(group.speed.where for group in groups if group.speed)
     lines += [f"times faster: on {machine}" for machine in machines]
     return "\n".join([*lines, *([""] if failed else []), *failed])

@@ -41,7 +41,7 @@ def write_report(folder: Path, report: Report) -> None:
     groups = aggregate(report.rows)
     values = {
         "format_version": _FORMAT_VERSION,
-        "base_model": asdict(report.base_model),
+        **_about_models(report.base_model),
         "command": report.command,
         "groups": [asdict(_summary(group, report.published)) for group in groups],
         "rows": [asdict(row) for group in groups for row in group.rows],
@@ -59,6 +59,15 @@ def write_report(folder: Path, report: Report) -> None:
 def results_table(rows: Sequence[ResultRow], failures: Mapping[str, str], base_model: BaseModel) -> str:
     """Return the results as a plain-text table, followed by what they belong to and by the failures."""
     return text_table(aggregate(rows), failures, base_model)
+
+
+def _about_models(base_model: BaseModel) -> dict[str, dict[str, str]]:
+    models = {"base_model": base_model, "student_base_model": base_model.student}
+    return {
+        key: {"name": model.name, "digest": model.digest}
+        for key, model in models.items()
+        if model is not None
+    }
 
 
 def _summary(group: Group, published: Published | None) -> GroupSummary:

@@ -110,13 +110,17 @@ def test_every_task_method_and_depth_has_valid_settings() -> None:
 
 def test_the_list_holds_every_published_model_once_with_its_preset() -> None:
     listed = all_presets()
-    models = [(item.task, item.method, item.num_layers, item.num_teacher_layers) for item in listed]
+    models = [
+        (item.task, item.method, item.num_layers, item.num_teacher_layers, item.num_base_layers)
+        for item in listed
+    ]
     assert len(set(models)) == len(models)
     published = {
-        *(("teacher", depth, depth) for depth in (12, 24)),
-        *(("finetune", depth, 12) for depth in (3, 6)),
-        *((method, depth, 12) for method in ("kd", "pkd-skip", "pkd-last") for depth in (3, 6)),
-        *((method, 6, 24) for method in ("kd", "pkd-skip", "pkd-last")),
+        *(("teacher", depth, depth, depth) for depth in (12, 24)),
+        *(("finetune", depth, 12, 12) for depth in (3, 6)),
+        *((method, depth, 12, 12) for method in ("kd", "pkd-skip", "pkd-last") for depth in (3, 6)),
+        *((method, 6, 24, 24) for method in ("kd", "pkd-skip", "pkd-last")),
+        ("kd", 6, 24, 12),
     }
     assert set(models) == {(task, *model) for task in GLUE_TASKS for model in published}
     assert all(item.preset == preset_for(*model) for item, model in zip(listed, models, strict=True))
@@ -198,3 +202,39 @@ def test_normalize_is_read_from_the_row() -> None:
         task: preset_for(task, "pkd-skip", 6).settings["distill.normalize"] for task in ("RTE", "QQP")
     }
     assert normalize == {"RTE": True, "QQP": False}
+
+
+# Students that are layers of a 12-layer model, whatever their teacher's depth.
+@pytest.mark.parametrize(
+    ("method", "num_layers", "source"),
+    [
+        ("teacher", 24, "teacher_24layer best RTE"),
+        ("finetune", 6, "ft_6layer best RTE"),
+        ("kd", 6, "kd_6layer_teacher24_base best RTE"),
+        ("kd", 3, "kd_6layer_teacher24_base best RTE (there is none for 3 layers)"),
+        ("pkd-skip", 6, "pkd_6layer best RTE (there is none for a 24-layer teacher)"),
+        ("pkd-last", 6, "pkd_6layer_last best RTE (there is none for a 24-layer teacher)"),
+    ],
+)
+def test_students_of_a_12_layer_model_under_a_24_layer_teacher_have_settings_of_their_own_model(
+    method: str, num_layers: int, source: str
+) -> None:
+    assert preset_for("RTE", method, num_layers, 24, 12).source == source
+
+
+def test_a_model_of_another_depth_than_any_published_one_is_named() -> None:
+    source = preset_for("RTE", "kd", 6, 24, 8).source
+    assert source == ("kd_6layer_teacher24_base best RTE (there is none for students of a model of 8 layers)")
+    assert preset_for("RTE", "kd", 6, 24, 24) == preset_for("RTE", "kd", 6, 24)
+
+
+# The authors' `teacher24_base` table by hand: MNLI's best row.
+def test_a_student_of_bert_base_taught_by_bert_large_has_its_own_published_score() -> None:
+    settings = preset_for("MNLI", "kd", 6, 24, 12).settings
+    assert (settings["student.learning_rate"], settings["distill.temperature"]) == (2e-5, 10)
+    assert settings["distill.alpha"] == 0.7
+    assert published_score("MNLI", "kd", 6, 24, 12) == pytest.approx(0.8083, abs=5e-5)
+    assert published_score("MNLI", "kd", 6, 24, 24) == pytest.approx(0.7581, abs=5e-5)
+    assert published_score("MNLI", "finetune", 6, 24, 12) == pytest.approx(0.8031, abs=5e-5)
+    assert published_score("MNLI", "pkd-skip", 6, 24, 12) is None
+    assert published_score("MNLI", "finetune", 6, 24, 24) is None

@@ -104,7 +104,7 @@ def test_the_chosen_loss_reads_its_own_settings() -> None:
 def test_the_source_of_each_value_is_named() -> None:
     values = {
         one.setting.key: (one.value, one.source)
-        for one in explain_settings("RTE", "kd", 6, 12, {"distill.alpha": "0.25"})
+        for one in explain_settings("RTE", "kd", (6, 12, 12), {"distill.alpha": "0.25"})
     }
     assert values["distill.alpha"] == (0.25, "given")
     assert values["distill.temperature"] == (20.0, "kd_6layer best RTE")
@@ -114,6 +114,6 @@ def test_the_source_of_each_value_is_named() -> None:
 
 
 def test_without_a_task_every_value_is_the_default() -> None:
-    values = explain_settings(None, "pkd-skip", 6, 12, {})
+    values = explain_settings(None, "pkd-skip", (6, 12, 12), {})
     assert {one.source for one in values} == {"default"}
     assert [one.value for one in values] == [one.default for one in all_settings()]

@@ -12,7 +12,7 @@ from flows.pkd import pkd
 from flows.request import Request
 from pkd_core.config.settings import RunOptions
 from pkd_core.errors import StoreError
-from pkd_core.pipeline import plan
+from pkd_core.pipeline import sources
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.sources import PretrainedModel, find_model
 from pkd_core.pipeline.stage import Stage
@@ -43,11 +43,11 @@ def num_plans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The models that were located, and whose weights were hashed."""
     located: list[str] = []
 
-    def spy(name: str) -> PretrainedModel:
+    def spy(name: str, option: str = "--model") -> PretrainedModel:
         located.append(name)
-        return find_model(name)
+        return find_model(name, option)
 
-    monkeypatch.setattr(plan, "find_model", spy)
+    monkeypatch.setattr(sources, "find_model", spy)
     return located
 
 
@@ -67,7 +67,7 @@ def test_the_command_lines_options_reach_the_stages_of_a_run_that_is_planned_onc
     ((stage, context),) = stages
     assert stage.key == "Tiny/tokens"
     assert context.options == OPTIONS
-    assert (context.workspace, context.model_folder) == (workspace, tiny_model)
+    assert (context.workspace, context.model.folder) == (workspace, tiny_model)
     assert num_plans == [str(tiny_model)]
 
 

@@ -210,6 +210,8 @@ def test_parameters_survive_json_and_build_the_same_request(
         ("settings", {"distill.alpha": "0\0"}),
         ("settings", {"\0": 1}),
         ("model", "a\0b"),
+        ("student_model", "a\0b"),
+        ("student_model", ["bert"]),
         ("device", "cpu\0"),
         ("workspace", "a\0b"),
         ("workspace", ""),
@@ -241,6 +243,10 @@ def test_a_model_folder_is_found_from_any_other_current_folder(
     (tmp_path / "my-bert").mkdir()
     monkeypatch.chdir(tmp_path)
     assert parse("RTE", "--model", "my-bert").parameters()["model"] == str(tmp_path / "my-bert")
+    parameters = parse("RTE", "--student-model", "my-bert").parameters()
+    assert parameters["student_model"] == str(tmp_path / "my-bert")
+    assert parameters["model"] == DEFAULT_MODEL
+    assert parse("RTE", "--student-model", "nobody/bert").parameters()["student_model"] == "nobody/bert"
 
 
 def test_flow_and_deployment_take_every_field_with_its_default() -> None:

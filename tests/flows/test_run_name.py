@@ -38,6 +38,8 @@ def test_a_typed_name_is_not_taken_for_a_generated_one(name: str) -> None:
         ({"methods": ["kd"]}, "RTE MRPC: kd"),
         ({"student_layers": [3, 6], "seeds": [1, 2]}, "RTE MRPC: 3 6 layers, seeds 1 2"),
         ({"settings": {"distill.beta": 3.0}}, "RTE MRPC: distill.beta=3.0"),
+        ({"student_model": "/models/bert-base"}, "RTE MRPC: students from bert-base"),
+        ({"student_model": 7}, "RTE MRPC"),
         ({"tasks": 7, "methods": "kd", "settings": "x"}, "7: kd"),
     ],
 )

@@ -13,7 +13,7 @@ from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.dag import build_dag, report_stage
 from pkd_core.pipeline.kinds import StageKind
-from pkd_core.pipeline.sources import PretrainedModel
+from pkd_core.pipeline.sources import Models, PretrainedModel
 from pkd_core.pipeline.specs import EvaluationSpec, ReportSpec, StudentSpec, TeacherSpec
 
 ALL = {key.removeprefix("RTE/") for key in dag()}
@@ -217,9 +217,9 @@ def test_a_report_names_failures_and_the_presets_of_its_evaluations_with_what_ov
         tasks=["RTE"], methods=["finetune", "kd"], student_layers=[6], seeds=[1], settings=values
     )
     model = replace(MODEL, num_layers=24)
-    stages = build_dag(config, [GLUE_TASKS["RTE"]], {"RTE": HASHES}, model, "AMD EPYC")
+    stages = build_dag(config, [GLUE_TASKS["RTE"]], {"RTE": HASHES}, Models(model), "AMD EPYC")
     evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
-    stage = report_stage(config, evaluations, {"RTE/pkd-skip-6l-s1": "no memory"}, model)
+    stage = report_stage(config, evaluations, {"RTE/pkd-skip-6l-s1": "no memory"}, Models(model))
     finetune, kd = (preset_for("RTE", method, 6, 24).source for method in ("finetune", "kd"))
     presets = {
         "RTE/evaluation-teacher": preset_for("RTE", "teacher", 24, 24).source,

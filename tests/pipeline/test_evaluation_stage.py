@@ -217,7 +217,7 @@ def report_of(results: list[EvaluationResult], finished: tuple[Plan, Records, ob
         presets=dict.fromkeys(inputs, "a preset"),
         failures={"RTE/kd-6l-s9": "it broke"},
     )
-    stage = replace(report_stage(plan.run, [], {}, plan.model), spec=spec)
+    stage = replace(report_stage(plan.run, [], {}, plan.models), spec=spec)
     work = folder / "work"
     work.mkdir()
     context = RunContext(plan.workspace, plan.model, {"RTE": plan.tasks["Tiny"]}, RunOptions())

@@ -10,7 +10,7 @@ from report_rows import BASE, GLUE, TEACHER, cells, many, speed, student, table_
 from pkd_core.report.content import Report
 from pkd_core.report.markdown import markdown_report
 from pkd_core.report.summary import read_summary
-from pkd_core.report.write import ResultRow, results_table, write_report
+from pkd_core.report.write import BaseModel, ResultRow, results_table, write_report
 
 ROWS = [
     replace(TEACHER, scores={"dev/accuracy": 0.70, "dev/f1": 0.80}),
@@ -269,3 +269,20 @@ def test_the_terminal_table_of_a_large_run_fits_80_columns() -> None:
     lines = results_table(many(GLUE, seeds=(1, 2, 3, 4, 5)), {}, BASE).splitlines()
     assert max(map(len, lines)) <= 80
     assert "RTE: accuracy on 277 dev examples, 5 seeds; most frequent answer " in "\n".join(lines)
+
+
+def test_the_students_model_is_named_where_it_is_another_than_the_teachers(tmp_path: Path) -> None:
+    student_base = BaseModel("small-bert", "fedcba9876543210" * 4)
+    models = replace(BASE, student=student_base, remark="Tokens differ.")
+    write_report(tmp_path, Report(ROWS, {}, models))
+    report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert report["base_model"] == {"name": BASE.name, "digest": BASE.digest}
+    assert report["student_base_model"] == {"name": "small-bert", "digest": "fedcba9876543210" * 4}
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "small-bert</code>, weights\n<code>fedcba987654</code>. Tokens differ.</p>" in html
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert f"Base model: `{BASE.name}` (weights `0123456789ab`). " in page
+    assert "Students' base model: `small-bert` (weights `fedcba987654`). Tokens differ.\n" in page
+    assert "\nstudents' base model: small-bert (weights fedcba987654)\n" in results_table(ROWS, {}, models)
+    write_report(tmp_path, Report(ROWS, {}, BASE))
+    assert "student_base_model" not in (tmp_path / "report.json").read_text(encoding="utf-8")

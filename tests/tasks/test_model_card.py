@@ -23,7 +23,9 @@ STUDENT: dict[str, Any] = {
 }
 
 
-def card(base_model: str = "google-bert/bert-base-uncased", **changes: Any) -> str:
+def card(
+    base_model: str = "google-bert/bert-base-uncased", teacher_base_model: str | None = None, **changes: Any
+) -> str:
     values = STUDENT | changes
     result = EvaluationResult(**{field.name: values.get(field.name) for field in fields(EvaluationResult)})
     return model_card(
@@ -32,6 +34,7 @@ def card(base_model: str = "google-bert/bert-base-uncased", **changes: Any) -> s
         base_model=base_model,
         max_length=128,
         address="models:/pkd-RTE-3l/2",
+        teacher_base_model=teacher_base_model,
     )
 
 
@@ -61,6 +64,11 @@ def test_a_base_model_that_is_a_folder_is_no_name_on_the_hub() -> None:
     text = card(base_model="my-bert")
     assert "base_model:" not in text
     assert "| base model | my-bert |" in text
+
+
+def test_the_model_of_a_teacher_is_named_where_it_is_another() -> None:
+    assert "| the teacher's base model | bert-large |" in card(teacher_base_model="bert-large")
+    assert "the teacher's" not in card()
 
 
 def test_a_teacher_has_the_seed_of_its_settings_and_a_score_its_range() -> None:

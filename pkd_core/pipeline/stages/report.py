@@ -11,7 +11,7 @@ from pkd_core.evaluation.paired_bootstrap import Answers
 from pkd_core.evaluation.result import EvaluationResult, read_result
 from pkd_core.pipeline.facts import ReportFacts
 from pkd_core.pipeline.job import Job
-from pkd_core.pipeline.specs import ReportSpec
+from pkd_core.pipeline.specs import ReportSpec, StudentBase
 from pkd_core.report.confusion import Confusion, count_confusions
 from pkd_core.report.curves import Curves, mean_curves
 from pkd_core.report.differences import MethodAnswers, compare_all
@@ -19,7 +19,7 @@ from pkd_core.report.tables import Published
 from pkd_core.report.write import BaseModel, Report, ResultRow, results_table, write_report
 from pkd_core.training.metric_history import read_metrics
 
-_PUBLISHED_TEACHERS = ((12, 768), (24, 1024))  # layers and hidden size of BERT-base and BERT-large
+_PUBLISHED_MODELS = ((12, 768), (24, 1024))  # layers and hidden size of BERT-base and BERT-large
 
 
 def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
@@ -27,8 +27,8 @@ def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
     results = {key: read_result(job.inputs[key]) for key in job.inputs if key in spec.presets}
     rows = [_row(result, spec.presets[key]) for key, result in results.items()]
     methods = _methods_answers(job, results)
-    base_model = BaseModel(spec.base_model, spec.base_model_digest)
-    published, no_published = _published(list(results.values()))
+    base_model = _base_model(spec)
+    published, no_published = _published(list(results.values()), spec.student_base)
     report = Report(
         rows,
         spec.failures,
@@ -88,18 +88,33 @@ def _by_method(results: Mapping[str, EvaluationResult]) -> dict[tuple[str, int, 
     return members
 
 
-def _published(results: Sequence[EvaluationResult]) -> tuple[Published | None, str]:
-    """Return the authors' scores, if the teacher is of a size that they used, else why there are none."""
+def _base_model(spec: ReportSpec) -> BaseModel:
+    if spec.student_base is None:
+        return BaseModel(spec.base_model, spec.base_model_digest)
+    student = BaseModel(spec.student_base.name, spec.student_base.digest)
+    return BaseModel(spec.base_model, spec.base_model_digest, student, spec.student_base.remark)
+
+
+def _published(
+    results: Sequence[EvaluationResult], student_base: StudentBase | None
+) -> tuple[Published | None, str]:
+    """Return the authors' scores, if the pretrained models are of sizes that they used, else why there are none."""
     teachers = {(result.num_layers, result.hidden_size) for result in results if result.method == "teacher"}
     if len(teachers) != 1:
         return None, "there is no single teacher's size, on which the published figures depend"
     ((num_layers, hidden_size),) = teachers
-    if (num_layers, hidden_size) not in _PUBLISHED_TEACHERS:
+    if (num_layers, hidden_size) not in _PUBLISHED_MODELS:
         return None, (
             f"the teacher has {num_layers} layers of {hidden_size} units, the published ones have 12 of 768 "
             "(BERT-base) or 24 of 1024 (BERT-large)"
         )
-    return functools.partial(published_score, num_teacher_layers=num_layers), ""
+    num_base_layers = student_base.num_layers if student_base else num_layers
+    widths = {result.hidden_size for result in results if result.method != "teacher"}
+    if any((num_base_layers, width) not in _PUBLISHED_MODELS for width in widths):
+        return None, "the students' pretrained model is neither of BERT-base's size nor of BERT-large's"
+    return functools.partial(
+        published_score, num_teacher_layers=num_layers, num_base_layers=num_base_layers
+    ), ""
 
 
 def _row(result: EvaluationResult, preset: str) -> ResultRow:

@@ -1,5 +1,8 @@
 """Stage: how much faster than the teacher a student of some depth is, on this machine."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import torch
 from transformers import BertForSequenceClassification
 
@@ -16,7 +19,7 @@ from pkd_core.runtime.threads import computing_with
 
 
 def time_depth(job: Job, spec: SpeedSpec) -> SpeedFacts:
-    """Write `speed.json`: the pretrained model's first layers, timed against all of them.
+    """Write `speed.json`: the first layers of the students' pretrained model, timed against all of the teacher's.
 
     The values of weights do not change the time, so that no trained model is waited for.
 
@@ -34,11 +37,16 @@ def time_depth(job: Job, spec: SpeedSpec) -> SpeedFacts:
     def observe(done: int, total: int) -> None:
         job.observer.progress(done, total, "seconds at most")
 
+    table = TokenTable.load(job.inputs["tokens"], job.task.dev_splits[0].name)
     with computing_with(spec.speed.threads):
+        student = _build(job.model_folder, job, spec.num_layers)
+        teacher = _build(job.context.model.folder, job, spec.num_teacher_layers)
+        # Two pretrained models may have different vocabularies; the values of token ids do not change the time.
+        vocab_size = min(student.config.vocab_size, teacher.config.vocab_size)
         speed = measure_speed(
-            student=_build(job, spec.num_layers, device),
-            teacher=_build(job, spec.num_teacher_layers, device),
-            table=TokenTable.load(job.inputs["tokens"], job.task.dev_splits[0].name),
+            student,
+            teacher,
+            replace(table, input_ids=table.input_ids % vocab_size),
             settings=spec.speed,
             device=device,
             machine=machine,
@@ -48,7 +56,7 @@ def time_depth(job: Job, spec: SpeedSpec) -> SpeedFacts:
     return SpeedFacts(ratio=speed.ratio, spread=speed.spread)
 
 
-def _build(job: Job, num_layers: int, device: torch.device) -> BertForSequenceClassification:
-    model = build_classifier(job.context.model_folder, job.task, seed=0, layers=range(1, num_layers + 1))
-    torch.nn.Module.to(model, device)  # transformers' own `to` carries no types
+def _build(folder: Path, job: Job, num_layers: int) -> BertForSequenceClassification:
+    model = build_classifier(folder, job.task, seed=0, layers=range(1, num_layers + 1))
+    torch.nn.Module.to(model, job.context.device)  # transformers' own `to` carries no types
     return model

@@ -14,7 +14,7 @@ from pkd_core.training.projections import Projections
 
 def train_student(job: Job, spec: StudentSpec) -> TrainingFacts:
     """Train by the stage's method and keep the best epoch's weights."""
-    source = job.inputs.get("teacher", job.context.model_folder)
+    source = job.inputs.get("teacher", job.model_folder)
     model = build_classifier(source, job.task, spec.seed, spec.initial_layers)
     return train_and_save(job, spec, model, _objective(job, spec, model.config.hidden_size))
 

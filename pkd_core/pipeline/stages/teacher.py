@@ -9,5 +9,5 @@ from pkd_core.pipeline.stages.train_and_save import train_and_save
 
 def train_teacher(job: Job, spec: TeacherSpec) -> TrainingFacts:
     """Fine-tune on the task's labels and keep the best epoch's weights."""
-    model = build_classifier(job.context.model_folder, job.task, spec.seed)
+    model = build_classifier(job.model_folder, job.task, spec.seed)
     return train_and_save(job, spec, model, objective=None)

@@ -21,7 +21,7 @@ def tokenize(job: Job, spec: TokensSpec) -> TokensFacts:
         job.work,
         data_raw,
         job.task,
-        job.context.model_folder,
+        job.model_folder,
         spec.tokens.max_length,
         job.observer,
         truncation=spec.tokens.truncation,

@@ -96,7 +96,7 @@ def _copy_tokenizer(job: Job) -> None:
     Raises:
         StoreError: It is not the one that made the tokens.
     """
-    source = job.context.model_folder
+    source = job.model_folder
     for name in TOKENIZER_FILES:
         (job.work / name).unlink(missing_ok=True)
         if (source / name).is_file():

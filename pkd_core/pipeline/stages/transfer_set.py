@@ -16,7 +16,7 @@ def make_transfer_set(job: Job, spec: TransferSpec) -> TransferFacts:
     Raises:
         DataError: `unlabelled.tsv` is not of the task's shape, or nothing is left to learn from.
     """
-    task, tokenizer_folder = job.task, job.context.model_folder
+    task, tokenizer_folder = job.task, job.model_folder
     train = TokenTable.load(job.inputs["tokens"], "train")
     dev = [TokenTable.load(job.inputs["tokens"], split.name) for split in task.dev_splits]
     unlabelled = None

@@ -1,0 +1,64 @@
+"""The layers that a student consists of, and those that it is matched with."""
+
+from pkd_core.config.conventions import CONVENTIONS
+from pkd_core.config.settings import Method, RunConfig
+from pkd_core.errors import ConfigError
+from pkd_core.method.layer_map import LayerMap, last_layers, skip_layers
+from pkd_core.pipeline.sources import Models
+
+_LAYER_MAPS = {"pkd-skip": skip_layers, "pkd-last": last_layers}
+
+
+def layer_map_of(run: RunConfig, method: Method, num_layers: int, num_teacher_layers: int) -> LayerMap:
+    """Return the layers that a student is matched with; none for a method without [CLS] states.
+
+    Raises:
+        ConfigError: The depths allow no such map.
+    """
+    if num_layers > num_teacher_layers:
+        raise ConfigError(
+            f"a student of {num_layers} layers is deeper than its teacher of {num_teacher_layers}; "
+            f"give --student-layers of at most {num_teacher_layers}."
+        )
+    of_convention = CONVENTIONS[run.convention].layer_maps
+    if (method, num_layers, num_teacher_layers) in of_convention:
+        return of_convention[method, num_layers, num_teacher_layers]
+    try:
+        return _LAYER_MAPS[method](num_layers, num_teacher_layers) if method in _LAYER_MAPS else ()
+    except ValueError as error:
+        raise ConfigError(f"{method} with {num_layers} student layers: {error}") from error
+
+
+def initial_layers(init: str, num_layers: int, models: Models) -> tuple[int, ...]:
+    """Return the layers that a student's first weights are taken from, of its pretrained model or of its teacher.
+
+    Raises:
+        ConfigError: There are no such layers, or the students have another pretrained model and take nothing from it.
+    """
+    _check_source(init, num_layers, models)
+    num_source_layers = models.teacher.num_layers
+    if init != "teacher-skip":
+        return tuple(range(1, num_layers + 1))
+    if num_source_layers % num_layers:
+        raise ConfigError(
+            f"student.init=teacher-skip needs a depth that divides the teacher's {num_source_layers} layers, "
+            f"got {num_layers}; choose another --student-layers or student.init."
+        )
+    stride = num_source_layers // num_layers
+    return tuple(range(stride, num_source_layers + 1, stride))
+
+
+def _check_source(init: str, num_layers: int, models: Models) -> None:
+    """Refuse initial layers that the students' own pretrained model does not have or replaces."""
+    if models.other is None:
+        return
+    if init != "pretrained-first":
+        raise ConfigError(
+            f"student.init={init} takes the students' layers from the teacher, and --student-model from "
+            f"{models.other.name}; give one of the two."
+        )
+    if num_layers > models.other.num_layers:
+        raise ConfigError(
+            f"a student of {num_layers} layers needs as many in {models.other.name}, which has "
+            f"{models.other.num_layers}; give --student-layers of at most {models.other.num_layers}."
+        )

@@ -105,6 +105,8 @@ def test_the_reports_run_has_each_score_and_the_table(tracked: tuple[Path, Mappi
     assert run.data.metrics == pytest.approx(
         {f"report/TinyA-{group['method']}-{group['num_layers']}l": group["score"] for group in groups}
     )
+    (page,) = (root / "artifacts" / "mlflow-files").rglob("report.html")
+    assert page.read_bytes() == report.with_suffix(".html").read_bytes()
     (path,) = (root / "artifacts" / "mlflow-files").rglob("table.json")
     table = json.loads(path.read_text())
     rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.ipc
 import pytest
 from datasets import load_dataset
+from parsed_page import ParsedPage
 from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -104,6 +105,25 @@ def test_each_stage_publishes_exactly_these_files(finished: Workspace) -> None:
     assert names(finished.folder("Tiny/speed-2l")) == {"speed.json", "manifest.json"}
     report = {f"report.{end}" for end in ("html", "md", "json", "png", "txt")} | {"manifest.json"}
     assert names(finished.folder("reports/report")) == report
+
+
+def test_the_reports_page_has_the_courses_of_all_losses_the_confusions_and_the_command(
+    finished: Workspace,
+) -> None:
+    page = ParsedPage((finished.folder("reports/report") / "report.html").read_text(encoding="utf-8"))
+    titles = [value for name, value in page.attributes if name == "aria-label"]
+    courses = [title.partition(":")[0] for title in titles if title is not None and "by" not in title]
+    assert courses == ["total loss", "L_CE", "L_DS", "L_PT", "dev accuracy × 100"]
+    num_losses = {"teacher": 2, "finetune": 2, "kd": 3, "pkd-skip": 4, "pkd-last": 4}
+    drawn = [
+        value for name, value in page.attributes if name == "class" and value and value.startswith("line m")
+    ]
+    assert len(drawn) == sum(num_losses.values()) + len(num_losses) + 1, "one of the lines is the legend's"
+    matrices = [table for table in page.tables if table[0] == ["", "down", "up"]]
+    assert len(matrices) == 5
+    assert all(sum(float(cell) for row in rows for cell in row[1:]) == 24 for _, *rows in matrices)
+    settings = "compute.threads=1 speed.max_seconds=0.0 student.num_epochs=1 teacher.num_epochs=1 tokens.max_length=16"
+    assert f" pkd run Tiny --seeds 1 --model model {settings} " in page.text
 
 
 def test_a_second_run_runs_nothing(finished: Workspace) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from flows.demo_data import DEMO_TASK, write_demo_model, write_demo_task
 from flows.request import Request
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import METHODS, RunOptions
+from pkd_core.config.settings import DEFAULT_METHODS, RunOptions
 from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import disk_errors, file_errors
 
@@ -47,6 +47,6 @@ def demo_request(workspace: Path) -> Request:
             if not model.is_dir():
                 write_demo_model(model, data_raw, _SEED)
     run = build_run_config(
-        tasks=[DEMO_TASK], methods=METHODS, student_layers=[2], model=str(model), settings=_SETTINGS
+        tasks=[DEMO_TASK], methods=DEFAULT_METHODS, student_layers=[2], model=str(model), settings=_SETTINGS
     )
     return Request(run, RunOptions(), workspace)

@@ -8,7 +8,7 @@ from typing import Any
 from coolname.data import config as word_lists
 from prefect.runtime import flow_run
 
-from pkd_core.config.settings import METHODS
+from pkd_core.config.settings import DEFAULT_METHODS
 from pkd_core.errors import shortened
 
 _MAX_LENGTH = 100
@@ -38,7 +38,7 @@ def describe_run(parameters: Mapping[str, Any]) -> str:
         parameters: As they were sent: of any type.
     """
     parts = []
-    if parameters.get("methods", METHODS) not in (METHODS, list(METHODS)):
+    if parameters.get("methods", DEFAULT_METHODS) not in (DEFAULT_METHODS, list(DEFAULT_METHODS)):
         parts.append(_listed(parameters["methods"]))
     if isinstance(student_model := parameters.get("student_model"), str):
         parts.append(f"students from {Path(student_model).name}")

@@ -183,7 +183,8 @@ def _log_training(
             store,
             run,
             folder,
-            name=f"{stage.task}-{stage.name}",
+            # MLflow refuses names with a dot, which a task or method may have.
+            name=f"{stage.task}-{stage.name}".replace(".", "-"),
             task=task,
             max_length=TokensFacts.of(inputs["tokens"]).max_length,
             examples=[example.texts for example in examples],

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pkd_core.config.section import Fraction, NonNegative, Positive, Section
+from pkd_core.config.section import Count, Fraction, NonNegative, Positive, Section
 
 Reduction = Literal["batch_mean", "element_mean"]
 DistillationLoss = Literal["kl", "logits-mse", "dkd"]
@@ -56,3 +56,17 @@ class DistillConfig(Section):
             description="With dkd, weight of the other classes among themselves; of two classes, without effect."
         ),
     ] = 8.0
+    first_head_layer: Annotated[
+        Count,
+        Field(
+            description="With kd.full, the lowest student layer with a classifier head; each layer from there to the "
+            "last but one has one."
+        ),
+    ] = 1
+    head_weight: Annotated[
+        Fraction,
+        Field(
+            description="With kd.full, weight of the loss of these heads, shared equally; that of the student's own "
+            "classifier is the rest."
+        ),
+    ] = 0.5

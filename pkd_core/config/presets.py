@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -82,6 +82,8 @@ _TABLES = {
     "pkd-skip": (_PKD_3, _Table("pkd_6layer", 6, 12), _PKD_TEACHER_24),
     "pkd-last": (_PKD_3, _Table("pkd_6layer_last", 6, 12), _PKD_TEACHER_24),
 }
+# The release can train these, and publishes no result of them.
+_STAND_IN_TABLES = {"kd.full": tuple(replace(table, method="kd") for table in _TABLES["kd"])}
 
 
 def preset_for(
@@ -98,14 +100,14 @@ def preset_for(
 
     Args:
         task: Name of a GLUE task or a custom task.
-        method: "teacher", "finetune", "kd", "pkd-skip" or "pkd-last".
+        method: "teacher", "finetune", "kd", "kd.full", "pkd-skip" or "pkd-last".
         num_layers: Depth of the model.
         num_teacher_layers: Depth of its teacher; ignored for "teacher".
         num_base_layers: Depth of the pretrained model that students are taken from; that of the teacher if None.
     """
     num_teacher_layers, num_base_layers = _teacher_and_base(method, num_teacher_layers, num_base_layers)
     depths = (num_layers, num_teacher_layers, num_base_layers)
-    table = min(_TABLES[method], key=lambda table: _distance(table, *depths))
+    table = min(_TABLES.get(method) or _STAND_IN_TABLES[method], key=lambda table: _distance(table, *depths))
     rows = _published_rows()
     row_task = task if (table.name, task) in rows else _STAND_INS.get(task, _OTHER_STAND_IN)
     missing = []
@@ -130,7 +132,7 @@ def published_score(
 ) -> float | None:
     """Return the authors' dev score of exactly this task, method and depths, as a fraction, or None."""
     teacher_and_base = _teacher_and_base(method, num_teacher_layers, num_base_layers)
-    for table in _TABLES[method]:
+    for table in _TABLES.get(method, ()):
         of_models = table.num_teacher_layers is None or teacher_and_base == (
             table.num_teacher_layers,
             _base(table),
@@ -190,7 +192,7 @@ def _settings(method: str, row: Mapping[str, str]) -> dict[str, Any]:
         f"{section}.num_epochs": _NUM_EPOCHS,
         f"{section}.batch_size": int(row["batch_size"]),
     }
-    if method in ("kd", "pkd-skip", "pkd-last"):
+    if method in ("kd", "kd.full", "pkd-skip", "pkd-last"):
         settings |= {
             "distill.alpha": float(row["alpha"]),
             "distill.temperature": float(row["temperature"]),

@@ -7,7 +7,7 @@ from pkd_core.config.distill_settings import DistillationLoss, DistillConfig
 from pkd_core.config.settings import METHODS, Method, TransferConfig
 from pkd_core.errors import ConfigError
 
-_WITH_LOGITS: tuple[Method, ...] = ("kd", "pkd-skip", "pkd-last")
+_WITH_LOGITS: tuple[Method, ...] = ("kd", "pkd-skip", "pkd-last", "kd.full")
 _WITH_STATES: tuple[Method, ...] = ("pkd-skip", "pkd-last")
 # A test compares this with what each method's stages are given.
 _READ_BY: Mapping[str, tuple[Method, ...]] = {
@@ -20,6 +20,8 @@ _READ_BY: Mapping[str, tuple[Method, ...]] = {
     "distill.beta": _WITH_STATES,
     "distill.normalize": _WITH_STATES,
     "distill.patience_reduction": _WITH_STATES,
+    "distill.first_head_layer": ("kd.full",),
+    "distill.head_weight": ("kd.full",),
     "states.dtype": _WITH_LOGITS,
     **dict.fromkeys((f"transfer.{name}" for name in TransferConfig.model_fields), _WITH_LOGITS),
 }

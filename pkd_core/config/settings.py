@@ -203,8 +203,10 @@ class Settings(Section):
     compute: ComputeConfig = ComputeConfig()
 
 
-Method = Literal["finetune", "kd", "pkd-skip", "pkd-last"]
-METHODS: tuple[Method, ...] = ("finetune", "kd", "pkd-skip", "pkd-last")
+Method = Literal["finetune", "kd", "pkd-skip", "pkd-last", "kd.full"]
+# Those of the paper.
+DEFAULT_METHODS: tuple[Method, ...] = ("finetune", "kd", "pkd-skip", "pkd-last")
+METHODS: tuple[Method, ...] = (*DEFAULT_METHODS, "kd.full")
 DEFAULT_MODEL = "google-bert/bert-base-uncased"
 
 
@@ -217,8 +219,11 @@ class RunConfig(Section):
     tasks: Annotated[tuple[Name, ...], Field(min_length=1, description="GLUE tasks, or folders in data_raw.")]
     methods: Annotated[
         tuple[Method, ...],
-        Field(min_length=1, description="Of finetune, kd, pkd-skip, pkd-last. Default: all."),
-    ] = METHODS
+        Field(
+            min_length=1,
+            description="Of finetune, kd, pkd-skip, pkd-last, kd.full. Default: all but kd.full.",
+        ),
+    ] = DEFAULT_METHODS
     student_layers: Annotated[
         tuple[Count, ...] | None,
         Field(description="Student depths. Default: half the layers of their model."),

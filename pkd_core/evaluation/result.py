@@ -17,7 +17,7 @@ class EvaluationResult:
 
     Attributes:
         task: Task name.
-        method: "teacher", "finetune", "kd", "pkd-skip" or "pkd-last".
+        method: "teacher", "finetune", "kd", "kd.full", "pkd-skip" or "pkd-last".
         num_layers: Depth.
         seed: Seed of its training; None for the teacher, whose seed is among its settings.
         scores: Fractions by "<split>/<metric>", such as {"dev/accuracy": 0.73}.

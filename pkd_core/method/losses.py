@@ -5,9 +5,11 @@ Every loss is computed in float32: half precision loses the small differences be
 Shapes: B examples, C classes, M matched layers, D hidden size.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,6 +24,7 @@ class LossParts:
     cross_entropy: Tensor
     distillation: Tensor | None = None
     patience: Tensor | None = None
+    heads: Tensor | None = None
 
     def named(self) -> dict[str, Tensor]:
         """Return the losses that were computed, by name."""
@@ -203,6 +206,18 @@ def combine(
     if patience is not None:
         total = total + beta * patience
     return LossParts(total, cross_entropy, distillation, patience)
+
+
+def with_heads(parts: LossParts, head_totals: Sequence[Tensor], weight: float) -> LossParts:
+    """Return a student's losses with those of heads on its inner layers (kd.full of the authors' code).
+
+    Args:
+        parts: Losses of the student's own logits.
+        head_totals: Total loss of each head's logits; at least one.
+        weight: Weight of the heads' mean loss, from 0 to 1; the student's own total has the rest.
+    """
+    heads = torch.stack(tuple(head_totals)).mean()
+    return replace(parts, total=(1 - weight) * parts.total + weight * heads, heads=heads)
 
 
 def check_same_shape(student: Tensor, teacher: Tensor) -> None:

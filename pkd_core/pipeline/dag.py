@@ -9,6 +9,7 @@ from pkd_core.config.settings import Method, RunConfig, Settings, SpeedConfig
 from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError
 from pkd_core.method.layer_map import LayerMap
+from pkd_core.pipeline.distillation_limits import check_distillation
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.layers import initial_layers, layer_map_of
 from pkd_core.pipeline.sources import (
@@ -200,11 +201,9 @@ def _student_spec(
     models: Models,
     layer_map: LayerMap,
 ) -> StudentSpec:
-    if task.is_regression and method != "finetune" and settings.distill.distillation_loss == "dkd":
-        raise ConfigError(
-            f"distill.distillation_loss=dkd needs a task with classes, and {task.name} has scores; run it by itself "
-            "without that setting."
-        )
+    distill = distill_spec(method, settings.distill)
+    if distill is not None:
+        check_distillation(distill, task, num_layers)
     return StudentSpec(
         method=method,
         num_layers=num_layers,
@@ -212,7 +211,7 @@ def _student_spec(
         metric=task.metrics[0],
         training=settings.student,
         initial_layers=initial_layers(settings.student.init, num_layers, models),
-        distill=distill_spec(method, settings.distill),
+        distill=distill,
         layer_map=None if method == "finetune" else layer_map,
     )
 

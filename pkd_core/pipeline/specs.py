@@ -132,6 +132,13 @@ class PatientDistillSpec(DistillSpec):
     patience_reduction: Reduction
 
 
+class FullDistillSpec(DistillSpec):
+    """The loss with the teacher's logits, of the student's classifier and of heads on its inner layers (kd.full)."""
+
+    first_head_layer: int
+    head_weight: float
+
+
 class StudentSpec(Section):
     """Training a student.
 
@@ -145,7 +152,7 @@ class StudentSpec(Section):
     metric: str
     training: Annotated[StudentConfig, _ADDRESSED]
     initial_layers: tuple[int, ...]
-    distill: Annotated[PatientDistillSpec | DistillSpec, _ADDRESSED] | None = None
+    distill: Annotated[PatientDistillSpec | FullDistillSpec | DistillSpec, _ADDRESSED] | None = None
     layer_map: LayerMap | None = None
     transfer: TransferConfig | None = None
 
@@ -233,13 +240,17 @@ StageSpec = (
 def distill_spec(method: Method, distill: DistillConfig) -> DistillSpec | None:
     """Return what a method reads of the distillation settings: nothing else is part of its address."""
     values = distill.model_dump()
+    kind: type[DistillSpec]
     match method:
         case "finetune":
             return None
         case "kd":
-            return DistillSpec.model_validate({key: values[key] for key in DistillSpec.model_fields})
+            kind = DistillSpec
+        case "kd.full":
+            kind = FullDistillSpec
         case "pkd-skip" | "pkd-last":
-            return PatientDistillSpec.model_validate(values)
+            kind = PatientDistillSpec
+    return kind.model_validate({key: values[key] for key in kind.model_fields})
 
 
 def parse_training_spec(config: Mapping[str, Any]) -> TrainingSpec:

@@ -21,7 +21,7 @@ from pkd_core.store.scan import published_addresses
 from pkd_core.store.verification import verify_files
 
 # Task and name of a stage that trains a model.
-TRAINED = re.compile(rf"[^/]+/(teacher|({'|'.join(METHODS)})-[0-9]+l-s[0-9]+)")
+TRAINED = re.compile(rf"[^/]+/(teacher|({'|'.join(map(re.escape, METHODS))})-[0-9]+l-s[0-9]+)")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ _COLORS = {
     "teacher": "#222222",
     "finetune": "#D55E00",
     "kd": "#0072B2",
+    "kd.full": "#E69F00",
     "pkd-skip": "#009E73",
     "pkd-last": "#CC79A7",
 }

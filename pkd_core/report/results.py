@@ -10,7 +10,7 @@ from pkd_core.report.intervals import wilson_interval
 
 # The mean of equal scores may differ from them by this.
 _ROUNDING = 1e-9
-METHODS = ("teacher", "finetune", "kd", "pkd-skip", "pkd-last")
+METHODS = ("teacher", "finetune", "kd", "pkd-skip", "pkd-last", "kd.full")
 
 
 @dataclass(frozen=True)

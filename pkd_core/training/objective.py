@@ -3,10 +3,11 @@
 Shape suffixes: B batch, C classes, M matched layers, D hidden size, N layers.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
 from pkd_core.config.distill_settings import DistillationLoss
@@ -21,11 +22,13 @@ from pkd_core.method.losses import (
     partly_labelled_losses,
     patience_loss,
     squared_error_loss,
+    with_heads,
 )
 from pkd_core.method.soft_losses import decoupled_divergences, softened_divergences, squared_logit_errors
 from pkd_core.model.forward import Outputs
 from pkd_core.teacher_states.reader import TeacherStates, TeacherTargets
 from pkd_core.teacher_states.source import TeacherSource, open_teacher_source
+from pkd_core.training.heads import Heads
 from pkd_core.training.projections import Projections
 
 
@@ -46,6 +49,8 @@ class Objective:
         patience_reduction: How L_PT is averaged.
         layer_map: Matched layers, as 1-based (student, teacher) pairs; may be empty where beta is 0.
         has_unlabelled: Whether some examples have no label, and learn from the teacher alone.
+        heads: Classifiers of the student's inner layers, which learn as its own does; None without.
+        head_weight: Weight of the heads' mean loss; the student's own loss has the rest.
         projections: Of the student's [CLS] states to the teacher's hidden size; None where the sizes are equal.
     """
 
@@ -61,7 +66,15 @@ class Objective:
     patience_reduction: Reduction = "element_mean"
     layer_map: LayerMap = ()
     has_unlabelled: bool = False
+    heads: Heads | None = None
+    head_weight: float = 0.5
     projections: Projections | None = None
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """What learns beside the student, and is dropped with the training."""
+        modules = {"heads": self.heads, "projections": self.projections}
+        return {name: module for name, module in modules.items() if module is not None}
 
     @property
     def matched_layers(self) -> LayerMap:
@@ -120,46 +133,66 @@ def batch_losses(
         objective: The weights and reductions; None for plain fine-tuning.
         is_regression: Whether labels are scores.
     """
-    hard_loss = squared_error_loss if is_regression else cross_entropy_loss
     if objective is None or teacher is None:
-        return combine(hard_loss(outputs.logits_BC, labels_B))
+        return combine(_hard_loss(is_regression)(outputs.logits_BC, labels_B))
     patience = _patience(outputs, teacher, objective) if objective.matched_layers else None
+    parts = _distilled(outputs.logits_BC, labels_B, teacher.logits_BC, objective, is_regression, patience)
+    if objective.heads is None:
+        return parts
+    of_heads = [
+        _distilled(logits_BC, labels_B, teacher.logits_BC, objective, is_regression).total
+        for logits_BC in objective.heads(outputs.cls_states_BND)
+    ]
+    return with_heads(parts, of_heads, objective.head_weight)
+
+
+def _hard_loss(is_regression: bool) -> Callable[[Tensor, Tensor], Tensor]:
+    return squared_error_loss if is_regression else cross_entropy_loss
+
+
+def _distilled(
+    student_BC: Tensor,
+    labels_B: Tensor,
+    teacher_BC: Tensor,
+    objective: Objective,
+    is_regression: bool,
+    patience: Tensor | None = None,
+) -> LossParts:
+    """Return the losses of logits with the labels and with the teacher's logits; beta is 0 without `patience`."""
+    beta = 0.0 if patience is None else objective.beta
     if objective.has_unlabelled:
+        soft_B = _soft_losses(student_BC, labels_B, teacher_BC, objective, is_regression)
         return partly_labelled_losses(
-            outputs.logits_BC,
+            student_BC,
             labels_B,
-            _soft_losses(outputs, labels_B, teacher, objective, is_regression),
+            soft_B,
             patience,
             alpha=objective.alpha,
-            beta=objective.beta,
+            beta=beta,
             is_regression=is_regression,
         )
-    return combine(
-        hard_loss(outputs.logits_BC, labels_B),
-        _distillation(outputs, labels_B, teacher, objective, is_regression),
-        patience,
-        alpha=objective.alpha,
-        beta=objective.beta,
-    )
+    hard = _hard_loss(is_regression)(student_BC, labels_B)
+    soft = _soft_loss(student_BC, labels_B, teacher_BC, objective, is_regression)
+    return combine(hard, soft, patience, alpha=objective.alpha, beta=beta)
 
 
-def _distillation(
-    outputs: Outputs, labels_B: Tensor, teacher: TeacherTargets, objective: Objective, is_regression: bool
+def _soft_loss(
+    student_BC: Tensor, labels_B: Tensor, teacher_BC: Tensor, objective: Objective, is_regression: bool
 ) -> Tensor:
+    """Return the mean of L_DS."""
     if is_regression:
-        return squared_error_loss(outputs.logits_BC, teacher.logits_BC)
+        return squared_error_loss(student_BC, teacher_BC)
     if objective.distillation_loss == "kl":
         return distillation_loss(
-            outputs.logits_BC, teacher.logits_BC, objective.temperature, objective.distillation_reduction
+            student_BC, teacher_BC, objective.temperature, objective.distillation_reduction
         )
-    return _soft_losses(outputs, labels_B, teacher, objective, is_regression).mean()
+    return _soft_losses(student_BC, labels_B, teacher_BC, objective, is_regression).mean()
 
 
 def _soft_losses(
-    outputs: Outputs, labels_B: Tensor, teacher: TeacherTargets, objective: Objective, is_regression: bool
+    student_BC: Tensor, labels_B: Tensor, teacher_BC: Tensor, objective: Objective, is_regression: bool
 ) -> Tensor:
     """Return L_DS of each example, shape (B,)."""
-    student_BC, teacher_BC = outputs.logits_BC, teacher.logits_BC
     reduction = objective.distillation_reduction
     if is_regression or objective.distillation_loss == "logits-mse":
         return squared_logit_errors(student_BC, teacher_BC, reduction)

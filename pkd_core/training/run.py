@@ -69,10 +69,9 @@ class Training:
 
     @property
     def trained(self) -> nn.Module:
-        """All that the optimizer updates: the model, and the projections of its states where there are any."""
-        if self.objective is None or self.objective.projections is None:
-            return self.model
-        return nn.ModuleDict({"model": self.model, "projections": self.objective.projections})
+        """All that the optimizer updates: the model, and what learns beside it."""
+        beside = {} if self.objective is None else self.objective.modules
+        return nn.ModuleDict({"model": self.model} | beside) if beside else self.model
 
 
 @dataclass

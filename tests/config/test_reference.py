@@ -56,9 +56,9 @@ def test_a_method_reads_the_distillation_settings_that_its_stage_is_given(method
 @pytest.mark.parametrize(
     ("methods", "key", "readers"),
     [
-        (["finetune"], "distill.temperature", "kd, pkd-skip, pkd-last"),
+        (["finetune"], "distill.temperature", "kd, pkd-skip, pkd-last, kd.full"),
         (["finetune", "kd"], "distill.beta", "pkd-skip, pkd-last"),
-        (["finetune"], "states.dtype", "kd, pkd-skip, pkd-last"),
+        (["finetune"], "states.dtype", "kd, pkd-skip, pkd-last, kd.full"),
     ],
 )
 def test_a_setting_without_effect_is_refused_with_the_methods_that_read_it(
@@ -116,4 +116,9 @@ def test_the_source_of_each_value_is_named() -> None:
 def test_without_a_task_every_value_is_the_default() -> None:
     values = explain_settings(None, "pkd-skip", (6, 12, 12), {})
     assert {one.source for one in values} == {"default"}
-    assert [one.value for one in values] == [one.default for one in all_settings()]
+    read = [one for one in all_settings() if "pkd-skip" in one.methods]
+    assert [one.value for one in values] == [one.default for one in read]
+    assert {one.key for one in all_settings()} - {one.key for one in read} == {
+        "distill.first_head_layer",
+        "distill.head_weight",
+    }

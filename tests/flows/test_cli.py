@@ -45,7 +45,7 @@ MISTAKES = {
     "a method's first part": (["Tiny", "--methods", "pkd"], "did you mean pkd-skip or pkd-last."),
     "a setting of no effect": (
         ["Tiny", "--methods", "finetune", "distill.temperature=5"],
-        "distill.temperature has no effect on finetune: only kd, pkd-skip, pkd-last read it",
+        "distill.temperature has no effect on finetune: only kd, pkd-skip, pkd-last, kd.full read it",
     ),
     "a workspace that no URL names": (["Tiny", "--workspace", "a#b"], "cannot use a folder with # in its path"),
     "a seed that is no number": (["Tiny", "--seeds", "1,x"], "seeds.1 cannot be 'x'"),

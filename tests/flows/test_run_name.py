@@ -6,11 +6,11 @@ import pytest
 from prefect.utilities.names import generate_slug
 
 from flows.run_name import describe_run, is_generated
-from pkd_core.config.settings import METHODS
+from pkd_core.config.settings import DEFAULT_METHODS
 
 PLAIN: dict[str, Any] = {
     "tasks": ["RTE", "MRPC"],
-    "methods": list(METHODS),
+    "methods": list(DEFAULT_METHODS),
     "student_layers": None,
     "seeds": [42],
     "settings": {},

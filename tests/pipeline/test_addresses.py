@@ -11,8 +11,8 @@ from pkd_core.pipeline.plan import make_plan
 
 Addresses = Callable[..., dict[str, str]]
 
-STUDENTS = ("finetune", "kd", "pkd-skip")
-DISTILLED = ("kd", "pkd-skip")
+STUDENTS = ("finetune", "kd", "kd.full", "pkd-skip")
+DISTILLED = ("kd", "kd.full", "pkd-skip")
 OTHER = {
     "auto": "float32",
     "pretrained-first": "teacher-first",
@@ -34,7 +34,7 @@ metrics = ["pearson", "spearman"]
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("addresses") / "model"
-    write_tiny_model(folder)
+    write_tiny_model(folder, num_layers=6)
     return folder
 
 
@@ -47,7 +47,7 @@ def addresses(tmp_path: Path, model: Path) -> Addresses:
         (tmp_path / "data_raw" / "Tiny" / "task.toml").write_text(task_file, encoding="utf-8")
         run = build_run_config(tasks=["Tiny"], methods=STUDENTS, model=str(model), settings=settings)
         planned = make_plan(run, tmp_path).stages
-        return {one.stage.name.replace("-2l-s42", ""): one.stage.fingerprint for one in planned}
+        return {one.stage.name.replace("-3l-s42", ""): one.stage.fingerprint for one in planned}
 
     return plan
 
@@ -62,22 +62,23 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 
 
 EVERYTHING = {
-    "tokens", "teacher", "teacher-states", "speed-2l", *STUDENTS, *evaluations("teacher", *STUDENTS), "report"
+    "tokens", "teacher", "teacher-states", "speed-3l", *STUDENTS, *evaluations("teacher", *STUDENTS), "report"
 }  # fmt: skip
 # Stages of a run with varied copies, by the section of settings that they depend on.
 READERS = {
     "tokens": EVERYTHING | {"transfer-set", "transfer-states"},
-    "teacher": EVERYTHING - {"tokens", "speed-2l", "finetune", *evaluations("finetune")}
+    "teacher": EVERYTHING - {"tokens", "speed-3l", "finetune", *evaluations("finetune")}
     | {"transfer-states"},
     "student": {*STUDENTS, *evaluations(*STUDENTS), "report"},
     "distill": {*DISTILLED, *evaluations(*DISTILLED), "report"},
     "states": {"teacher-states", "transfer-states", *DISTILLED, *evaluations(*DISTILLED), "report"},
     "transfer": {"transfer-set", "transfer-states", *DISTILLED, *evaluations(*DISTILLED), "report"},
     "evaluation": {*evaluations("teacher", *STUDENTS), "report"},
-    "speed": {"speed-2l", *evaluations(*STUDENTS), "report"},
-    "compute": EVERYTHING - {"tokens", "speed-2l"} | {"transfer-states"},
+    "speed": {"speed-3l", *evaluations(*STUDENTS), "report"},
+    "compute": EVERYTHING - {"tokens", "speed-3l"} | {"transfer-states"},
 }
 OF_PATIENCE = ("distill.beta", "distill.normalize", "distill.patience_reduction")
+OF_HEADS = ("distill.first_head_layer", "distill.head_weight")
 
 
 @pytest.mark.parametrize("key", setting_keys())
@@ -94,6 +95,8 @@ def test_a_setting_changes_the_addresses_of_its_readers_and_their_dependents(
     expected = READERS[key.partition(".")[0]]
     if key in OF_PATIENCE:
         expected = {"pkd-skip", *evaluations("pkd-skip"), "report"}
+    if key in OF_HEADS:
+        expected = {"kd.full", *evaluations("kd.full"), "report"}
     assert apart == expected
     assert presets == addresses(**base)
 
@@ -110,7 +113,7 @@ def _another(default: object) -> object:
     [
         ('["down", "up"]', '["up", "down"]', EVERYTHING),
         ('index = "index"\n', "", EVERYTHING),
-        ('["accuracy", "f1"]', '["f1", "accuracy"]', EVERYTHING - {"tokens", "speed-2l"}),
+        ('["accuracy", "f1"]', '["f1", "accuracy"]', EVERYTHING - {"tokens", "speed-3l"}),
         ('["accuracy", "f1"]', '["accuracy"]', {*evaluations("teacher", *STUDENTS), "report"}),
         ('label = "label"\n', 'label = "label"  # 0 or 1\n', set()),
     ],

@@ -190,17 +190,6 @@ def test_what_does_not_fit_the_teacher_is_refused_before_anything_runs(
     assert str(caught.value) == message or message.endswith(": ")
 
 
-def test_the_decoupled_loss_needs_classes() -> None:
-    decoupled = {"distill.distillation_loss": "dkd"}
-    message = "distillation_loss=dkd needs a task with classes, and STS-B has scores"
-    with pytest.raises(ConfigError, match=message):
-        dag(decoupled, tasks=["STS-B"], methods=["kd"])
-    assert "STS-B/kd-6l-s1" in dag(
-        {"distill.distillation_loss": "logits-mse"}, tasks=["STS-B"], methods=["kd"]
-    )
-    assert changed(dag(), dag(decoupled)) == DISTILLED | REPORT
-
-
 def test_a_student_may_be_as_deep_as_its_teacher_and_a_text_as_long_as_the_model_allows() -> None:
     stages = dag({"tokens.max_length": 512}, student_layers=[12], methods=["finetune", "kd"])
     assert "RTE/kd-12l-s1" in stages

@@ -7,6 +7,7 @@ from pkd_core.config.distill_settings import DistillConfig
 from pkd_core.config.settings import Method, StudentConfig, TeacherConfig
 from pkd_core.pipeline.specs import (
     DistillSpec,
+    FullDistillSpec,
     PatientDistillSpec,
     StudentSpec,
     TeacherSpec,
@@ -46,6 +47,7 @@ def student(method: Method, layer_map: tuple[tuple[int, int], ...] | None = None
 
 
 STUDENTS = (student("finetune"), student("kd", ()), student("pkd-skip", ((1, 4), (2, 8))))
+FULL = student("kd.full", ())
 OF_STUDENT = {f"student.{key}": value for key, value in TRAINING.items()} | {"student.init": "teacher-first"}
 OF_KD = {"distill.alpha": 0.3, "distill.temperature": 7.0, "distill.distillation_reduction": "batch_mean"}
 OF_PATIENCE = {
@@ -93,7 +95,9 @@ def test_a_teachers_seed_is_that_of_its_training_settings() -> None:
     assert TEACHER.seed == 5
 
 
-@pytest.mark.parametrize("spec", [TEACHER, *STUDENTS], ids=["teacher", "finetune", "kd", "pkd-skip"])
+@pytest.mark.parametrize(
+    "spec", [TEACHER, *STUDENTS, FULL], ids=["teacher", "finetune", "kd", "pkd-skip", "kd.full"]
+)
 def test_a_training_is_read_back_from_its_manifest(spec: TeacherSpec | StudentSpec) -> None:
     assert parse_training_spec(spec.model_dump(mode="json")) == spec
 
@@ -109,7 +113,21 @@ def test_a_method_reads_only_its_own_part_of_the_distillation_settings(method: M
     assert distill_spec("kd", DISTILL) == DistillSpec(
         alpha=0.3, temperature=7.0, distillation_reduction="batch_mean"
     )
-    assert distill_spec(method, DISTILL) == PatientDistillSpec.model_validate(DISTILL.model_dump())
+    assert distill_spec(method, DISTILL) == PatientDistillSpec(
+        alpha=0.3,
+        temperature=7.0,
+        distillation_reduction="batch_mean",
+        beta=20.0,
+        normalize=False,
+        patience_reduction="element_mean",
+    )
+    assert distill_spec("kd.full", DISTILL) == FullDistillSpec(
+        alpha=0.3,
+        temperature=7.0,
+        distillation_reduction="batch_mean",
+        first_head_layer=1,
+        head_weight=0.5,
+    )
 
 
 def test_the_json_of_plain_fine_tuning_leaves_out_what_distillation_adds() -> None:

@@ -16,6 +16,7 @@ from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
 from pkd_core.pipeline.stages import train_and_save
 from pkd_core.training.checkpoints import Checkpoints
+from pkd_core.training.heads import Heads
 from pkd_core.training.loop import Training, TrainingResult, train
 
 TEACHER_DEPTH = 4
@@ -121,6 +122,15 @@ def test_the_loss_with_the_teachers_logits_and_its_weights_reach_the_objective(
     assert objective is not None
     assert objective.distillation_loss == "dkd"
     assert (objective.dkd_target_weight, objective.dkd_other_weight) == (2.0, 3.0)
+
+
+def test_heads_on_the_inner_layers_reach_the_objective(workspace: Path, captured: Captured) -> None:
+    run(workspace, "kd.full", seed=5, distill__first_head_layer=1, distill__head_weight=0.25)
+    objective = captured.student().objective
+    assert objective is not None and objective.heads is not None
+    assert (objective.heads.layers, objective.head_weight, objective.beta) == ((1,), 0.25, 0.0)
+    expected = Heads((1,), captured.student().model.config.hidden_size, 2, 0.02, seed=5)
+    assert torch.equal(objective.heads.weights_CD[0], expected.weights_CD[0])
 
 
 def test_normalize_is_passed_on_as_it_is(workspace: Path, captured: Captured) -> None:

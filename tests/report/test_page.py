@@ -133,9 +133,13 @@ def test_what_was_not_run_is_empty() -> None:
     run = {name: [column.split()[0] for column in columns if cells[column]] for name, cells in table.items()}
     assert run.pop("Vanilla KD, 6 layers") == run.pop("Vanilla KD, 3 layers") == ["RTE"]
     others = [
-        f"{name}, {depth} layers" for depth in (6, 3) for name in ("Fine-tuned", "PKD, skip", "PKD, last")
+        f"{name}, {depth} layers"
+        for depth in (6, 3)
+        for name in ("Fine-tuned", "PKD, skip", "PKD, last", "kd.full")
     ]
     assert run == {name: ["RTE", "Own"] for name in ("Teacher, 12 layers", *others)}
+    of_paper = [row for row in rows if row.method != "kd.full"]
+    assert "kd.full, 6 layers" not in ParsedPage(html_report(Report(of_paper, {}, BASE))).table("")
     own = ParsedPage(html_report(Report([row for row in rows if row.task == "Own"], {}, BASE)))
     assert len(own.table("")["Teacher, 12 layers"]) == 2, "the paper's tasks are no columns of other tasks"
 

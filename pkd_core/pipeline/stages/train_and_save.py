@@ -39,8 +39,8 @@ def train_and_save(
     # One checkpoint is written while the one before it still exists, which may be there already.
     num_new = 1 if has_checkpoint(job.resume) else 2
     num_weights = count_parameters(model)
-    if objective and objective.projections:
-        num_weights += count_parameters(objective.projections)
+    if objective is not None:
+        num_weights += sum(map(count_parameters, objective.modules.values()))
     check_disk_space(job.work, num_new * _BYTES_PER_WEIGHT * num_weights, "training checkpoints")
     checkpoints = Checkpoints(
         job.resume,

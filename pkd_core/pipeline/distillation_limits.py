@@ -1,0 +1,23 @@
+"""Which tasks and depths a way of distilling fits."""
+
+from pkd_core.data.task import Task
+from pkd_core.errors import ConfigError
+from pkd_core.pipeline.specs import DistillSpec, FullDistillSpec
+
+
+def check_distillation(distill: DistillSpec, task: Task, num_layers: int) -> None:
+    """Check that a student of a task and a depth can be distilled in a way.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if task.is_regression and distill.distillation_loss == "dkd":
+        raise ConfigError(
+            f"distill.distillation_loss=dkd needs a task with classes, and {task.name} has scores; run it by itself "
+            "without that setting."
+        )
+    if isinstance(distill, FullDistillSpec) and distill.first_head_layer >= num_layers:
+        raise ConfigError(
+            f"kd.full needs a head below the last of {num_layers} student layers, and distill.first_head_layer is "
+            f"{distill.first_head_layer}; choose deeper students, a lower layer, or kd."
+        )

@@ -211,6 +211,8 @@ def test_presets_lists_every_method_with_its_row(capfd: pytest.CaptureFixture[st
     assert lines[0].split() == ["task", "method", "layers", "lr", "T", "alpha", "beta", "normalize", "row"]
     (line,) = (line for line in lines if re.match(r"QNLI +pkd-skip +6 <- 12 ", line))
     assert "pkd_6layer best QNLI" in line
+    (line,) = (line for line in lines if re.match(r"QNLI +kd +6 of 12 <- 24 ", line))
+    assert "kd_6layer_teacher24_base best QNLI" in line
     assert {line.split()[1] for line in lines[1:]} == {"teacher", "finetune", "kd", "pkd-skip", "pkd-last"}
 
 

@@ -20,6 +20,21 @@ def test_settings_shows_a_tasks_values_with_their_sources(capfd: pytest.CaptureF
     assert "distill.beta" not in out
 
 
+def test_settings_of_a_student_of_another_model_are_those_of_its_table(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert (
+        run_pkd(
+            *("settings", "RTE", "--method", "kd", "--teacher-layers", "24", "--student-model-layers", "12")
+        )
+        == 0
+    )
+    out = capfd.readouterr().out
+    assert out.startswith("Settings for RTE: a student of 6 layers by kd, and its teacher of 24.\n")
+    assert "\ndistill.alpha = 0.2  (kd_6layer_teacher24_base best RTE)\n" in out
+    assert "\nteacher.learning_rate = 1e-05  (teacher_24layer best RTE)\n" in out
+
+
 def test_settings_of_a_convention_name_it(capfd: pytest.CaptureFixture[str]) -> None:
     assert run_pkd("settings", "RTE", "convention=authors", "student.shuffle=true") == 0
     out = capfd.readouterr().out

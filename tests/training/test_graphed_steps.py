@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pkd_core.training.batches import BatchLoader
 from pkd_core.training.graphed_steps import GraphedSteps
 from pkd_core.training.objective import Objective
 from pkd_core.training.optimizer import make_optimizer, update
+from pkd_core.training.projections import Projections
 from pkd_core.training.steps import EagerSteps, Learner, StepLosses
 from pkd_core.training.update_rules import AdamW, BertAdam, UpdateRule
 
@@ -97,6 +98,22 @@ def test_losses_norms_and_weights_are_those_of_eager_steps(
         # A key's bias has gradients of rounding alone, which Adam scales up to full steps.
         if not name.endswith("key.bias"):
             torch.testing.assert_close(weight, other, atol=1e-6, rtol=1e-4, msg=name)
+
+
+def test_projections_move_as_in_eager_steps(captures: Captures, tmp_path: Path) -> None:
+    table, ends = make_table(37), []
+    stored = objective(tmp_path, table)
+    for kind in (EagerSteps, GraphedSteps):
+        projections = Projections(len(stored.matched_layers), 32, 32, seed=1)
+        goal = replace(stored, projections=projections)
+        learner = learner_of(goal, AdamW())
+        trained = torch.nn.ModuleDict({"model": learner.model, "projections": projections})
+        optimizer = make_optimizer(trained, SETTINGS, AdamW(), CPU)
+        run_steps(kind(replace(learner, optimizer=optimizer)), table, goal, 1)
+        ends.append(projections.matrices_DE[0].detach())
+    (first,) = Projections(1, 32, 32, seed=1).matrices_DE
+    torch.testing.assert_close(ends[1], ends[0], atol=1e-6, rtol=1e-4)
+    assert torch.linalg.vector_norm(ends[1] - first.detach()) > 0.1
 
 
 def test_a_shape_is_captured_at_its_second_run_and_the_update_once(captures: Captures) -> None:

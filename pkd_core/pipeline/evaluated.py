@@ -46,7 +46,7 @@ def find_evaluation(workspace: Path, name: str, reported: Sequence[ReportedModel
     Args:
         workspace: Folder that holds artifacts.
         name: The folder of an evaluation or of a published model; the beginning of the address of one, such as
-            "RTE/kd-3l-s1-4f3a"; or a model's name as `find_trained` reads it.
+            "RTE/kd-3l-s1-4f3a"; or a model's name as `find_trained` reads it, or its evaluation's.
         reported: The models of the latest report.
 
     Raises:
@@ -56,7 +56,7 @@ def find_evaluation(workspace: Path, name: str, reported: Sequence[ReportedModel
     with file_errors("use", Path(name)):
         folder = Path(name) if Path(name, _FILE).is_file() else _find_by_address(workspace, name)
     if folder is None:
-        folder = find_trained(workspace, name, reported)
+        folder = find_trained(workspace, name.replace(f"/{_EVALUATION}", "/", 1), reported)
     return folder if (folder / _FILE).is_file() else evaluation_of(folder)
 
 

@@ -68,7 +68,7 @@ def test_the_numbers_are_those_of_the_answers(here: Path, capfd: pytest.CaptureF
     "names",
     [
         ("Tiny/finetune-2l-s1", "Tiny/kd-2l-s1-4444"),
-        ("Tiny/evaluation-finetune-2l-s1-0", "Tiny/evaluation-kd-2l-s1-44"),
+        ("Tiny/evaluation-finetune-2l-s1", "Tiny/evaluation-kd-2l-s1-44"),
         ("artifacts/Tiny/finetune-2l-s1-" + 16 * "0", "artifacts/Tiny/evaluation-kd-2l-s1-" + 16 * "4"),
         ("finetune-2l-s1", "kd-2l-s1-4", "--task", "Tiny"),
     ],

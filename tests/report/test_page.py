@@ -124,6 +124,17 @@ def test_ours_stand_beside_the_published_scores_with_the_difference() -> None:
     )
 
 
+def test_the_best_students_of_a_depth_are_marked_unless_all_are_equal() -> None:
+    scores = {"finetune": 0.6, "kd": 0.7, "pkd-skip": 0.7}
+    equal = [student(method, 0.6, num_layers=3) for method in scores]
+    rows = [TEACHER, *(student(method, score) for method, score in scores.items()), *equal]
+    table = overview(aggregate(rows), None)
+    (column,) = (n for n, one in enumerate(table.columns) if one.title == "RTE")
+    cells = {line.name: line.cells[column] for line in table.lines}
+    best = [name for name, cell in cells.items() if cell is not None and cell.is_best]
+    assert best == ["Vanilla KD, 6 layers", "PKD, skip, 6 layers"]
+
+
 def test_what_was_not_run_is_empty() -> None:
     rows = [row for row in many(("RTE", "Own"), seeds=(1,)) if (row.task, row.method) != ("Own", "kd")]
     parsed = ParsedPage(html_report(Report(rows, {}, BASE)))

@@ -29,7 +29,7 @@ class Cell:
         interval: 95 % interval, or a dash.
         published: The authors' score, or a dash.
         difference: Ours minus that, in points.
-        is_best: Whether no other student of its depth has a higher score.
+        is_best: Whether no other student of its depth has a higher score, and one has a lower one.
         remark: What a reader must know of a model that has learnt nothing.
     """
 
@@ -134,6 +134,6 @@ def _cell(
         interval=interval(group) if is_selecting and group.interval else "",
         published="" if known is None else points(known),
         difference="" if known is None else signed_points(group.score - known),
-        is_best=group.method != "teacher" and len(others) > 1 and group.mean[key] >= max(others),
+        is_best=group.method != "teacher" and group.mean[key] >= max(others) > min(others),
         remark=remark(group),
     )

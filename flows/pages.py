@@ -14,7 +14,6 @@ from pkd_core.store.stage_store import StageStatus
 
 logger = logging.getLogger(__name__)
 
-_FIGURE = "report.png"
 _PAGE = "report.html"
 
 
@@ -40,21 +39,34 @@ def show_report(workspace: Path, report: StageRecord) -> None:
     Raises:
         StoreError: The report cannot be read, or the disk cannot be written.
     """
-    folder = workspace / report.path
-    with file_errors("read", folder):
-        text = (folder / "report.md").read_text(encoding="utf-8", errors="replace")
-        figure = base64.b64encode((folder / _FIGURE).read_bytes()).decode("ascii")
-    create_markdown_artifact(
-        # Prefect's page has no access to files.
-        text.replace(f"]({_FIGURE})", f"](data:image/png;base64,{figure})"),
-        key="report",
-        description=f"Files: {report.path}",
-    )
+    _show_page(workspace, report, "report")
     create_link_artifact(
-        (folder.resolve() / _PAGE).as_uri(),
+        (workspace.resolve() / report.path / _PAGE).as_uri(),
         link_text=f"{report.path}/{_PAGE}",
         key="report-page",
         description="The whole report, as a file on the machine of this run. Browsers follow no such link: copy it. "
         "MLflow's run of the report has the same file among its artifacts.",
     )
     record_latest(workspace, report)
+
+
+def show_search(workspace: Path, report: StageRecord) -> None:
+    """Show the report of a search as an artifact, with its figure in it.
+
+    Raises:
+        StoreError: The report cannot be read.
+    """
+    _show_page(workspace, report, "search")
+
+
+def _show_page(workspace: Path, report: StageRecord, name: str) -> None:
+    folder = workspace / report.path
+    with file_errors("read", folder):
+        text = (folder / f"{name}.md").read_text(encoding="utf-8", errors="replace")
+        figure = base64.b64encode((folder / f"{name}.png").read_bytes()).decode("ascii")
+    create_markdown_artifact(
+        # Prefect's page has no access to files.
+        text.replace(f"]({name}.png)", f"](data:image/png;base64,{figure})"),
+        key=name,
+        description=f"Files: {report.path}",
+    )

@@ -1,44 +1,33 @@
 """The flow `pkd`: every stage of every task submitted at once, each waiting only for its own inputs."""
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Self
 
 from prefect import Flow, flow
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectFuture
-from prefect.runtime import deployment, flow_run
 from prefect.states import Completed, Failed
-from prefect.utilities.asyncutils import run_coro_as_sync
 
-from flows.dead_threads import ending_at_dead_threads
-from flows.environment import show_progress
+from flows.flow_process import end_in_sentence, set_up_process, working
 from flows.form import parameters_section, parameters_signature
 from flows.pages import show_plan, show_report
 from flows.prepare import prepare
 from flows.request import Request
 from flows.run_file import run_file, write_run_file
 from flows.run_name import run_name
-from flows.service.root import check_below_root
-from flows.stopping import received_signal, redeliver, stopping_at_signals
+from flows.stopping import received_signal
+from flows.submission import Future, submit_stage
 from flows.summary import count_done, name_failures
-from pkd_core.errors import PkdError, StoreError
+from pkd_core.errors import StoreError
 from pkd_core.pipeline.dag import report_stage
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.plan import Plan, PlannedStage
 from pkd_core.pipeline.stage import Stage
-from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.address import StageRecord
-from pkd_core.store.os_errors import resource_errors
 from pkd_core.store.stage_store import StageStatus
 from tasks.completeness import find_incomplete
 from tasks.progress import ShowStage, show_in_log
-from tasks.run_stage import task_for
-
-Future = PrefectFuture[Any]
 
 
 def build_flow(
@@ -62,27 +51,16 @@ def build_flow(
 
 
 def _run(parameters: Mapping[str, Any], make_plan: Callable[[Request], Plan], show: ShowStage) -> State[Any]:
-    try:
+    def work() -> State[Any]:
         request = Request.from_parameters(parameters)
-        if deployment.id:
-            # A deployment's run is a process of its own, which nobody else has set up.
-            show_progress()
-            check_below_root(request.workspace)
-            configure_process()
+        set_up_process(request.workspace)
         plan = make_plan(request)
-        # Prefect's own thread for such calls opens files when it starts, and hangs if it may open no more.
-        run_coro_as_sync(asyncio.sleep(0))
-        show_plan(plan)
-        ending = ending_at_dead_threads() if deployment.id else nullcontext()
-        with resource_errors("this run"), plan.recorded() as record, stopping_at_signals(), ending:
-            write_run_file(request, run_file(record))
-            state = _run_stages(_Work.of(plan, request, show))
-    except PkdError as error:
-        return Failed(message=str(error))
-    if stopped := received_signal():
-        redeliver(stopped)
-        return Failed(message="Stopped; the same run goes on from there.")
-    return state
+        with working(), plan.recorded() as record:
+            show_plan(plan)
+            write_run_file(request.parameters(), run_file(record))
+            return _run_stages(_Work.of(plan, request, show))
+
+    return end_in_sentence(work)
 
 
 @dataclass(frozen=True)
@@ -139,12 +117,7 @@ def _submit(work: _Work) -> dict[str, Future]:
 
 
 def _submit_one(work: _Work, stage: Stage, futures: Mapping[str, Future], refresh: bool) -> Future:
-    task = task_for(stage, work.context.workspace, refresh)
-    inputs = {part: futures[key] for part, key in stage.inputs.items()}
-    future: Future = task.submit(
-        stage=stage, inputs=inputs, context=work.context, flow_run=str(flow_run.get_name()), show=work.show
-    )
-    return future
+    return submit_stage(stage, futures, work.context, work.show, refresh)
 
 
 def _submit_report(work: _Work, futures: Mapping[str, Future], failures: Mapping[str, str]) -> Future | None:

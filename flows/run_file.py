@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.request import Request
 from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.errors import ConfigError, quoted, reason
 from pkd_core.store.atomic import atomic_write_text
@@ -27,15 +26,14 @@ def run_file(record: Path) -> Path:
     return record.with_suffix(".toml")
 
 
-def write_run_file(request: Request, path: Path) -> None:
-    """Write the file that repeats a run.
+def write_run_file(parameters: Mapping[str, Any], path: Path) -> None:
+    """Write the file that repeats a run or a search, given its parameters.
 
     Raises:
         StoreError: If the disk cannot be written.
     """
-    values = request.parameters()
     # The workspace is where the file lies; it may be moved.
-    del values["workspace"]
+    values = {key: value for key, value in parameters.items() if key != "workspace"}
     with file_errors("write", path):
         atomic_write_text(path, _to_toml(values), has_concurrent_writers=True)
 

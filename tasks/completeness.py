@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkd_core.pipeline.plan import Plan
+from pkd_core.pipeline.search_specs import SearchSpec
 from pkd_core.pipeline.specs import EvaluationSpec, ReportSpec, StudentSpec, TeacherSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.manifest import read_manifest
@@ -74,11 +75,13 @@ class _Finished:
 
 def _is_complete(stage: Stage, done: dict[str, Stage], finished: _Finished) -> bool:
     match stage.spec:
+        case TeacherSpec() | StudentSpec() if stage.trial:
+            return finished.has_run(stage)
         case TeacherSpec() | StudentSpec():
             return finished.has_run(stage) and finished.version_of(stage) is not None
-        case ReportSpec():
+        case ReportSpec() | SearchSpec():
             return finished.has_run(stage)
-        case EvaluationSpec():
+        case EvaluationSpec() if not stage.trial:
             model, tokens = done.get(stage.inputs["model"]), done.get(stage.inputs["tokens"])
             return model is not None and tokens is not None and _has_scores(stage, model, tokens, finished)
         case _:

@@ -70,7 +70,7 @@ class ProgressObserver:
             update_progress_artifact(self._artifact, percent)
             return
         # Prefect's keys allow only lower-case letters, digits and dashes.
-        key = re.sub(r"[^a-z0-9]+", "-", self._stage.key.lower())
+        key = re.sub(r"[^a-z0-9]+", "-", self._stage.key.lower()).strip("-")
         created = create_progress_artifact(percent, key=key, description=f"{self._stage.key}, {unit}")
         assert isinstance(created, UUID), "a coroutine is returned only inside an event loop"
         self._artifact = created

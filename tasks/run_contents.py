@@ -43,10 +43,11 @@ class RunContents:
         return self.tags["fingerprint"]
 
 
-def create_run(store: Store, contents: RunContents, attempt: str) -> str:
-    """Create the run of an attempt with its tags, and return its id."""
+def create_run(store: Store, contents: RunContents, attempt: str | None = None) -> str:
+    """Create a run with its tags, of an attempt if one is named, and return its id."""
+    named = {ATTEMPT_TAG: attempt} if attempt else {}
     run = store.client.create_run(
-        store.experiment_id, run_name=contents.name, tags=_cut_tags(contents) | {ATTEMPT_TAG: attempt}
+        store.experiment_id, run_name=contents.name, tags=_cut_tags(contents) | named
     )
     run_id: str = run.info.run_id
     return run_id

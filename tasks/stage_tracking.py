@@ -11,7 +11,14 @@ from pkd_core.data.tsv import read_examples
 from pkd_core.evaluation.result import read_result
 from pkd_core.pipeline.facts import TokensFacts
 from pkd_core.pipeline.job import RunContext
-from pkd_core.pipeline.specs import EvaluationSpec, ReportSpec, StudentSpec, TeacherSpec, TrainingSpec
+from pkd_core.pipeline.search_specs import SearchSpec
+from pkd_core.pipeline.specs import (
+    EvaluationSpec,
+    ReportSpec,
+    StudentSpec,
+    TeacherSpec,
+    TrainingSpec,
+)
 from pkd_core.pipeline.stage import Stage
 from pkd_core.report.summary import read_summary
 from pkd_core.runtime.observer import Observer
@@ -25,6 +32,7 @@ from tasks.mlflow_store import Store
 from tasks.model_card import model_card
 from tasks.registry import has_score, register, registered_name, score_tags, set_score, version_of
 from tasks.run_contents import RunContents
+from tasks.search_tracking import log_search
 from tasks.tracking import tracked_run
 from tasks.unfinished import attempt_file
 
@@ -81,16 +89,20 @@ def log_stage(
 ) -> None:
     """Log to MLflow what it does not have of a published stage yet; harmless to repeat.
 
+    What a search tries has its curves and settings there; its scores are with the search, and no model is registered.
+
     Raises:
         PkdError: If MLflow does not accept it.
     """
     match stage.spec:
         case TeacherSpec() | StudentSpec() as spec:
             _log_training(stage, spec, inputs, record, context, flow_run)
-        case EvaluationSpec() as spec:
+        case EvaluationSpec() as spec if not stage.trial:
             _log_evaluation(stage, spec, inputs, record, context)
         case ReportSpec() as spec:
             _log_report(stage, spec, record, context, flow_run)
+        case SearchSpec() as spec:
+            log_search(stage, spec, record, context, flow_run)
         case _:
             pass
 
@@ -143,6 +155,7 @@ def _training_contents(
             **_teacher_tags(stage, context),
             "fingerprint": stage.fingerprint,
             "flow_run": flow_run,
+            **(_trial_tags(stage, inputs, context) if stage.trial else {}),
         },
         params=spec.dotted_settings()
         | {
@@ -197,8 +210,18 @@ def _log_training(
         _training_contents(stage, spec, inputs, context, flow_run),
         record.digest,
         read_metrics(folder),
-        add_model,
+        _add_nothing if stage.trial else add_model,
     )
+
+
+def _trial_tags(stage: Stage, inputs: Mapping[str, StageRecord], context: RunContext) -> dict[str, str]:
+    """Return what a search tries, and which examples stand for dev in the curves."""
+    tokens = read_manifest(context.workspace / inputs["tokens"].path)
+    return {"trial": stage.trial, "scored_on": "part of train" if tokens.config.get("holdout") else "dev"}
+
+
+def _add_nothing(_store: Store, _run_id: str) -> None:
+    pass
 
 
 def _log_evaluation(

@@ -31,6 +31,8 @@ RUN_ELSEWHERE = {
     'export PREFECT_API_AUTH_STRING="$PKD_LOGIN"': "tests/flows/test_up_login.py",
     'export PREFECT_API_AUTH_STRING="$(cat artifacts/login)"': "tests/flows/test_up.py",
     "prefect deployment run pkd/full-glue --watch": "tests/flows/test_up.py",
+    "prefect deployment run pkd-search/staged --watch --param 'tasks=[\"MRPC\"]'": "tests/flows/test_up.py",
+    "pkd search MRPC": "tests/flows/test_search_command.py",
     "prefect flow-run retry FLOW_RUN_ID": "tests/flows/test_up.py",
     "pkd run RTE MRPC --seeds 1,2,3,4 --device cuda:0": "tests/tasks/test_device.py",
     "pkd run RTE MRPC --seeds 1,2,3,4 --device cuda:1": "tests/tasks/test_device.py",

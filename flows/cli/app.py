@@ -21,6 +21,7 @@ from flows.cli.options import (
     takes_request,
 )
 from flows.cli.run import amount, run_request
+from flows.cli.search_command import search
 from flows.environment import prepare_environment
 from flows.request import Request
 from pkd_core.config.settings import Method
@@ -81,6 +82,9 @@ def plan(
 
     amount(quiet, verbose)
     show_plan(request, as_json)
+
+
+app.command()(search)
 
 
 @app.command()

@@ -68,6 +68,8 @@ def _delete(workspace: Path, records: list[RunRecord], found: list[Garbage]) -> 
     for record in records:
         record.path.unlink(missing_ok=True)
         run_file(record.path).unlink(missing_ok=True)
+        for journal in record.path.parent.glob(f"{record.path.stem}.optuna.*"):
+            journal.unlink(missing_ok=True)
     return [garbage for garbage in found if remove(workspace, garbage)]
 
 

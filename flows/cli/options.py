@@ -54,13 +54,16 @@ ConfigFile = Annotated[
 ]
 
 
-def takes_request(default_all: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator for a command whose first parameter is a Request: it gets the options of a run instead.
+def takes_request(
+    default_all: bool = False, build: Callable[[Mapping[str, Any], Path], Any] = Request.build
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator for a command whose first parameter is a request: it gets the options of a run instead.
 
     The command's further parameters stay options of its own.
 
     Args:
         default_all: Whether no task means all of GLUE's.
+        build: Builds the request from the values of the options and the workspace.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -72,7 +75,7 @@ def takes_request(default_all: bool = False) -> Callable[[Callable[..., None]], 
             typed |= {name: split(typed[name]) for name, split in _LISTS.items() if name in typed}
             from_file = read_run_file(config) if config else {}
             values = _merged(arguments or [], typed, from_file, default_all)
-            command(Request.build(values, workspace), **own)
+            command(build(values, workspace), **own)
 
         _, *further = inspect.signature(command).parameters.values()
         own_parameters = {

@@ -69,7 +69,7 @@ def run_request(make_request: Callable[[], Request], amount: Amount, next_steps:
             _record_again(request, planned)
             failure = None
         else:
-            failure = _failure(_compute(request, planned, view))
+            failure = failure_of(_compute(request, planned, view))
     if stopped := received_signal():
         raise typer.Exit(report_stopped(stopped))
     folder = latest_report(request.workspace)
@@ -107,7 +107,7 @@ def _record_again(request: Request, planned: "Plan") -> None:
     assert report.kind is StageKind.REPORT
     manifest = read_manifest(planned.workspace / report.address.folder)
     with planned.recorded() as record:
-        write_run_file(request, run_file(record))
+        write_run_file(request.parameters(), run_file(record))
         record_latest(planned.workspace, StageStore(planned.workspace).record(report.address, manifest))
 
 
@@ -119,7 +119,7 @@ def _compute(request: Request, planned: "Plan", view: RunView) -> "State[Any]":
     view.begin(
         len(planned.stages), [one.stage.key for one in planned.stages if one.status is StageStatus.DONE]
     )
-    with ending_at_crashes(), ending_at_dead_threads(), _prefect_server(request.workspace, view):
+    with ending_at_crashes(), ending_at_dead_threads(), prefect_server(request.workspace, view):
         from flows.pkd import build_flow
 
         flow = build_flow(lambda _: planned, view.stage)
@@ -127,12 +127,13 @@ def _compute(request: Request, planned: "Plan", view: RunView) -> "State[Any]":
     return state
 
 
-def _failure(state: "State[Any]") -> PkdError | None:
+def failure_of(state: "State[Any]") -> PkdError | None:
+    """Return what ended a flow run, if it did not complete."""
     return None if state.is_completed() else PkdError(state.message or state.name)
 
 
 @contextmanager
-def _prefect_server(workspace: Path, view: RunView) -> Iterator[None]:
+def prefect_server(workspace: Path, view: RunView) -> Iterator[None]:
     """Let Prefect use the running server while the body runs, or one that is started for it."""
     from flows.service.find_server import find_server
     from flows.service.own_server import own_server

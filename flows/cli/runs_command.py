@@ -56,7 +56,8 @@ def _row(record: RunRecord, workspace: Path) -> list[str]:
     request = record.request
     return [
         datetime.fromisoformat(record.started).astimezone().strftime("%Y-%m-%d %H:%M"),
-        *(_joined(request.get(name)) for name in ("tasks", "methods")),
+        _joined(request.get("tasks")) + (" (search)" if "search" in request else ""),
+        _joined(request.get("methods")),
         _joined(request.get("student_layers")) or "half",
         _joined(request.get("seeds")),
         _models(request),

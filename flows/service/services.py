@@ -23,6 +23,7 @@ from flows.service.processes import Service
 from tasks.mlflow_store import artifact_root, tracking_uri
 
 DEPLOYMENT = "full-glue"
+SEARCH_DEPLOYMENT = "staged"
 _HOST = HOSTS[0]
 # Where our packages are: without this option uvicorn imports from the current folder first.
 _APP_DIR = ("--app-dir", str(Path(__file__).parents[2]))

@@ -30,7 +30,14 @@ from flows.service.processes import (
     supervised,
     wait_until_ready,
 )
-from flows.service.services import DEPLOYMENT, Servers, mlflow_service, prefect_service, serving_service
+from flows.service.services import (
+    DEPLOYMENT,
+    SEARCH_DEPLOYMENT,
+    Servers,
+    mlflow_service,
+    prefect_service,
+    serving_service,
+)
 from flows.service.up_record import read_record, remove_record, write_record
 from pkd_core.errors import ConfigError, PkdError
 from tasks.mlflow_store import ensure_store, experiment_page
@@ -173,5 +180,6 @@ In another terminal:
     export PREFECT_API_URL={api}
     export PREFECT_API_AUTH_STRING="{source}"
     prefect deployment run pkd/{DEPLOYMENT} --watch
+    prefect deployment run pkd-search/{SEARCH_DEPLOYMENT} --watch --param 'tasks=["{request.run.tasks[0]}"]'
 
 Tasks by default: {", ".join(request.run.tasks)}. Ctrl-C stops all three."""

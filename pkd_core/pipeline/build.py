@@ -9,6 +9,7 @@ from pkd_core.pipeline.facts import Facts
 from pkd_core.pipeline.inputs import VerifiedInputs, read_inputs
 from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.kinds import CODE_VERSIONS
+from pkd_core.pipeline.search_specs import SearchSpec
 from pkd_core.pipeline.specs import (
     EvaluationSpec,
     ReportSpec,
@@ -22,6 +23,7 @@ from pkd_core.pipeline.specs import (
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.stages.evaluation import evaluate
 from pkd_core.pipeline.stages.report import write_run_report
+from pkd_core.pipeline.stages.search import report_search
 from pkd_core.pipeline.stages.speed import time_depth
 from pkd_core.pipeline.stages.student import train_student
 from pkd_core.pipeline.stages.teacher import train_teacher
@@ -121,6 +123,8 @@ def _compute(job: Job) -> Facts:
             facts = evaluate(job, spec)
         case ReportSpec() as spec:
             facts = write_run_report(job, spec)
+        case SearchSpec() as spec:
+            facts = report_search(job, spec)
     return facts
 
 

@@ -12,6 +12,7 @@ from pkd_core.method.layer_map import LayerMap
 from pkd_core.pipeline.distillation_limits import check_distillation
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.layers import initial_layers, layer_map_of
+from pkd_core.pipeline.search_specs import HoldoutSpec
 from pkd_core.pipeline.sources import (
     PRETRAINED,
     TEACHER_PRETRAINED,
@@ -43,6 +44,7 @@ def build_dag(
     raw_hashes: Mapping[str, Mapping[str, str]],
     models: Models,
     machine: str,
+    holdout: HoldoutSpec | None = None,
 ) -> list[Stage]:
     """Return every stage of a run, each after its inputs, the report last.
 
@@ -52,12 +54,15 @@ def build_dag(
         raw_hashes: Hash of each raw file, by task and split.
         models: The pretrained models of teacher and students.
         machine: Model of the processor or the GPU to compute on: speeds are measured on each anew.
+        holdout: Which part of the training rows to score in place of the dev split; speeds are then not measured.
 
     Raises:
         ConfigError: A setting is unknown or out of range, or a depth does not fit the teacher's.
     """
     stages = [
-        stage for task in tasks for stage in _task_dag(run, task, raw_hashes[task.name], models, machine)
+        stage
+        for task in tasks
+        for stage in _task_dag(run, task, raw_hashes[task.name], models, machine, holdout)
     ]
     return [*stages, report_stage(run, stages, {}, models)]
 
@@ -65,7 +70,16 @@ def build_dag(
 def report_stage(
     run: RunConfig, stages: Sequence[Stage], failures: Mapping[str, str], models: Models
 ) -> Stage:
-    """Return the report over the evaluations among some stages, naming the stages that failed and why.
+    """Return the report over the evaluations among some stages, naming the stages that failed and why."""
+    evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
+    presets = {stage.key: describe_preset(run, stage, models) for stage in evaluations}
+    return report_over(presets, stages, failures, models)
+
+
+def report_over(
+    presets: Mapping[str, str], stages: Sequence[Stage], failures: Mapping[str, str], models: Models
+) -> Stage:
+    """Return the report over some stages of one run or several, given where each evaluation's settings come from.
 
     It reads the evaluations, and the trainings of the models that they are of, if these are among the stages too.
     """
@@ -74,7 +88,7 @@ def report_stage(
     spec = ReportSpec(
         base_model=models.teacher.short_name,
         base_model_digest=models.teacher.weights,
-        presets={stage.key: _describe_preset(run, stage, models) for stage in evaluations},
+        presets=dict(presets),
         failures=dict(failures),
         student_base=_student_base(models),
     )
@@ -92,12 +106,17 @@ def _student_base(models: Models) -> StudentBase | None:
 
 
 def _task_dag(
-    run: RunConfig, task: Task, raw_hashes: Mapping[str, str], models: Models, machine: str
+    run: RunConfig,
+    task: Task,
+    raw_hashes: Mapping[str, str],
+    models: Models,
+    machine: str,
+    holdout: HoldoutSpec | None,
 ) -> Iterator[Stage]:
     model = models.teacher
     settings = _settings(run, _preset(task.name, "teacher", model.num_layers, models))
     _check_length(settings, models)
-    tokens = _tokens_stage(task, raw_hashes, settings, model)
+    tokens = _tokens_stage(task, raw_hashes, settings, model, holdout)
     teacher_spec = TeacherSpec(num_layers=model.num_layers, metric=task.metrics[0], training=settings.teacher)
     threads, timing = settings.compute.threads, settings.speed
     teacher = make_stage(
@@ -125,12 +144,14 @@ def _task_dag(
             )
             yield inputs["transfer-states"]
     if not models.share_tokens:
-        tokens = _tokens_stage(task, raw_hashes, settings, models.student, STUDENT_TOKENS, models.other)
+        tokens = _tokens_stage(
+            task, raw_hashes, settings, models.student, holdout, STUDENT_TOKENS, models.other
+        )
         yield tokens
         inputs |= {"tokens": tokens}
     for num_layers in run.student_layers or (models.student.num_layers // 2,):
-        speed = _speed_stage(task, num_layers, timing, tokens, models, machine)
-        yield speed
+        timed = {} if holdout else {"speed": _speed_stage(task, num_layers, timing, tokens, models, machine)}
+        yield from timed.values()
         for method in run.methods:
             preset = _preset(task.name, method, num_layers, models)
             settings = _settings(run, preset)
@@ -141,7 +162,7 @@ def _task_dag(
                     spec = spec.model_copy(update={"transfer": settings.transfer})
                 student = _student_stage(task, spec, inputs, models, threads)
                 yield student
-                evaluated = {"tokens": tokens, "model": student, "speed": speed}
+                evaluated = {"tokens": tokens, "model": student, **timed}
                 yield _evaluation_stage(task, settings, spec, evaluated)
 
 
@@ -159,13 +180,14 @@ def _tokens_stage(
     raw_hashes: Mapping[str, str],
     settings: Settings,
     model: PretrainedModel,
+    holdout: HoldoutSpec | None,
     name: str = "tokens",
     student_model: PretrainedModel | None = None,
 ) -> Stage:
     sources = {
         f"raw/{split.name}": raw_hashes[split.name] for split in task.splits if split.name in raw_hashes
     }
-    spec = TokensSpec(task=FileShape.of(task), tokens=settings.tokens)
+    spec = TokensSpec(task=FileShape.of(task), tokens=settings.tokens, holdout=holdout)
     sources |= {TOKENIZER: model.tokenizer}
     return make_stage(task.name, name, spec, {}, sources, student_model=student_model)
 
@@ -266,7 +288,8 @@ def _preset(task: str, method: str, num_layers: int, models: Models) -> Preset:
     return preset_for(task, method, num_layers, models.teacher.num_layers, models.student.num_layers)
 
 
-def _describe_preset(run: RunConfig, evaluation: Stage, models: Models) -> str:
+def describe_preset(run: RunConfig, evaluation: Stage, models: Models) -> str:
+    """Return where the settings of an evaluation's model come from."""
     spec = evaluation.spec
     assert isinstance(spec, EvaluationSpec), evaluation.key
     preset = _preset(evaluation.task, spec.method, spec.num_layers, models)

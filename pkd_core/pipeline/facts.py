@@ -71,6 +71,14 @@ class EvaluationFacts(Facts):
     speed_ratio: float | None
 
 
+class SearchFacts(Facts):
+    """The best method, its mean score on what was chosen by, and its mean dev score."""
+
+    best: str
+    chosen_by: float
+    score: float
+
+
 class ReportFacts(Facts):
     """How many models the report compares, and the reason of each failure by the stage's key."""
 

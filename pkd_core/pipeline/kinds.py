@@ -15,6 +15,7 @@ class StageKind(StrEnum):
     SPEED = "speed"
     EVALUATION = "evaluation"
     REPORT = "report"
+    SEARCH = "search"
 
 
 # A version is raised when code changes so that old results are no longer valid. Beside each version,
@@ -28,4 +29,5 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.SPEED: 1,
     StageKind.EVALUATION: 3,
     StageKind.REPORT: 4,
+    StageKind.SEARCH: 1,
 }

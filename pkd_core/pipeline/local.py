@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 from pkd_core.config.settings import RunOptions
 from pkd_core.pipeline.build import TrackStage, build
@@ -30,10 +31,32 @@ def run_plan(
     Raises:
         PkdError: A stage failed; what was published before stays, and the next call continues from there.
     """
-    context = plan.context(options or RunOptions())
-    records: dict[str, StageRecord] = {}
     with plan.recorded():
-        for planned in plan.stages:
-            inputs = {part: records[key] for part, key in planned.stage.inputs.items()}
-            records[planned.stage.key] = build(planned.stage, inputs, context, track)
+        return build_stages(plan, options or RunOptions(), track)
+
+
+def build_stages(
+    plan: Plan,
+    options: RunOptions,
+    track: TrackStage = log_progress,
+    known: Mapping[str, StageRecord] = MappingProxyType({}),
+) -> dict[str, StageRecord]:
+    """Build every stage of a plan that is not done, without a record of the run, as a part of a search.
+
+    Args:
+        plan: What is to be built.
+        options: How.
+        track: Opens an observer for each stage that is really computed.
+        known: Records of inputs that are not among the plan's stages, by key.
+
+    Raises:
+        PkdError: A stage failed.
+    """
+    context = plan.context(options)
+    records: dict[str, StageRecord] = {}
+    for planned in plan.stages:
+        inputs = {
+            part: records[key] if key in records else known[key] for part, key in planned.stage.inputs.items()
+        }
+        records[planned.stage.key] = build(planned.stage, inputs, context, track)
     return records

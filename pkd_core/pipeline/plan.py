@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from pkd_core.config.command import run_command
 from pkd_core.config.model_paths import model_paths
@@ -24,9 +25,27 @@ from pkd_core.pipeline.sources import (
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.why import explain_missing
 from pkd_core.runtime.device import machine_of
+from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import Manifest
 from pkd_core.store.run_records import record_run
 from pkd_core.store.stage_store import StageStatus, StageStore
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """What a run's stages are made from.
+
+    Attributes:
+        tasks: The run's tasks by name.
+        raw_hashes: Hash of each raw file, by task and split.
+        models: The pretrained models of teacher and students.
+        machine: Model of the processor or the GPU to compute on.
+    """
+
+    tasks: Mapping[str, Task]
+    raw_hashes: Mapping[str, Mapping[str, str]]
+    models: Models
+    machine: str
 
 
 @dataclass(frozen=True)
@@ -108,28 +127,65 @@ def make_plan(run: RunConfig, workspace: Path, deep: bool = False, device: str =
         PkdError: The workspace is a file, a task is unknown or has no data, the model or the device cannot be found, or
             a depth does not fit.
     """
-    store = StageStore(workspace)
+    inputs = find_inputs(run, workspace, device)
+    stages = build_dag(run, list(inputs.tasks.values()), inputs.raw_hashes, inputs.models, inputs.machine)
+    return plan_stages(run, workspace, inputs, stages, deep)
+
+
+def find_inputs(run: RunConfig, workspace: Path, device: str = "auto") -> RunInputs:
+    """Find and hash what a run's stages are made from.
+
+    Raises:
+        PkdError: As `make_plan`.
+    """
+    StageStore(workspace)
     data_raw = workspace / "data_raw"
     tasks = {name: load_task(name, data_raw) for name in run.tasks}
     hashes = {
         name: hash_raw_files(task, data_raw) | hash_unlabelled(task, data_raw) for name, task in tasks.items()
     }
-    models = find_models(run.model, run.student_model)
-    stages = build_dag(run, list(tasks.values()), hashes, models, machine_of(device))
-    plan = Plan(run, workspace, tasks, models, tuple(_look_up(stages, store, deep)))
+    return RunInputs(tasks, hashes, find_models(run.model, run.student_model), machine_of(device))
+
+
+def plan_stages(
+    run: RunConfig,
+    workspace: Path,
+    inputs: RunInputs,
+    stages: Sequence[Stage],
+    deep: bool = False,
+    known: Mapping[str, StageRecord] = MappingProxyType({}),
+) -> Plan:
+    """Look each stage up in the workspace's store.
+
+    Args:
+        run: What is to be computed.
+        workspace: Folder that holds data_raw, data_feat and artifacts.
+        inputs: What the stages are made from.
+        stages: Each after its inputs.
+        deep: Compare the hash of every published file, not its size alone.
+        known: Records of inputs that are not among the stages, by key.
+
+    Raises:
+        ModelError: Something is to be computed, and the model's files are not complete.
+    """
+    store = StageStore(workspace)
+    plan = Plan(run, workspace, inputs.tasks, inputs.models, tuple(_look_up(stages, store, deep, known)))
     if plan.todo:
         # Stages that are done were made from a model of the same bytes; the check imports torch, which takes seconds.
-        check_model(models.teacher)
-        if models.other:
-            check_model(models.other)
+        check_model(inputs.models.teacher)
+        if inputs.models.other:
+            check_model(inputs.models.other)
     return plan
 
 
-def _look_up(stages: Sequence[Stage], store: StageStore, deep: bool) -> Iterator[PlannedStage]:
+def _look_up(
+    stages: Sequence[Stage], store: StageStore, deep: bool, known: Mapping[str, StageRecord]
+) -> Iterator[PlannedStage]:
     manifests: dict[str, Manifest] = {}
     for stage in stages:
         inputs = {part: manifests[key] for part, key in stage.inputs.items() if key in manifests}
-        digests = {part: manifest.digest for part, manifest in inputs.items()} | dict(stage.sources)
+        digests = {part: known[key].digest for part, key in stage.inputs.items() if key in known}
+        digests |= {part: manifest.digest for part, manifest in inputs.items()} | dict(stage.sources)
         inspection = store.inspect(stage.address, inputs=digests, deep=deep)
         if inspection.manifest and inspection.status in (StageStatus.DONE, StageStatus.STALE):
             manifests[stage.key] = inspection.manifest

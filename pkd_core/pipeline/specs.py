@@ -25,6 +25,7 @@ from pkd_core.config.settings import (
 from pkd_core.data.task import Split, Task
 from pkd_core.method.layer_map import LayerMap
 from pkd_core.pipeline.kinds import StageKind
+from pkd_core.pipeline.search_specs import HoldoutSpec, SearchSpec
 
 # Settings that are newer than published addresses, whose JSON leaves out their defaults.
 _NEWER = (
@@ -64,11 +65,19 @@ class FileShape(Section):
 
 
 class TokensSpec(Section):
-    """Raw TSV files to token ids."""
+    """Raw TSV files to token ids.
+
+    With `holdout`, only the training split is read, and divided; the JSON leaves it out where it is None.
+    """
 
     kind: ClassVar[StageKind] = StageKind.TOKENS
     task: FileShape
     tokens: Annotated[TokensConfig, _ADDRESSED]
+    holdout: HoldoutSpec | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_parts(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_none(serialize(self))
 
 
 class TeacherSpec(Section):
@@ -169,7 +178,7 @@ class StudentSpec(Section):
 
     @model_serializer(mode="wrap")
     def _without_absent_parts(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {key: value for key, value in serialize(self).items() if value is not None}
+        return _without_none(serialize(self))
 
 
 class SpeedSpec(Section):
@@ -234,6 +243,7 @@ StageSpec = (
     | SpeedSpec
     | EvaluationSpec
     | ReportSpec
+    | SearchSpec
 )
 
 
@@ -261,6 +271,10 @@ def parse_training_spec(config: Mapping[str, Any]) -> TrainingSpec:
     """
     kind = TeacherSpec if config.get("method") == "teacher" else StudentSpec
     return kind.model_validate({key: value for key, value in config.items() if key != THREADS})
+
+
+def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _dotted(section: str, values: Section) -> dict[str, Any]:

@@ -35,6 +35,8 @@ class Stage:
         fingerprint: Hash of all of the above, with the inputs' fingerprints in place of their keys.
         student_model: The students' own pretrained model, for a stage that reads it in place of the run's; its hashes
             are among the sources.
+        trial: What a search tries here, such as "alpha=0.5 T=10": it tells stages of one name apart within a plan, and
+            changes nothing of the result. MLflow registers no model of a trial. Empty outside of searches.
     """
 
     task: str
@@ -45,6 +47,7 @@ class Stage:
     threads: int | None
     fingerprint: str
     student_model: PretrainedModel | None = None
+    trial: str = ""
 
     @property
     def kind(self) -> StageKind:
@@ -53,8 +56,8 @@ class Stage:
 
     @property
     def key(self) -> str:
-        """The stage's name within a plan, such as "RTE/teacher"."""
-        return f"{self.task}/{self.name}"
+        """The stage's name within a plan, such as "RTE/teacher" or "RTE/kd-3l-s42 (alpha=0.5 T=10)"."""
+        return f"{self.task}/{self.name}" + (f" ({self.trial})" if self.trial else "")
 
     @property
     def address(self) -> Address:

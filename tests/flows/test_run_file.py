@@ -42,7 +42,7 @@ def test_every_option_survives_its_file(tmp_path: Path) -> None:
         "--seeds", "1-3", "--device", "cuda:1", "--strict", "--checkpoint-minutes", "0.5", "--share", "3",
         "--workspace", str(tmp_path),
     )  # fmt: skip
-    write_run_file(request, tmp_path / "run.toml")
+    write_run_file(request.parameters(), tmp_path / "run.toml")
     assert Request.build(read_run_file(tmp_path / "run.toml"), tmp_path) == request
     assert parse("--config", str(tmp_path / "run.toml"), "--workspace", str(tmp_path)) == request
 
@@ -53,7 +53,7 @@ def test_every_option_survives_its_file(tmp_path: Path) -> None:
 def test_any_name_of_a_model_survives_its_file(model: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")
     request = Request(build_run_config(tasks=["RTE"], model=f"hub/{model}"), RunOptions(), folder)
-    write_run_file(request, folder / "run.toml")
+    write_run_file(request.parameters(), folder / "run.toml")
     assert Request.build(read_run_file(folder / "run.toml"), folder) == request
 
 
@@ -62,7 +62,7 @@ def test_a_model_folder_has_its_absolute_path_and_the_workspace_none(
 ) -> None:
     (tmp_path / "model").mkdir()
     monkeypatch.chdir(tmp_path)
-    write_run_file(parse("RTE", "--model", "model"), Path("run.toml"))
+    write_run_file(parse("RTE", "--model", "model").parameters(), Path("run.toml"))
     values = read_run_file(Path("run.toml"))
     assert values["model"] == str(tmp_path / "model")
     assert "workspace" not in values

@@ -23,11 +23,14 @@ from safetensors.numpy import load_file
 from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
+from pkd_core.config.search import build_search_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.evaluation.speed_result import Speed
 from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
-from pkd_core.pipeline.local import run_plan
-from pkd_core.pipeline.plan import make_plan
+from pkd_core.pipeline.local import build_stages, run_plan
+from pkd_core.pipeline.plan import find_inputs, make_plan
+from pkd_core.pipeline.search import run_search
+from pkd_core.pipeline.search_plan import Search
 
 RECORD = Path(__file__).with_name("golden_results.json")
 # Of a vector of unit length: another CPU moves a projection by 1e-4 or less, the smallest change of the code that was
@@ -82,6 +85,7 @@ def golden_results(workspace: Path) -> dict[str, dict[str, Result]]:
     )
     plan_with_copies = make_plan(with_copies, workspace)
     copied = run_plan(plan_with_copies, RunOptions(device="cpu"))
+    searched = _search(workspace)
     start = load_file(workspace / "model" / "model.safetensors")
     results: dict[str, dict[str, Result]] = {kind.value: {} for kind in StageKind}
     for planned in plan.stages:
@@ -91,7 +95,23 @@ def golden_results(workspace: Path) -> dict[str, dict[str, Result]]:
     for name, kind in _OF_COPIES.items():
         folder = workspace / copied[f"Tiny/{name}"].path
         results[kind][f"{name}, with copies"] = _result(kind, folder, start)
+    results[StageKind.SEARCH]["search"] = _result(StageKind.SEARCH, searched, start)
     return results
+
+
+def _search(workspace: Path) -> Path:
+    """Search among two temperatures, one of which is trained already, and return the report's folder."""
+    tried = {"alpha": [0.3], "temperature": [3.0, 6.0], "learning_rate": [2e-3], "choose_on": "dev"}
+    set_otherwise = ("distill.alpha", "distill.temperature", "student.learning_rate", "distill.beta")
+    fixed = {key: value for key, value in _SETTINGS.items() if key not in set_otherwise}
+    del fixed["distill.patience_reduction"]
+    run = build_run_config(
+        tasks=["Tiny"], methods=["kd"], seeds=[1], model=str(workspace / "model"), settings=fixed
+    )
+    search = Search(run, build_search_config(tried), workspace, find_inputs(run, workspace, "cpu"))
+    options = RunOptions(device="cpu")
+    outcome = run_search(search, lambda plan, known: build_stages(plan, options, known=known))
+    return workspace / outcome.search_report.path
 
 
 def _result(kind: StageKind, folder: Path, start: Mapping[str, np.ndarray]) -> Result:
@@ -107,6 +127,8 @@ def _result(kind: StageKind, folder: Path, start: Mapping[str, np.ndarray]) -> R
             files = [folder / "speed.json"]
         case StageKind.EVALUATION:
             files = [folder / "evaluation.json", folder / "submission" / "Tiny.tsv"]
+        case StageKind.SEARCH:
+            files = [folder / name for name in ("search.json", "search.md", "search.txt")]
         case StageKind.REPORT:
             files = [folder / name for name in ("report.json", "report.md", "report.txt")]
     return _digest("".join(path.read_text(encoding="utf-8") for path in files))

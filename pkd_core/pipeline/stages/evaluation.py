@@ -25,7 +25,11 @@ def evaluate(job: Job, spec: EvaluationSpec) -> EvaluationFacts:
     model = load_classifier(job.inputs["model"])
     torch.nn.Module.to(model, job.context.device)  # transformers' own `to` carries no types
     tokens = job.input_facts("tokens", TokensFacts)
-    tables = {split.name: TokenTable.load(job.inputs["tokens"], split.name) for split in job.task.dev_splits}
+    tables = {
+        split.name: TokenTable.load(job.inputs["tokens"], split.name)
+        for split in job.task.dev_splits
+        if split.name in tokens.rows
+    }
     selecting = tables[job.task.dev_splits[0].name]
     scores, predicted_classes = _score(job, spec, model, tables)
     _predict_tests(job, spec, model, tokens)

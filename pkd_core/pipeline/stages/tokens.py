@@ -1,7 +1,10 @@
 """Stage: raw TSV files to token ids in Parquet."""
 
+from dataclasses import replace
+
 import pyarrow.compute as pc
 
+from pkd_core.data.holdout import hold_out
 from pkd_core.data.token_table import read_shards, shards_of
 from pkd_core.data.tokenize import write_tokens
 from pkd_core.data.validation import check_labels
@@ -11,22 +14,27 @@ from pkd_core.pipeline.specs import TokensSpec
 
 
 def tokenize(job: Job, spec: TokensSpec) -> TokensFacts:
-    """Write every split that has a file as Parquet shards.
+    """Write every split that has a file as Parquet shards; or, to hold out a part of it, the training split alone.
 
     Raises:
         DataError: The files are not of the stated shape, or their labels leave nothing to learn or to score.
     """
-    data_raw = job.context.data_raw
+    data_raw, dev_splits = job.context.data_raw, job.task.dev_splits
+    splits = job.task.splits if spec.holdout is None else (job.task.train_split,)
     facts = write_tokens(
         job.work,
         data_raw,
-        job.task,
+        replace(job.task, splits=splits),
         job.model_folder,
         spec.tokens.max_length,
         job.observer,
         truncation=spec.tokens.truncation,
     )
-    for split in (job.task.train_split, *job.task.dev_splits):
+    if spec.holdout is not None:
+        # Its rows come from the file of the training split.
+        dev_splits = (replace(dev_splits[0], file=job.task.train_split.file),)
+        facts["rows"] = hold_out(job.work, dev_splits[0].name, spec.holdout.fraction, spec.holdout.seed)
+    for split in (job.task.train_split, *dev_splits):
         labels = pc.unique(read_shards(shards_of(job.work, split.name), ["label"])["label"]).to_pylist()
         check_labels(data_raw / split.file, job.task, split, labels)
     return TokensFacts(**facts, max_length=spec.tokens.max_length)

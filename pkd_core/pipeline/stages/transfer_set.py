@@ -5,7 +5,7 @@ from pkd_core.data.token_table import TokenTable
 from pkd_core.data.tokenize import tokenize_split
 from pkd_core.data.tokenizer import load_tokenizer
 from pkd_core.data.transfer_set import write_transfer_set
-from pkd_core.pipeline.facts import TransferFacts
+from pkd_core.pipeline.facts import TokensFacts, TransferFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.specs import TransferSpec
 
@@ -18,7 +18,10 @@ def make_transfer_set(job: Job, spec: TransferSpec) -> TransferFacts:
     """
     task, tokenizer_folder = job.task, job.model_folder
     train = TokenTable.load(job.inputs["tokens"], "train")
-    dev = [TokenTable.load(job.inputs["tokens"], split.name) for split in task.dev_splits]
+    rows = job.input_facts("tokens", TokensFacts).rows
+    dev = [
+        TokenTable.load(job.inputs["tokens"], split.name) for split in task.dev_splits if split.name in rows
+    ]
     unlabelled = None
     if "unlabelled" in job.stage.sources:
         unlabelled = tokenize_split(

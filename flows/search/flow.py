@@ -1,0 +1,147 @@
+"""The flow `pkd-search`: rounds of trainings, each planned from what the one before it has chosen."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import Flow, flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from flows.flow_process import end_in_sentence, set_up_process, working
+from flows.form import parameters_section, search_signature
+from flows.pages import show_report, show_search
+from flows.run_name import run_name
+from flows.search.prepare import prepare_search
+from flows.search.record import SearchRecord
+from flows.search.request import SearchRequest
+from flows.search.sampler import sampler_for
+from flows.search.survey import records_of, survey_search
+from flows.stopping import received_signal
+from flows.submission import Future, submit_stage
+from flows.summary import name_failures
+from pkd_core.config.search import describe_point
+from pkd_core.config.settings import RunOptions
+from pkd_core.errors import PkdError
+from pkd_core.pipeline.plan import Plan
+from pkd_core.pipeline.search import run_search
+from pkd_core.pipeline.search_plan import Search
+from pkd_core.report.search_results import TriedRound
+from pkd_core.store.address import StageRecord
+from pkd_core.store.stage_store import StageStatus
+from tasks.completeness import find_incomplete
+from tasks.progress import ShowStage, show_in_log
+
+logger = logging.getLogger(__name__)
+
+
+def build_search_flow(
+    make_search: Callable[[SearchRequest], Search] = prepare_search,
+    show: ShowStage = show_in_log,
+    begin: Callable[[Plan], None] = lambda _: None,
+) -> Flow[..., State[Any]]:
+    """Return the flow `pkd-search`.
+
+    Args:
+        make_search: Prepares the search; `pkd search` has done so already, and passes it on.
+        show: Shows each stage while it is being built.
+        begin: Called with each plan before its stages are built.
+    """
+
+    def pkd_search(**parameters: Any) -> State[Any]:
+        """Search the best settings of each method for one task, training only what is not done."""
+        return _run(parameters, make_search, show, begin)
+
+    pkd_search.__signature__ = search_signature()  # type: ignore[attr-defined]
+    pkd_search.__doc__ = f"{pkd_search.__doc__}\n\n{parameters_section()}"
+    return flow(name="pkd-search", flow_run_name=run_name, validate_parameters=False)(pkd_search)
+
+
+def _run(
+    parameters: Mapping[str, Any],
+    make_search: Callable[[SearchRequest], Search],
+    show: ShowStage,
+    begin: Callable[[Plan], None],
+) -> State[Any]:
+    def work() -> State[Any]:
+        asked = SearchRequest.from_parameters(parameters)
+        set_up_process(asked.workspace)
+        search = make_search(asked)
+        with working(), SearchRecord(asked) as record:
+            try:
+                return _search(search, asked, record, _Builder(asked.request.options, show, begin, record))
+            except PkdError as error:
+                if received_signal():
+                    return Failed(message=str(error))
+                raise
+
+    return end_in_sentence(work)
+
+
+def _search(search: Search, asked: SearchRequest, record: SearchRecord, builder: "_Builder") -> State[Any]:
+    # What an earlier start has made stays recorded while this one follows it.
+    record.add(*survey_search(search, sampler_for(search)).plans)
+    assert record.path is not None, "a search has a first plan"
+    outcome = run_search(search, builder.build, sampler_for(search, record.path), _log_round)
+    show_report(asked.workspace, outcome.report)
+    show_search(asked.workspace, outcome.search_report)
+    return Completed(message=f"{len(outcome.rounds)} rounds done, {builder.num_built} stages were built.")
+
+
+def _log_round(one: TriedRound) -> None:
+    chosen = describe_point(one.best.settings)
+    logger.info(
+        "%s: the best of %d points is %s", one.method, len(one.points), chosen or "that of the preset"
+    )
+
+
+@dataclass
+class _Builder:
+    """Builds plans in the current flow run, and counts what it builds.
+
+    Attributes:
+        options: How.
+        show: Shows a stage while it is being built.
+        begin: Called with each plan before its stages are built.
+        record: Where the plans are recorded.
+        num_built: Stages that were submitted so far.
+    """
+
+    options: RunOptions
+    show: ShowStage
+    begin: Callable[[Plan], None]
+    record: SearchRecord
+    num_built: int = 0
+
+    def build(self, plan: Plan, known: Mapping[str, StageRecord]) -> dict[str, StageRecord]:
+        """Build what is not done of a plan, or what MLflow lacks a part of, and return all records.
+
+        Raises:
+            PkdError: A stage failed: names each one that did.
+        """
+        self.record.add(plan)
+        self.begin(plan)
+        incomplete = find_incomplete(plan)
+        records = records_of(plan)
+        context = plan.context(self.options)
+        inputs: dict[str, Any] = {key: record.to_json() for key, record in {**known, **records}.items()}
+        futures: dict[str, Future] = {}
+        for planned in plan.stages:
+            key = planned.stage.key
+            if planned.status is not StageStatus.DONE or key in incomplete:
+                futures[key] = submit_stage(planned.stage, {**inputs, **futures}, context, self.show, True)
+        for future in futures.values():
+            future.wait()
+        self.num_built += len(futures)
+        if failures := name_failures(futures):
+            causes = "; ".join(f"{key}: {reason.removesuffix('.')}" for key, reason in failures.items())
+            raise PkdError(
+                f"{len(failures)} of {len(futures)} stages failed, and nothing is chosen without them: {causes}; run "
+                "again, or give other values to search"
+            )
+        built = {key: StageRecord.from_json(future.result()) for key, future in futures.items()}
+        return {**records, **built}
+
+
+pkd_search = build_search_flow()

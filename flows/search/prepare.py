@@ -1,0 +1,22 @@
+"""Checks, before hours are spent, that a search has its data and its model."""
+
+from flows.prepare import download_missing_data
+from flows.search.request import SearchRequest
+from pkd_core.pipeline.plan import find_inputs
+from pkd_core.pipeline.search_plan import Search
+from pkd_core.runtime.device import find_device
+from pkd_core.store.stage_store import StageStore
+
+
+def prepare_search(asked: SearchRequest) -> Search:
+    """Check the workspace and the device, download missing data, and find what the search's stages are made from.
+
+    Raises:
+        PkdError: There is no such device or model, or the task has no data.
+    """
+    run, options, workspace = asked.request.run, asked.request.options, asked.workspace
+    StageStore(workspace)
+    if options.device != "auto":
+        find_device(options.device)  # imports torch, which takes seconds
+    download_missing_data(run.tasks, workspace / "data_raw")
+    return Search(run, asked.config, workspace, find_inputs(run, workspace, options.device), options.deep)

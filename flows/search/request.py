@@ -1,0 +1,59 @@
+"""A search as it is asked for: a run over one task, and the settings of the search by their keys `search.*`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from flows.request import Request, check_workspace
+from pkd_core.config.search import SearchConfig, build_search_config, searched_rounds
+from pkd_core.errors import ConfigError, quoted
+
+PREFIX = "search."
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What to search, how, and where; the command line, the flow and its deployment pass it on unchanged."""
+
+    request: Request
+    config: SearchConfig
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
+        """Build a search from the parameters of a run, whose settings have those of the search among them.
+
+        Raises:
+            ConfigError: A value is unknown, of the wrong type or out of range.
+            StoreError: The workspace's path cannot be used.
+        """
+        return cls.build(parameters, check_workspace(parameters["workspace"]).resolve())
+
+    @classmethod
+    def build(cls, values: Mapping[str, Any], workspace: Path) -> Self:
+        """Build a search from the fields of RunConfig and RunOptions, whose settings have those of the search.
+
+        Raises:
+            ConfigError: A value is unknown, of the wrong type or out of range.
+        """
+        settings = values.get("settings") or {}
+        if not isinstance(settings, Mapping):
+            raise ConfigError(f"settings cannot be {quoted(settings)}: give them by dotted key.")
+        own = {key.removeprefix(PREFIX): value for key, value in settings.items() if key.startswith(PREFIX)}
+        others = {key: value for key, value in settings.items() if not key.startswith(PREFIX)}
+        config = build_search_config(own)
+        request = Request.build({**values, "settings": others}, workspace)
+        searched_rounds(config, request.run)
+        return cls(request, config)
+
+    @property
+    def workspace(self) -> Path:
+        """Folder that holds data_raw, data_feat and artifacts."""
+        return self.request.workspace
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the mapping of `from_parameters` as JSON values, valid in every current folder."""
+        values = self.request.parameters()
+        given = self.config.model_dump(mode="json", include=self.config.model_fields_set)
+        settings = values["settings"] | {f"{PREFIX}{name}": value for name, value in given.items()}
+        return values | {"settings": settings}

@@ -15,6 +15,9 @@ _PLAN = "flows.pages"
 # What they say of a stage that failed, we say ourselves; only a traceback is more.
 _STATES = ("prefect.flow_runs", "prefect.task_runs")
 
+# Prefect's threads that send the log and events; at the end of a process they say how many are still to be sent.
+SENDERS = ("APILogWorker", "EventsWorker")
+
 # One line for each request to Prefect's server.
 _REQUESTS = ("httpx",)
 
@@ -70,7 +73,10 @@ def _is_from(record: logging.LogRecord, loggers: tuple[str, ...]) -> bool:
 
 @contextmanager
 def printing_log(lines: LogLines, amount: Amount) -> Iterator[None]:
-    """Let a handler print this process's log while the body runs, in place of Prefect's own."""
+    """Let a handler print this process's log while the body runs, in place of Prefect's own.
+
+    The last line of a run is its result: nothing that Prefect sends after the body is announced.
+    """
     root = logging.getLogger()
     replaced = [one for one in root.handlers if type(one).__module__.startswith("prefect.")]
     levels = {root: root.level, **{logging.getLogger(name): logging.getLogger(name).level for name in _OURS}}
@@ -79,6 +85,8 @@ def printing_log(lines: LogLines, amount: Amount) -> Iterator[None]:
     root.addHandler(lines)
     if amount is Amount.VERBOSE:
         root.setLevel(logging.INFO)
+    for name in SENDERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         yield
     finally:

@@ -11,10 +11,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 from rich.console import Console
 
 from flows.cli.bars import Bars
-from flows.cli.log_lines import Amount, LogLines, printing_log
+from flows.cli.log_lines import SENDERS, Amount, LogLines, printing_log
 from flows.cli.run_view import viewing_run
 from pkd_core.runtime.progress import Progress
 
@@ -110,6 +112,24 @@ def test_without_a_terminal_a_stage_ends_in_a_line_with_its_score_and_the_count(
         "RTE/teacher: done in 0:00, dev accuracy 90.4 (2 of 3 stages)",
         "RTE/kd: failed after 0:00: broken",
     ]
+
+
+def test_prefects_senders_write_no_line_after_a_runs_result(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {APILogWorker.__name__, EventsWorker.__name__} == set(SENDERS)
+    root = logging.getLogger()
+    with printing_log(LogLines(Console(file=io.StringIO()), Amount.NORMAL, has_bars=False), Amount.NORMAL):
+        pass
+    others, root.handlers = (
+        root.handlers,
+        [],
+    )  # as at the end of a process: what is left goes to standard error
+    try:
+        for name in SENDERS:
+            logging.getLogger(name).warning("Still processing items: 1 items remaining...")
+        logging.getLogger("another").warning("a warning")
+    finally:
+        root.handlers = others
+    assert capsys.readouterr().err == "a warning\n"
 
 
 PROGRAM = """

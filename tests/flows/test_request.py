@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from flows.cli.options import takes_request
 from flows.pkd import pkd
 from flows.request import Request, check_addressable, split_arguments
-from pkd_core.config.settings import DEFAULT_MODEL, METHODS, RunConfig, RunOptions
+from pkd_core.config.settings import DEFAULT_METHODS, DEFAULT_MODEL, RunConfig, RunOptions
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError, StoreError
 
@@ -45,7 +45,12 @@ def test_what_is_not_given_has_the_defaults() -> None:
     request = parse("RTE")
     assert request == Request(RunConfig(tasks=("RTE",)), RunOptions(), Path())
     run = request.run
-    assert (run.methods, run.student_layers, run.seeds, run.model) == (METHODS, None, (42,), DEFAULT_MODEL)
+    assert (run.methods, run.student_layers, run.seeds, run.model) == (
+        DEFAULT_METHODS,
+        None,
+        (42,),
+        DEFAULT_MODEL,
+    )
 
 
 def test_lists_are_split_at_commas() -> None:

@@ -13,6 +13,7 @@ COMMANDS = (
     "demo",
     "run",
     "plan",
+    "search",
     "verify",
     "runs",
     "clean",

@@ -1,6 +1,6 @@
 """The tokens of one split in memory, and the order of its rows in batches.
 
-Shape suffix: R rows (examples) of a split.
+Shape suffixes: R rows (examples) of a split, K choices of an example, V = R * K sequences of tokens.
 """
 
 import re
@@ -23,12 +23,15 @@ Rows = npt.NDArray[np.int64]
 class TokenTable:
     """One split in memory, its rows in the order of the file.
 
+    An example is one sequence of tokens, or a group of K of them: a question with each of its possible answers.
+
     Attributes:
         example_ids_R: Ids within the split.
-        offsets: Row r's tokens are input_ids[offsets[r]:offsets[r + 1]]; shape (R + 1,).
-        input_ids: Token ids of all rows, concatenated.
-        second_starts_R: Position of each row's second segment; the row's length for a single segment.
+        offsets: Sequence v's tokens are input_ids[offsets[v]:offsets[v + 1]]; shape (V + 1,).
+        input_ids: Token ids of all sequences, concatenated.
+        second_starts_R: Position of each sequence's second segment, shape (V,); its length for a single segment.
         labels_R: Class positions (int64) or scores (float32); None for an unlabelled split.
+        num_choices: K; row r's sequences are r * K to r * K + K - 1.
     """
 
     example_ids_R: npt.NDArray[np.int64]
@@ -36,14 +39,24 @@ class TokenTable:
     input_ids: npt.NDArray[np.int32]
     second_starts_R: npt.NDArray[np.int32]
     labels_R: npt.NDArray[np.int64] | npt.NDArray[np.float32] | None
+    num_choices: int = 1
 
     def __len__(self) -> int:
         return len(self.example_ids_R)
 
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
-        """Number of tokens of each row."""
+        """Number of tokens of each sequence, shape (V,)."""
         return np.diff(self.offsets)
+
+    @property
+    def padded_lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each row where its sequences are padded to the longest of them."""
+        return self.num_choices * self.lengths.reshape(-1, self.num_choices).max(axis=1)
+
+    def sequences_of(self, rows: Rows) -> Rows:
+        """Return the sequences of rows, one row after the other."""
+        return (rows[:, None] * self.num_choices + np.arange(self.num_choices)).ravel()
 
     @classmethod
     def load(cls, folder: Path, split: str) -> "TokenTable":
@@ -61,16 +74,18 @@ class TokenTable:
 
     @classmethod
     def from_arrow(cls, table: pa.Table) -> "TokenTable":
-        """Return a split of the columns that `tokens_schema` names."""
+        """Return a split of the columns that `tokens_schema` names; an example's sequences follow each other."""
         chunks = table["input_ids"].chunks
         lengths = table["length"].to_numpy()
-        labels = table["label"]
+        labels, example_ids = table["label"], table["example_id"].to_numpy()
+        num_choices = int((example_ids == example_ids[0]).sum()) if len(example_ids) else 1
         return cls(
-            example_ids_R=table["example_id"].to_numpy(),
+            example_ids_R=example_ids[::num_choices],
             offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)]),
             input_ids=np.concatenate([chunk.flatten().to_numpy() for chunk in chunks]),
             second_starts_R=table["second_start"].to_numpy(),
-            labels_R=None if labels.null_count else labels.to_numpy(),
+            labels_R=None if labels.null_count else labels.to_numpy()[::num_choices],
+            num_choices=num_choices,
         )
 
 
@@ -86,10 +101,10 @@ def length_sorted_batches(table: TokenTable, max_tokens: int, rows: Rows | None 
 
     Args:
         table: The split.
-        max_tokens: Maximum of rows times the longest row's length; a longer row is a batch of one.
+        max_tokens: Maximum of sequences times the longest one's length; a longer row is a batch of one.
         rows: The rows to yield; all by default.
     """
-    lengths_R = table.lengths
+    lengths_R = table.padded_lengths
     rows = np.arange(len(table)) if rows is None else rows
     order = rows[np.argsort(-lengths_R[rows], kind="stable")]
     start = 0

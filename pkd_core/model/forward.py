@@ -24,8 +24,10 @@ class Outputs:
     """A model's outputs for a batch.
 
     Attributes:
-        logits_BC: Logits, float32; the prediction, with C = 1, for a regression task.
-        cls_states_BND: [CLS] states; [:, k - 1] is the output of layer k.
+        logits_BC: Logits, float32; the prediction, with C = 1, for a regression task. Of an example of K choices, C is
+            K: each one's only logit.
+        cls_states_BND: [CLS] states; [:, k - 1] is the output of layer k. Of an example of K choices, the states of all
+            choices one after the other, so that D is K times the hidden size.
     """
 
     logits_BC: Tensor
@@ -66,7 +68,12 @@ def forward(
     assert model.bert.pooler is not None, "a sequence classifier has one"
     pooled_BD = torch.tanh(_linear(model.bert.pooler.dense, cls_states_BD[-1])).float()
     logits_BC = model.classifier(drop(pooled_BD, model.dropout.p, masks))
-    return Outputs(logits_BC, torch.stack(cls_states_BD, dim=1))
+    if batch.choices_V is None:
+        return Outputs(logits_BC, torch.stack(cls_states_BD, dim=1))
+    num_examples = len(batch.example_ids_B)
+    grouped_BD = [state.index_select(0, batch.choices_V).view(num_examples, -1) for state in cls_states_BD]
+    logits_BC = logits_BC.index_select(0, batch.choices_V).view(num_examples, -1)
+    return Outputs(logits_BC, torch.stack(grouped_BD, dim=1))
 
 
 def take_cls(hidden_TD: Tensor, cls_positions_B: Tensor) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,8 @@ similar length, and back. On a GPU, where launching a kernel costs more than pad
 own attention kernel reads packed rows, and needs no more than where each example starts.
 Sizes are rounded up so that few distinct shapes occur: the CPU's matrix library prepares, and keeps, buffers for each.
 
+An example may be a group of K sequences (its choices); then what is said of examples here holds for each sequence.
+
 Shapes: B examples, T packed rows (tokens, then filler), P padded rows (examples x length, over all groups), R rows of
 a token table, S = B + 2 starts of the examples, of the filler, and of what would follow it.
 """
@@ -88,6 +90,8 @@ class PackedBatch:
         layout: The examples side by side, for attention.
         labels_B: Class positions or, for a regression task, scores (float32); None without labels.
         example_ids_B: Ids within the split, by which teacher states are joined; always on the CPU.
+        choices_V: Where examples are K sequences each: the packed position of every example's choices, one example
+            after the other, shape (B * K,); labels and ids are those of examples. None where K is 1.
     """
 
     input_ids_T: torch.Tensor
@@ -97,6 +101,7 @@ class PackedBatch:
     layout: PaddingLayout
     labels_B: torch.Tensor | None
     example_ids_B: torch.Tensor
+    choices_V: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> "PackedBatch":
         """Return the batch on `device`; the copy to a GPU does not wait for kernels that still run there."""
@@ -108,6 +113,7 @@ class PackedBatch:
             self.layout.to(device),
             None if self.labels_B is None else send(self.labels_B, device),
             self.example_ids_B,
+            None if self.choices_V is None else send(self.choices_V, device),
         )
 
 
@@ -115,6 +121,8 @@ def pack(
     table: TokenTable, rows: Rows, device: torch.device = _CPU, with_padding: bool = True
 ) -> PackedBatch:
     """Return rows of a table as one batch, longest first; rows of equal length keep their order.
+
+    Rows of several sequences keep their order, and their sequences are packed longest first.
 
     >>> table = TokenTable(
     ...     example_ids_R=np.array([7, 8]),
@@ -141,16 +149,21 @@ def pack(
         device: Where the batch is sent; attention's groups depend on its kind.
         with_padding: Whether attention pads; without, there are no groups.
     """
-    lengths = table.lengths
-    rows = rows[np.argsort(-lengths[rows], kind="stable")]
-    lengths_B = lengths[rows]
+    sequences, choices_V = table.sequences_of(rows), None
+    order = np.argsort(-table.lengths[sequences], kind="stable")
+    sequences = sequences[order]
+    if table.num_choices == 1:
+        rows = sequences
+    else:
+        choices_V = torch.from_numpy(np.argsort(order))
+    lengths_B = table.lengths[sequences]
     cls_positions_B = np.cumsum(lengths_B) - lengths_B
     num_tokens = int(lengths_B.sum())
     num_rows = _round_rows(num_tokens + 1)
     positions = np.arange(num_tokens) - np.repeat(cls_positions_B, lengths_B)
-    tokens = table.input_ids[np.repeat(table.offsets[rows], lengths_B) + positions]
-    is_second = positions >= np.repeat(table.second_starts_R[rows], lengths_B)
-    group_size = _GROUP_SIZE if device.type == "cpu" else len(rows)
+    tokens = table.input_ids[np.repeat(table.offsets[sequences], lengths_B) + positions]
+    is_second = positions >= np.repeat(table.second_starts_R[sequences], lengths_B)
+    group_size = _GROUP_SIZE if device.type == "cpu" else len(sequences)
     groups = tuple(_groups(lengths_B, group_size)) if with_padding else ()
     batch = PackedBatch(
         input_ids_T=_add_filler(tokens, num_rows),
@@ -160,6 +173,7 @@ def pack(
         layout=_padding_layout(groups, lengths_B, cls_positions_B, num_rows),
         labels_B=None if table.labels_R is None else torch.from_numpy(table.labels_R[rows]),
         example_ids_B=torch.from_numpy(table.example_ids_R[rows]),
+        choices_V=choices_V,
     )
     return batch.to(device)
 

@@ -61,8 +61,8 @@ def extract(
         StoreError: If the disk has too little space, or a value is not finite in `dtype`.
     """
     config = model.config
-    num_outputs = model.classifier.out_features
-    shape = StatesShape(config.num_hidden_layers, config.hidden_size, num_outputs, dtype)
+    num_outputs = model.classifier.out_features * table.num_choices
+    shape = StatesShape(config.num_hidden_layers, config.hidden_size * table.num_choices, num_outputs, dtype)
     work.mkdir(parents=True, exist_ok=True)
     torch.nn.Module.to(model, device)
     with StatesWriter(work, shape, len(table), shard_rows, finished) as writer:

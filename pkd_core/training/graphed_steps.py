@@ -154,7 +154,7 @@ def _tensors(micro: MicroBatch) -> Sequence[Tensor]:
     """Return the tensors that a computation without padding reads."""
     batch, teacher = micro.batch, micro.teacher
     assert batch.labels_B is not None, "training needs labels"
-    inputs = (
+    inputs: tuple[Tensor, ...] = (
         batch.input_ids_T,
         batch.token_type_ids_T,
         batch.position_ids_T,
@@ -162,6 +162,8 @@ def _tensors(micro: MicroBatch) -> Sequence[Tensor]:
         batch.layout.starts_S,
         batch.labels_B,
     )
+    if batch.choices_V is not None:
+        inputs = (*inputs, batch.choices_V)
     return inputs if teacher is None else (*inputs, teacher.logits_BC, teacher.cls_states_BMD)
 
 
@@ -179,6 +181,7 @@ def _copy(micro: MicroBatch) -> MicroBatch:
             cls_positions_B=batch.cls_positions_B.clone(),
             layout=replace(batch.layout, starts_S=batch.layout.starts_S.clone()),
             labels_B=batch.labels_B.clone(),
+            choices_V=None if batch.choices_V is None else batch.choices_V.clone(),
         ),
         teacher=None
         if teacher is None

@@ -38,8 +38,18 @@ class Heads(nn.Module):
         self.biases_C = nn.ParameterList(nn.Parameter(torch.zeros(num_outputs)) for _ in layers)
 
     def forward(self, cls_states_BND: Tensor) -> list[Tensor]:
-        """Return each head's logits, float32, shape (B, C), from the states of all layers."""
+        """Return each head's logits, float32, shape (B, C), from the states of all layers.
+
+        Of an example of K choices, the states are those of all choices, and C is K.
+        """
         return [
-            functional.linear(cls_states_BND.select(1, layer - 1).float(), weight_CD, bias_C)
+            functional.linear(
+                _by_choice(cls_states_BND.select(1, layer - 1), weight_CD), weight_CD, bias_C
+            ).flatten(1)
             for layer, weight_CD, bias_C in zip(self.layers, self.weights_CD, self.biases_C, strict=True)
         ]
+
+
+def _by_choice(state_BD: Tensor, weight_CD: Tensor) -> Tensor:
+    """Return the states of an example's choices apart, float32, shape (B, K, D)."""
+    return state_BD.float().unflatten(1, (-1, weight_CD.shape[1]))

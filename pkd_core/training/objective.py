@@ -86,25 +86,26 @@ class Objective:
         layers = [teacher for _, teacher in self.matched_layers]
         return open_teacher_source(self.teacher_states, layers, device)
 
-    def _fits(self, hidden_size: int) -> bool:
-        sizes = (hidden_size, self.teacher_states.shape.hidden_size)
+    def _fits(self, hidden_size: int, num_choices: int) -> bool:
+        sizes = (hidden_size, self.teacher_states.shape.hidden_size // num_choices)
         if self.projections is None:
             return sizes[0] == sizes[1]
         return sizes == (self.projections.student_size, self.projections.teacher_size)
 
-    def check(self, model: BertForSequenceClassification) -> None:
-        """Check that a student can be compared with the stored states.
+    def check(self, model: BertForSequenceClassification, num_choices: int = 1) -> None:
+        """Check that a student can be compared with the stored states, of examples of so many sequences each.
 
         Raises:
             ModelError: If outputs or hidden sizes differ, or a matched layer does not exist.
         """
         shape, config = self.teacher_states.shape, model.config
-        if config.num_labels != shape.num_outputs:
+        num_outputs = config.num_labels * num_choices
+        if num_outputs != shape.num_outputs:
             raise ModelError(
-                f"expected a student with the teacher's {shape.num_outputs} outputs, got {config.num_labels}; "
+                f"expected a student with the teacher's {shape.num_outputs} outputs, got {num_outputs}; "
                 "train teacher and student on the same task"
             )
-        if self.matched_layers and not self._fits(config.hidden_size):
+        if self.matched_layers and not self._fits(config.hidden_size, num_choices):
             raise ModelError(
                 f"expected a student with the teacher's hidden size {shape.hidden_size} or projections to it, got "
                 f"{config.hidden_size}; take both from one pretrained model, or set distill.beta=0"

@@ -40,13 +40,14 @@ class Projections(nn.Module):
         """Project the [CLS] states of each matched layer, in float32.
 
         Args:
-            student_cls_BE: The M matched layers' states, each of shape (B, E).
+            student_cls_BE: The M matched layers' states, each of shape (B, E); of an example of K choices, their states
+                one after the other, (B, K * E).
 
         Returns:
-            Shape (B, M, D).
+            Shape (B, M, D), or (B, M, K * D).
         """
         projected_BD = [
-            functional.linear(cls_BE.float(), matrix_DE)
+            functional.linear(cls_BE.float().unflatten(1, (-1, self.student_size)), matrix_DE).flatten(1)
             for cls_BE, matrix_DE in zip(student_cls_BE, self.matrices_DE, strict=True)
         ]
         return torch.stack(projected_BD, dim=1)

@@ -109,7 +109,7 @@ def start_run(training: Training) -> TrainingRun:
     """Prepare model, data and optimizer, and resume from the newest checkpoint if there is one."""
     model, settings, device = training.model, training.settings, training.device
     if training.objective is not None:
-        training.objective.check(model)
+        training.objective.check(model, training.train_table.num_choices)
     torch.nn.Module.to(training.trained, device)  # transformers' own `to` has no types
     vocabulary = EmbeddingSubset(model, [training.train_table, training.dev_table])
     # After the model, since the states may be kept in the GPU memory that is left.

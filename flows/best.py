@@ -37,6 +37,14 @@ def describe_best(workspace: Path, report: Path) -> str:
 
 def _usage(workspace: Path, model: ReportedModel) -> list[str]:
     trained = describe_trained(model.folder)
+    if len(trained.columns or ()) > 2:
+        return [
+            "",
+            "in Python:",
+            "",
+            "from transformers import AutoModelForMultipleChoice",
+            f"model = AutoModelForMultipleChoice.from_pretrained({str(model.folder.resolve())!r})",
+        ]
     texts = _TEXTS[: len(trained.columns or ("text",))]
     place = [] if workspace == Path() else ["--workspace", str(workspace)]
     command = shlex.join(["pkd", "predict", model.key, *place])

@@ -146,7 +146,8 @@ def _write(
             ),
             python_model=str(_SERVED_CODE),
             artifacts={"checkpoint": str(folder)},
-            model_config={"max_length": max_length, "text_columns": list(task.text_columns)},
+            model_config={"max_length": max_length, "text_columns": list(task.text_columns)}
+            | ({"choices": list(task.labels)} if task.num_choices > 1 else {}),
             signature=_signature(task),
             input_example=[dict(zip(task.text_columns, texts, strict=True)) for texts in examples],
             # A local version such as +cpu may be missing from another machine's package index.

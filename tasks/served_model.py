@@ -43,26 +43,34 @@ class ServedModel(PythonModel):
             ValueError: The input has other columns, or what is in them is no text.
         """
         texts = _texts(model_input, context.model_config["text_columns"])
-        batches = [np.zeros((0, self._model.config.num_labels), dtype=np.float32)]
+        labels = self._labels(context)
+        batches = [np.zeros((0, len(labels)), dtype=np.float32)]
         for start in range(0, len(texts), _ROWS_PER_BATCH):
             rows = texts.iloc[start : start + _ROWS_PER_BATCH]
             columns = [rows[name].tolist() for name in rows.columns]
-            batches.append(self._logits(columns, context.model_config["max_length"]))
-        return self._predictions(torch.from_numpy(np.concatenate(batches)))
+            logits = self._logits(columns, context.model_config["max_length"])
+            batches.append(logits.reshape(len(rows), -1))
+        return self._predictions(torch.from_numpy(np.concatenate(batches)), labels)
+
+    def _labels(self, context: PythonModelContext) -> list[str]:
+        config = self._model.config
+        choices: list[str] = context.model_config.get("choices", [])
+        return choices or [config.id2label[position] for position in range(config.num_labels)]
 
     def _logits(self, texts: list[list[str]], max_length: int) -> np.ndarray:
+        truncation: bool | str = True
+        if len(texts) > 2:
+            texts, truncation = _choices(*texts), "only_first"
         encoded = self._tokenizer(
-            *texts, truncation=True, max_length=max_length, padding=True, return_tensors="pt"
+            *texts, truncation=truncation, max_length=max_length, padding=True, return_tensors="pt"
         ).to(self._device)
         with torch.inference_mode():
             logits: np.ndarray = self._model(**encoded).logits.float().cpu().numpy()
         return logits
 
-    def _predictions(self, logits_BC: torch.Tensor) -> pd.DataFrame:
-        config = self._model.config
-        if config.problem_type == "regression":
+    def _predictions(self, logits_BC: torch.Tensor, labels: list[str]) -> pd.DataFrame:
+        if self._model.config.problem_type == "regression":
             return pd.DataFrame({"score": logits_BC[:, 0].double().numpy()})
-        labels = [config.id2label[position] for position in range(config.num_labels)]
         probabilities_BC = logits_BC.softmax(dim=1).double().numpy()
         predictions = pd.DataFrame(
             {"label": [labels[position] for position in logits_BC.argmax(dim=1).tolist()]}
@@ -70,6 +78,16 @@ class ServedModel(PythonModel):
         for position, label in enumerate(labels):
             predictions[f"probability_{label}"] = probabilities_BC[:, position]
         return predictions
+
+
+def _choices(articles: list[str], questions: list[str], *options: list[str]) -> list[list[str]]:
+    """Return each question's article, once for each of its options, and the question with that option."""
+    firsts, seconds = [], []
+    for article, question, *own in zip(articles, questions, *options, strict=True):
+        for option in own:
+            firsts.append(article)
+            seconds.append(question.replace("_", option) if "_" in question else f"{question} {option}")
+    return [firsts, seconds]
 
 
 def _texts(given: Any, columns: list[str]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pkd_core.data.tsv import read_examples
+from pkd_core.data.examples import read_split
 from pkd_core.evaluation.result import read_result
 from pkd_core.pipeline.facts import TokensFacts
 from pkd_core.pipeline.job import RunContext
@@ -190,7 +190,7 @@ def _log_training(
         verify_files(folder, read_manifest(folder))
         task = context.tasks[stage.task]
         split = task.dev_splits[0]
-        examples = islice(read_examples(context.data_raw / split.file, task, split, []), _NUM_EXAMPLES)
+        examples = islice(read_split(context.data_raw / split.file, task, split, []), _NUM_EXAMPLES)
         run = store.client.get_run(run_id)
         model = log_model(
             store,

@@ -56,6 +56,11 @@ def predict(request: PredictRequest) -> None:
         PkdError: There is no such model, it is damaged, or a text is not as it expects.
     """
     trained = describe_trained(_find(request.workspace, request.model))
+    if len(trained.columns or ()) > 2:
+        raise ConfigError(
+            f"{request.model} chooses between possible answers, and `pkd predict` labels one text or two; load it with "
+            "MLflow, or with transformers' BertForMultipleChoice."
+        )
     texts = _read(request, trained)
     verify_trained(trained.folder)
     from pkd_core.evaluation.predict_texts import predict_texts

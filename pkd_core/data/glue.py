@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pkd_core.data.custom_task import TASK_FILE, read_custom_task
+from pkd_core.data.race import RACE
 from pkd_core.data.task import Split, Task, standard_splits
 from pkd_core.errors import DataError, listed, quoted
 from pkd_core.store.address import is_reserved
@@ -89,7 +90,7 @@ GLUE_TASKS: Mapping[str, Task] = MappingProxyType(
 
 
 def load_task(name: str, data_raw: Path) -> Task:
-    """Return a GLUE task, or the custom task described in `data_raw/<name>/task.toml`.
+    """Return a GLUE task, RACE, or the custom task described in `data_raw/<name>/task.toml`.
 
     Raises:
         DataError: If there is no such task, the name is not a plain folder name, or its description is invalid.
@@ -112,6 +113,8 @@ def load_task(name: str, data_raw: Path) -> Task:
     task_file = data_raw / name / TASK_FILE
     if task_file.is_file():
         return read_custom_task(name, task_file)
+    if name == RACE.name:
+        return RACE
     custom_names = sorted(path.parent.name for path in data_raw.glob(f"*/{TASK_FILE}"))
     known = {task.casefold(): task for task in (*GLUE_TASKS, *custom_names)}
     near = difflib.get_close_matches(name.casefold(), known, n=3) or list(known)

@@ -44,6 +44,8 @@ class Task:
         metrics: Dev metrics; the first selects the best epoch.
         max_bad_lines: Maximum number of malformed lines that are skipped in a labelled file.
         label_range: Smallest and largest score of a regression task.
+        num_choices: Sequences of an example, each scored with one output; more than 1 in a multiple-choice task, whose
+            labels are the choices.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Task:
     metrics: tuple[str, ...]
     max_bad_lines: int = 0
     label_range: tuple[float, float] | None = None
+    num_choices: int = 1
 
     @property
     def is_regression(self) -> bool:
@@ -60,8 +63,8 @@ class Task:
 
     @property
     def num_outputs(self) -> int:
-        """Number of model outputs: the number of classes, or 1 for a score."""
-        return len(self.labels) or 1
+        """Number of model outputs for a sequence: the number of classes; 1 for a score, and for a choice."""
+        return 1 if self.num_choices > 1 else len(self.labels) or 1
 
     @property
     def text_columns(self) -> tuple[str, ...]:

@@ -52,7 +52,8 @@ class TokenTable:
     @property
     def padded_lengths(self) -> npt.NDArray[np.int64]:
         """Tokens of each row where its sequences are padded to the longest of them."""
-        return self.num_choices * self.lengths.reshape(-1, self.num_choices).max(axis=1)
+        longest: npt.NDArray[np.int64] = self.lengths.reshape(-1, self.num_choices).max(axis=1)
+        return self.num_choices * longest
 
     def sequences_of(self, rows: Rows) -> Rows:
         """Return the sequences of rows, one row after the other."""

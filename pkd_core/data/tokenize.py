@@ -12,12 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tokenizers import Encoding, Tokenizer
 
+from pkd_core.data.examples import read_split, sequences_of
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.task import Split, Task
 from pkd_core.data.token_table import TokenTable, read_shards
 from pkd_core.data.tokenizer import load_tokenizer
-from pkd_core.data.truncation import TruncatedPair, Truncation, truncate_pair
-from pkd_core.data.tsv import BadLine, Example, read_examples
+from pkd_core.data.truncation import TruncatedPair, Truncation, truncate_first, truncate_pair
+from pkd_core.data.tsv import BadLine, Example
 from pkd_core.errors import DataError
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.atomic import atomic_file
@@ -76,27 +77,30 @@ def write_tokens(
         ModelError: If the folder has no usable tokenizer.
     """
     splits = _present_splits(data_raw, task)
-    encode = _encoder(tokenizer_folder, _is_pair(task), max_length, truncation)
+    encode = _encoder_of(task, tokenizer_folder, max_length, truncation)
     schema = tokens_schema(task)
-    num_lines = sum(_count_lines(data_raw / split.file) - split.header for split in splits)
+    num_lines = sum(_count_examples(data_raw / split.file, task, split) for split in splits)
     num_done = 0
     shards: dict[str, list[Path]] = {}
     skipped: dict[str, list[str]] = {}
     for split in splits:
         bad_lines: list[BadLine] = []
         paths = shards[split.name] = []
-        examples = read_examples(data_raw / split.file, task, split, bad_lines)
+        examples = read_split(data_raw / split.file, task, split, bad_lines)
         while shard := list(itertools.islice(examples, shard_rows)):
             path = work / f"{split.name}-{len(paths):05d}.parquet"
             paths.append(path)
-            for num_rows in _write_shard(path, shard, encode, schema):
+            for num_rows in _write_shard(path, shard, encode, schema, task.num_choices):
                 num_done += num_rows
                 observer.progress(num_done, num_lines, "examples")
         if bad_lines:
             skipped[split.name] = [f"line {line.number}: {line.reason}" for line in bad_lines]
-    rows = {name: sum(pq.read_metadata(path).num_rows for path in paths) for name, paths in shards.items()}
+    sequences = {
+        name: sum(pq.read_metadata(path).num_rows for path in paths) for name, paths in shards.items()
+    }
+    rows = {name: count // task.num_choices for name, count in sequences.items()}
     num_tokens = pc.sum(read_shards(shards["train"], ["length"])["length"]).as_py()
-    return {"rows": rows, "mean_length": round(num_tokens / rows["train"], 1), "skipped_lines": skipped}
+    return {"rows": rows, "mean_length": round(num_tokens / sequences["train"], 1), "skipped_lines": skipped}
 
 
 def tokenize_split(
@@ -108,16 +112,21 @@ def tokenize_split(
         DataError: A line is malformed, or there is none.
         ModelError: If the folder has no usable tokenizer.
     """
-    encode, schema = _encoder(tokenizer_folder, _is_pair(task), max_length, truncation), tokens_schema(task)
-    examples = read_examples(data_raw / split.file, task, split, [])
+    encode, schema = _encoder_of(task, tokenizer_folder, max_length, truncation), tokens_schema(task)
+    examples = read_split(data_raw / split.file, task, split, [])
     batches = []
     while batch := list(itertools.islice(examples, _ENCODE_ROWS)):
-        batches.append(_to_record(batch, encode, schema))
+        batches.append(_to_record(batch, encode, schema, task.num_choices))
     return TokenTable.from_arrow(pa.Table.from_batches(batches, schema))
 
 
-def _is_pair(task: Task) -> bool:
-    return len(task.train_split.texts) == 2
+def _encoder_of(task: Task, folder: Path, max_length: int, truncation: Truncation) -> Encode:
+    if task.num_choices == 1:
+        return _encoder(folder, len(task.train_split.texts) == 2, max_length, truncation)
+    backend: Tokenizer = load_tokenizer(folder).backend_tokenizer
+    backend.no_padding()
+    backend.no_truncation()
+    return lambda texts: [truncate_first(one, max_length) for one in backend.encode_batch_fast(texts)]
 
 
 def _present_splits(data_raw: Path, task: Task) -> list[Split]:
@@ -147,19 +156,25 @@ def _encoder(
     return encode
 
 
-def _count_lines(path: Path) -> int:
+def _count_examples(path: Path, task: Task, split: Split) -> int:
+    if task.num_choices > 1:
+        return sum(1 for _ in read_split(path, task, split))
     with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) - split.header
 
 
-def _write_shard(path: Path, examples: Sequence[Example], encode: Encode, schema: pa.Schema) -> Iterator[int]:
-    """Write a shard atomically; yield the number of rows of each row group."""
+def _write_shard(
+    path: Path, examples: Sequence[Example], encode: Encode, schema: pa.Schema, num_choices: int
+) -> Iterator[int]:
+    """Write a shard atomically; yield the number of examples of each row group."""
     with (
         atomic_file(path) as file,
         pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer,
     ):
         for group in _slices(examples, _ROW_GROUP_ROWS):
-            batches = [_to_record(batch, encode, schema) for batch in _slices(group, _ENCODE_ROWS)]
+            batches = [
+                _to_record(batch, encode, schema, num_choices) for batch in _slices(group, _ENCODE_ROWS)
+            ]
             writer.write_table(pa.Table.from_batches(batches))
             yield len(group)
 
@@ -204,8 +219,12 @@ def _tokens(texts: Sequence[tuple[str, ...]], encode: Encode) -> _Tokens:
     return _Tokens(lengths, offsets, input_ids, second_starts)
 
 
-def _to_record(examples: Sequence[Example], encode: Encode, schema: pa.Schema) -> pa.RecordBatch:
-    tokens = _tokens([example.texts for example in examples], encode)
+def _to_record(
+    examples: Sequence[Example], encode: Encode, schema: pa.Schema, num_choices: int
+) -> pa.RecordBatch:
+    """Encode examples; one of several sequences takes as many consecutive rows, which repeat its id and label."""
+    tokens = _tokens([texts for one in examples for texts in sequences_of(one, num_choices)], encode)
+    examples = [one for one in examples for _ in range(num_choices)]
     columns = {
         "example_id": pa.array([example.example_id for example in examples], pa.int64()),
         "input_ids": pa.ListArray.from_arrays(

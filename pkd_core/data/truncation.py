@@ -50,6 +50,18 @@ class TruncatedPair:
         return len(self.ids)
 
 
+def truncate_first(encoding: Encoding, max_length: int) -> TruncatedPair:
+    """Truncate the first text alone of an encoding of two; a second text that fills all is cut at its end.
+
+    Args:
+        encoding: "[CLS] first [SEP] second [SEP]", not truncated.
+        max_length: The most tokens that may remain, with [CLS] and both [SEP].
+    """
+    second_start = len(encoding.ids) - sum(encoding.type_ids)
+    second = min(len(encoding.ids) - second_start - 1, max_length - _NUM_SPECIAL)
+    return _truncated(encoding, min(second_start - 2, max_length - _NUM_SPECIAL - second), second)
+
+
 def truncate_pair(encoding: Encoding, max_length: int) -> TruncatedPair:
     """Truncate an encoding of two texts.
 
@@ -60,7 +72,13 @@ def truncate_pair(encoding: Encoding, max_length: int) -> TruncatedPair:
     ids = encoding.ids
     second_start = len(ids) - sum(encoding.type_ids)
     num_first, num_second = second_start - 2, len(ids) - second_start - 1
-    first, second = kept_tokens(num_first, num_second, max_length - _NUM_SPECIAL)
+    return _truncated(encoding, *kept_tokens(num_first, num_second, max_length - _NUM_SPECIAL))
+
+
+def _truncated(encoding: Encoding, first: int, second: int) -> TruncatedPair:
+    """Keep so many tokens of each text."""
+    ids = encoding.ids
+    second_start = len(ids) - sum(encoding.type_ids)
     kept_first = [*ids[: 1 + first], ids[second_start - 1]]
     kept_second = [*ids[second_start : second_start + second], ids[-1]]
     return TruncatedPair(kept_first + kept_second, [0] * len(kept_first) + [1] * len(kept_second))

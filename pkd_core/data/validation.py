@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from pkd_core.data.examples import read_split
 from pkd_core.data.task import Split, Task
 from pkd_core.data.tsv import read_examples
 from pkd_core.errors import DataError, listed, shortened
@@ -17,7 +18,7 @@ def check_examples(task: Task, data_raw: Path) -> None:
     for split in task.splits:
         path = data_raw / split.file
         if split.required or path.exists():
-            labels = {example.label for example in read_examples(path, task, split)}
+            labels = {example.label for example in read_split(path, task, split)}
             if split.label is not None:
                 check_labels(path, task, split, labels)
 

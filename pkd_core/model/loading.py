@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig, BertForMultipleChoice, BertForSequenceClassification
 
 from pkd_core.data.task import Task
 from pkd_core.errors import ModelError, reason
@@ -68,12 +68,21 @@ def load_classifier(folder: Path) -> BertForSequenceClassification:
     return model
 
 
-def save_classifier(model: BertForSequenceClassification, folder: Path) -> None:
-    """Write a model's configuration and weights, as transformers does."""
-    model.save_pretrained(folder)
+def save_classifier(model: BertForSequenceClassification, folder: Path, num_choices: int = 1) -> None:
+    """Write a model's configuration and weights, as transformers does; of several choices, as its model for them."""
+    if num_choices == 1:
+        model.save_pretrained(folder)
+        return
+    with torch.device("meta"):
+        scoring = BertForMultipleChoice(model.config)
+    scoring.bert, scoring.classifier = model.bert, model.classifier
+    scoring.save_pretrained(folder)
 
 
 def _set_task(config: BertConfig, task: Task) -> None:
+    if task.num_choices > 1:
+        config.id2label, config.label2id, config.problem_type = {0: "choice"}, {"choice": 0}, None
+        return
     config.id2label = dict(enumerate(task.labels or ("score",)))
     config.label2id = {label: position for position, label in config.id2label.items()}
     config.problem_type = "regression" if task.is_regression else "single_label_classification"

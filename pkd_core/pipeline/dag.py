@@ -201,6 +201,10 @@ def _transfer_stage(
         sources[UNLABELLED] = raw_hashes[UNLABELLED]
     elif not settings.transfer.num_copies:
         return None
+    if task.num_choices > 1:
+        raise ConfigError(
+            f"{task.name} has no texts without labels; set transfer.unlabelled=false and transfer.num_copies=0."
+        )
     if not models.share_tokens:
         raise ConfigError(
             f"texts without labels need one tokenizer for teacher and students, and {models.student.name} has another "

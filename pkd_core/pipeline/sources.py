@@ -8,6 +8,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from pkd_core.data.conversion import conversion_hint
+from pkd_core.data.examples import files_of
 from pkd_core.data.glue import GLUE_TASKS, Task
 from pkd_core.data.tokenizer import TOKENIZER_FILES, lowers_case
 from pkd_core.errors import DataError, ModelError, quoted, shortened
@@ -147,6 +148,9 @@ def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
         path = data_raw / split.file
         if path.is_file():
             hashes[split.name] = sha256_file(path)
+        elif task.num_choices > 1 and path.is_dir():
+            names = [str(file.relative_to(path)) for file in files_of(path)]
+            hashes[split.name] = sha256_folder(path, names)
         elif split.required:
             fetch = f"run `pkd fetch {task.name}`, or " if task.name in GLUE_TASKS else ""
             remedy = conversion_hint(path) or f"{fetch}put the file there"
@@ -175,7 +179,7 @@ def source_files(parts: Iterable[str], task: Task, data_raw: Path, models: Mappi
         if part in parts:
             paths += [models[part] / name for name in loaded_files(models[part])]
     if any(part.startswith(_RAW) for part in parts):
-        paths += [data_raw / split.file for split in task.splits]
+        paths += [file for split in task.splits for file in files_of(data_raw / split.file)]
     if UNLABELLED in parts:
         paths.append(data_raw / task.unlabelled_split.file)
     return paths

@@ -52,4 +52,4 @@ class Heads(nn.Module):
 
 def _by_choice(state_BD: Tensor, weight_CD: Tensor) -> Tensor:
     """Return the states of an example's choices apart, float32, shape (B, K, D)."""
-    return state_BD.float().unflatten(1, (-1, weight_CD.shape[1]))
+    return state_BD.float().reshape(len(state_BD), -1, weight_CD.shape[1])

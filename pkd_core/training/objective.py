@@ -99,7 +99,7 @@ class Objective:
             ModelError: If outputs or hidden sizes differ, or a matched layer does not exist.
         """
         shape, config = self.teacher_states.shape, model.config
-        num_outputs = config.num_labels * num_choices
+        num_outputs = model.classifier.out_features * num_choices
         if num_outputs != shape.num_outputs:
             raise ModelError(
                 f"expected a student with the teacher's {shape.num_outputs} outputs, got {num_outputs}; "

@@ -47,7 +47,9 @@ class Projections(nn.Module):
             Shape (B, M, D), or (B, M, K * D).
         """
         projected_BD = [
-            functional.linear(cls_BE.float().unflatten(1, (-1, self.student_size)), matrix_DE).flatten(1)
+            functional.linear(cls_BE.float().reshape(len(cls_BE), -1, self.student_size), matrix_DE).flatten(
+                1
+            )
             for cls_BE, matrix_DE in zip(student_cls_BE, self.matrices_DE, strict=True)
         ]
         return torch.stack(projected_BD, dim=1)

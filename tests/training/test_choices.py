@@ -22,6 +22,7 @@ from pkd_core.training.objective import Objective
 from pkd_core.training.projections import Projections
 
 CHOICES = 4
+SLOW = ("finetune", "kd", "kd.full", "projected")
 
 
 def choice_table(num_rows: int, seed: int = 0) -> TokenTable:
@@ -93,7 +94,7 @@ def test_stored_states_are_those_of_the_examples_choices(tmp_path: Path) -> None
     torch.testing.assert_close(targets.cls_states_BMD[:, 0], outputs.cls_states_BND[:, 1])
 
 
-@pytest.mark.parametrize("method", ["finetune", "kd", "pkd", "kd.full", "projected"])
+@pytest.mark.parametrize("method", ["pkd", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_every_method_learns_and_a_killed_training_ends_with_the_same_bits(
     tmp_path: Path, method: str
 ) -> None:
@@ -114,7 +115,9 @@ def test_every_method_learns_and_a_killed_training_ends_with_the_same_bits(
             }[method]
             goal = None if method == "finetune" else objective(tmp_path / name, table, teacher, **changes)
             model, observer = tiny_classifier(2, seed=3, num_outputs=1), Stop(step, Killed)
-            checkpoints = Checkpoints(tmp_path / f"{name}-work", tmp_path / f"{name}-work", 0.0 if step else 1e9)
+            checkpoints = Checkpoints(
+                tmp_path / f"{name}-work", tmp_path / f"{name}-work", 0.0 if step else 1e9
+            )
             arguments = {"dev": choice_table(32, 2), "metrics": ("accuracy",), "objective": goal}
             arguments |= {"observer": observer, "checkpoints": checkpoints}
             if step:

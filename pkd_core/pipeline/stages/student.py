@@ -43,7 +43,10 @@ def _objective(job: Job, spec: StudentSpec, config: BertConfig) -> Objective | N
     if not isinstance(spec.distill, PatientDistillSpec):
         return common
     hidden_size = config.hidden_size
-    layer_map, teacher_size = spec.layer_map or (), common.teacher_states.shape.hidden_size
+    layer_map, teacher_size = (
+        spec.layer_map or (),
+        common.teacher_states.shape.hidden_size // job.task.num_choices,
+    )
     is_projected = bool(spec.distill.beta) and hidden_size != teacher_size
     return replace(
         common,

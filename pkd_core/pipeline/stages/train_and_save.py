@@ -59,7 +59,7 @@ def train_and_save(
             metrics=task.metrics,
             is_regression=task.is_regression,
             objective=objective,
-            save_best=functools.partial(_save_model, folder=job.work),
+            save_best=functools.partial(_save_model, folder=job.work, num_choices=task.num_choices),
             checkpoints=checkpoints,
             observer=job.observer,
             device=job.context.device,
@@ -107,11 +107,11 @@ def _copy_tokenizer(job: Job) -> None:
         )
 
 
-def _save_model(model: BertForSequenceClassification, folder: Path) -> None:
+def _save_model(model: BertForSequenceClassification, folder: Path, num_choices: int) -> None:
     """Save a model into a temporary folder first, so that the weights in `folder` are complete at every moment."""
     temporary = folder / _TEMPORARY
     shutil.rmtree(temporary, ignore_errors=True)
-    save_classifier(model, temporary)
+    save_classifier(model, temporary, num_choices)
     fsync_tree(temporary)
     for path in temporary.iterdir():
         durable_rename(path, folder / path.name)

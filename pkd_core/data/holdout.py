@@ -48,7 +48,7 @@ def choose_held_out(labels_R: npt.NDArray[Any], fraction: float, seed: int) -> R
     return np.setdiff1d(held_out, first_rows[num_left == 0])
 
 
-def hold_out(work: Path, dev: str, fraction: float, seed: int) -> dict[str, int]:
+def hold_out(work: Path, dev: str, fraction: float, seed: int, num_choices: int = 1) -> dict[str, int]:
     """Divide the tokens of the training split: a part of its rows becomes the dev split, and the rest remains.
 
     Args:
@@ -56,19 +56,22 @@ def hold_out(work: Path, dev: str, fraction: float, seed: int) -> dict[str, int]
         dev: Name of the dev split.
         fraction: The part to hold out, from 0 to 0.5.
         seed: Seeds the choice.
+        num_choices: Sequences of an example, which are held out together.
 
     Returns:
-        The number of rows by split.
+        The number of examples by split.
     """
     shards = shards_of(work, "train")
     table = read_shards(shards)
-    is_held_out_R = np.zeros(len(table), dtype=bool)
-    is_held_out_R[choose_held_out(table["label"].to_numpy(), fraction, seed)] = True
-    parts = {"train": table.filter(pa.array(~is_held_out_R)), dev: table.filter(pa.array(is_held_out_R))}
+    labels_R = table["label"].to_numpy()[::num_choices]
+    is_held_out_R = np.zeros(len(labels_R), dtype=bool)
+    is_held_out_R[choose_held_out(labels_R, fraction, seed)] = True
+    is_held_out = np.repeat(is_held_out_R, num_choices)
+    parts = {"train": table.filter(pa.array(~is_held_out)), dev: table.filter(pa.array(is_held_out))}
     # What an interruption leaves here is written again from the raw file.
     for path in shards:
         path.unlink()
     for name, part in parts.items():
         with atomic_file(work / f"{name}-00000.parquet") as file:
             pq.write_table(part.combine_chunks(), file, compression="zstd", use_dictionary=False)
-    return {name: len(part) for name, part in parts.items()}
+    return {name: len(part) // num_choices for name, part in parts.items()}

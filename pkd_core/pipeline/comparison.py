@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from pkd_core.data.examples import read_split
 from pkd_core.data.glue import load_task
 from pkd_core.data.task import Task
-from pkd_core.data.tsv import read_examples
 from pkd_core.errors import DataError
 from pkd_core.evaluation.agreement import Agreement, Array, count_agreement, probabilities
 from pkd_core.evaluation.answers import AnswerTable
 from pkd_core.evaluation.paired_bootstrap import Answers, Difference, compare_methods
 from pkd_core.pipeline.evaluated import Evaluated
-from pkd_core.store.fingerprint import sha256_file
+from pkd_core.pipeline.sources import hash_split
 from pkd_core.store.os_errors import file_errors
 
 
@@ -126,13 +126,13 @@ def _texts(evaluated: Evaluated, task: Task, data_raw: Path) -> dict[int, Sequen
     split = task.split(evaluated.split)
     path = data_raw / split.file
     with file_errors("read", path):
-        found = sha256_file(path) if path.is_file() else None
+        found = hash_split(path, task)
     if found is None or found != (evaluated.raw_hash or found):
         raise DataError(
             f"{path} needs to be the file that the models were evaluated on, and it has changed or is gone; put it "
             "back, or run again."
         )
-    return {one.example_id: one.texts for one in read_examples(path, task, split, [])}
+    return {one.example_id: one.texts for one in read_split(path, task, split)}
 
 
 def _answers(table: AnswerTable) -> Answers:

@@ -9,7 +9,7 @@ from pkd_core.config.settings import Method, RunConfig, Settings, SpeedConfig
 from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError
 from pkd_core.method.layer_map import LayerMap
-from pkd_core.pipeline.distillation_limits import check_distillation
+from pkd_core.pipeline.distillation_limits import check_distillation, check_transfer
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.layers import initial_layers, layer_map_of
 from pkd_core.pipeline.search_specs import HoldoutSpec
@@ -201,10 +201,7 @@ def _transfer_stage(
         sources[UNLABELLED] = raw_hashes[UNLABELLED]
     elif not settings.transfer.num_copies:
         return None
-    if task.num_choices > 1:
-        raise ConfigError(
-            f"{task.name} has no texts without labels; set transfer.unlabelled=false and transfer.num_copies=0."
-        )
+    check_transfer(task)
     if not models.share_tokens:
         raise ConfigError(
             f"texts without labels need one tokenizer for teacher and students, and {models.student.name} has another "

@@ -21,3 +21,15 @@ def check_distillation(distill: DistillSpec, task: Task, num_layers: int) -> Non
             f"kd.full needs a head below the last of {num_layers} student layers, and distill.first_head_layer is "
             f"{distill.first_head_layer}; choose deeper students, a lower layer, or kd."
         )
+
+
+def check_transfer(task: Task) -> None:
+    """Check that a task can have texts without labels.
+
+    Raises:
+        ConfigError: It is of multiple choice.
+    """
+    if task.num_choices > 1:
+        raise ConfigError(
+            f"{task.name} has no texts without labels; set transfer.unlabelled=false and transfer.num_copies=0."
+        )

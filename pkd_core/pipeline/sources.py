@@ -146,16 +146,23 @@ def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
     hashes: dict[str, str] = {}
     for split in task.splits:
         path = data_raw / split.file
-        if path.is_file():
-            hashes[split.name] = sha256_file(path)
-        elif task.num_choices > 1 and path.is_dir():
-            names = [str(file.relative_to(path)) for file in files_of(path)]
-            hashes[split.name] = sha256_folder(path, names)
+        digest = hash_split(path, task)
+        if digest is not None:
+            hashes[split.name] = digest
         elif split.required:
             fetch = f"run `pkd fetch {task.name}`, or " if task.name in GLUE_TASKS else ""
             remedy = conversion_hint(path) or f"{fetch}put the file there"
             raise DataError(f"{task.name} needs {path}, which does not exist; {remedy}.")
     return hashes
+
+
+def hash_split(path: Path, task: Task) -> str | None:
+    """Return the hash of a split's file, or of its folder's files; None if there is none."""
+    if path.is_file():
+        return sha256_file(path)
+    if task.num_choices > 1 and path.is_dir():
+        return sha256_folder(path, [str(file.relative_to(path)) for file in files_of(path)])
+    return None
 
 
 def hash_unlabelled(task: Task, data_raw: Path) -> dict[str, str]:

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tiny import write_tiny_model
 from tiny_bert import Recorder
 from transformers import AutoTokenizer
 
 from pkd_core.data.glue import load_task
+from pkd_core.data.holdout import hold_out
 from pkd_core.data.race import RACE, read_questions, sequences
 from pkd_core.data.token_table import TokenTable
 from pkd_core.data.tokenize import write_tokens
@@ -131,6 +133,24 @@ def test_a_question_longer_than_the_limit_is_cut_at_its_end(
     write_tokens(tmp_path, data_raw, RACE, model, 8, Recorder())
     table = TokenTable.load(tmp_path, "dev")
     assert set(table.lengths.tolist()) == {8}
+
+
+def test_questions_are_held_out_whole(data_raw: Path, model: Path, tmp_path: Path) -> None:
+    facts = write_tokens(tmp_path, data_raw, RACE, model, 64, Recorder())
+    before = TokenTable.load(tmp_path, "train")
+    assert hold_out(tmp_path, "dev", 0.34, 1, num_choices=4) == {"train": 5, "dev": 1}
+    parts = [TokenTable.load(tmp_path, split) for split in ("train", "dev")]
+    assert [(len(part), part.num_choices) for part in parts] == [(5, 4), (1, 4)]
+    assert sorted(np.concatenate([part.example_ids_R for part in parts])) == list(
+        range(facts["rows"]["train"])
+    )
+    for part in parts:
+        for row, example in enumerate(part.example_ids_R):
+            found = part.input_ids[part.offsets[4 * row] : part.offsets[4 * row + 4]]
+            assert (
+                found.tolist()
+                == before.input_ids[before.offsets[4 * example] : before.offsets[4 * example + 4]].tolist()
+            )
 
 
 def test_the_task_is_found_and_every_file_is_part_of_its_address(data_raw: Path) -> None:

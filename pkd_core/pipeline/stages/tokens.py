@@ -33,7 +33,9 @@ def tokenize(job: Job, spec: TokensSpec) -> TokensFacts:
     if spec.holdout is not None:
         # Its rows come from the file of the training split.
         dev_splits = (replace(dev_splits[0], file=job.task.train_split.file),)
-        facts["rows"] = hold_out(job.work, dev_splits[0].name, spec.holdout.fraction, spec.holdout.seed)
+        facts["rows"] = hold_out(
+            job.work, dev_splits[0].name, spec.holdout.fraction, spec.holdout.seed, job.task.num_choices
+        )
     for split in (job.task.train_split, *dev_splits):
         labels = pc.unique(read_shards(shards_of(job.work, split.name), ["label"])["label"]).to_pylist()
         check_labels(data_raw / split.file, job.task, split, labels)

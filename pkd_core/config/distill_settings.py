@@ -70,3 +70,12 @@ class DistillConfig(Section):
             "classifier is the rest."
         ),
     ] = 0.5
+    num_epochs: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=1_000_000,
+            description="Passes of distilled students over the training data, and over texts without labels where "
+            "there are any; 0 for student.num_epochs.",
+        ),
+    ] = 0

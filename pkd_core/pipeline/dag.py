@@ -224,16 +224,18 @@ def _student_spec(
     models: Models,
     layer_map: LayerMap,
 ) -> StudentSpec:
-    distill = distill_spec(method, settings.distill)
+    distill, training = distill_spec(method, settings.distill), settings.student
     if distill is not None:
         check_distillation(distill, task, num_layers)
+        if settings.distill.num_epochs:
+            training = training.model_copy(update={"num_epochs": settings.distill.num_epochs})
     return StudentSpec(
         method=method,
         num_layers=num_layers,
         seed=seed,
         metric=task.metrics[0],
-        training=settings.student,
-        initial_layers=initial_layers(settings.student.init, num_layers, models),
+        training=training,
+        initial_layers=initial_layers(training.init, num_layers, models),
         distill=distill,
         layer_map=None if method == "finetune" else layer_map,
     )

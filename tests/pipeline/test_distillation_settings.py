@@ -42,3 +42,15 @@ def test_full_distillation_has_the_settings_published_for_plain_distillation_and
     preset = preset_for("RTE", "kd.full", 6, 12)
     assert preset.source == "kd_6layer best RTE (there is none for kd.full)"
     assert not preset.exact
+
+
+def test_distilled_students_have_their_own_number_of_epochs_where_it_is_given() -> None:
+    methods = ["finetune", "kd", "pkd-skip"]
+    stages = dag({"student.num_epochs": 9, "distill.num_epochs": 2}, methods=methods)
+    expected = dag({"student.num_epochs": 2}, methods=methods) | {
+        "RTE/finetune-6l-s1": dag({"student.num_epochs": 9}, methods=methods)["RTE/finetune-6l-s1"]
+    }
+    for method in methods:
+        key = f"RTE/{method}-6l-s1"
+        assert stages[key].fingerprint == expected[key].fingerprint
+        assert stages[key].spec.training.num_epochs == (9 if method == "finetune" else 2)

@@ -98,6 +98,7 @@ def task_for(stage: Stage, workspace: Path, refresh: bool) -> Task[..., Any]:
 
 def _device_slot(stage: Stage, context: RunContext) -> AbstractContextManager[None]:
     """Wait for the device if the stage computes on it."""
-    if stage.kind not in _ON_DEVICE:
+    # A transfer set computes with threads only if it runs a model.
+    if stage.kind not in _ON_DEVICE and stage.threads is None:
         return nullcontext()
     return device_slot(context.workspace, context.device, context.options.max_concurrent_runs, stage.key)

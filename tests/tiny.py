@@ -6,7 +6,7 @@ from typing import Any
 
 from tiny_bert import tiny_config
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertModel, PreTrainedTokenizerFast
+from transformers import BertForMaskedLM, BertModel, PreTrainedTokenizerFast
 
 from pkd_core.config.settings import Settings
 
@@ -86,7 +86,9 @@ def write_tiny_glue(data_raw: Path, num_rows: int = 40) -> None:
             (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_tiny_model(folder: Path, num_layers: int = 4) -> None:
+def write_tiny_model(
+    folder: Path, num_layers: int = 4, kind: type[BertModel | BertForMaskedLM] = BertModel
+) -> None:
     """Write a random BERT and its fast tokenizer; the weights come from torch's global generator."""
     vocabulary = {word: number for number, word in enumerate((*SPECIAL, *WORDS))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
@@ -98,7 +100,7 @@ def write_tiny_model(folder: Path, num_layers: int = 4) -> None:
     config = tiny_config(
         num_layers, vocab_size=len(vocabulary), max_position_embeddings=256, initializer_range=0.02
     )
-    BertModel(config).save_pretrained(folder)
+    kind(config).save_pretrained(folder)
 
 
 def _sentence(rng: random.Random) -> str:

@@ -48,7 +48,8 @@ def check_settings_are_read(settings: Mapping[str, Any], methods: Iterable[Metho
     """Check that each given setting has an effect.
 
     Raises:
-        ConfigError: None of the methods reads one of them, or the distillation loss does not.
+        ConfigError: None of the methods reads one of them, or the distillation loss does not; or words of copies are
+            to be replaced, and no copies are made.
     """
     methods = tuple(methods)
     for key in settings:
@@ -65,3 +66,9 @@ def check_settings_are_read(settings: Mapping[str, Any], methods: Iterable[Metho
                 f"{key} has no effect with distill.distillation_loss={loss}, but only with "
                 f"{' or '.join(_READ_BY_LOSS[key])}; leave it out, or choose another loss."
             )
+    if float(settings.get("transfer.mlm_probability", 0)) > 0 and not int(
+        settings.get("transfer.num_copies", 0)
+    ):
+        raise ConfigError(
+            "transfer.mlm_probability has no effect without copies; set transfer.num_copies too, or leave it out."
+        )

@@ -121,6 +121,13 @@ class TransferConfig(Section):
     num_copies: Annotated[
         int, Field(ge=0, le=1000, description="Varied copies of each training example.")
     ] = 0
+    mlm_probability: Annotated[
+        Fraction,
+        Field(
+            description="Probability of replacing a word of a copy by one of 15 that the pretrained model's "
+            "masked-language head finds most likely there; above 0, the model needs that head."
+        ),
+    ] = 0.0
     mask_probability: Annotated[
         Fraction, Field(description="Probability of replacing a word of a copy by [MASK].")
     ] = 0.1
@@ -136,6 +143,11 @@ class TransferConfig(Section):
     seed: Annotated[
         Seed, Field(description="Seed of the varied copies; the same seed gives the same copies.")
     ] = 0
+
+    @property
+    def predicts_words(self) -> bool:
+        """Whether words of copies are replaced by those that the pretrained model predicts."""
+        return self.num_copies > 0 and self.mlm_probability > 0
 
 
 class EvaluationConfig(Section):

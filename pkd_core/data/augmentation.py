@@ -1,13 +1,14 @@
-"""Varied copies of tokenised examples, which a teacher can label: masked words, spans of other examples, n-grams.
+"""Varied copies of tokenised examples, which a teacher can label: other words, spans of other examples, n-grams.
 
 After Tang et al. 2019, "Distilling Task-Specific Knowledge from BERT into Simple Neural Networks" (arXiv 1903.12136,
 section 3.3). Their replacement of a word by another of the same part of speech is left out, as it needs a tagger; a
-span of another example of the same class takes its place.
+span of another example of the same class takes its place, and words that a masked-language model finds likely.
 
 A word is a list of token ids: its first piece and the pieces that continue it. A text is a list of words.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from pkd_core.errors import ModelError
 Word = list[int]
 Text = list[Word]
 Example = tuple[Text, ...]
+# Of one example: the ids of other words that may replace a word, by the position of its token.
+LikelyWords = Mapping[int, Sequence[int]]
 
 _MAX_NGRAM = 5
 _MAX_SPAN = 5
@@ -36,12 +39,14 @@ class Pieces:
         sep: Id of [SEP].
         mask: Id of [MASK].
         continues: Whether each id continues a word; shape (vocabulary,).
+        is_word: Whether each id begins a word and is made of letters; shape (vocabulary,).
     """
 
     cls: int
     sep: int
     mask: int
     continues: npt.NDArray[np.bool_]
+    is_word: npt.NDArray[np.bool_]
 
     @classmethod
     def of(cls, tokenizer: Any) -> "Pieces":
@@ -56,9 +61,10 @@ class Pieces:
                 "varied copies need a tokenizer with [CLS], [SEP] and [MASK], and this one lacks one of them; set "
                 "transfer.num_copies=0."
             )
-        continues = np.zeros(max(vocabulary.values()) + 1, dtype=bool)
+        continues, is_word = np.zeros((2, max(vocabulary.values()) + 1), dtype=bool)
         continues[[number for word, number in vocabulary.items() if word.startswith("##")]] = True
-        return cls(vocabulary["[CLS]"], vocabulary["[SEP]"], vocabulary["[MASK]"], continues)
+        is_word[[number for word, number in vocabulary.items() if word.isalpha()]] = True
+        return cls(vocabulary["[CLS]"], vocabulary["[SEP]"], vocabulary["[MASK]"], continues, is_word)
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class Variation:
 
     Attributes:
         num_copies: Copies of each example; fewer where it has not so many variants.
+        mlm_probability: Of replacing a word by a likely one, where there are any.
         mask_probability: Of replacing a word by [MASK].
         swap_probability: Of replacing a span of up to 5 words by one of another example of the same class.
         ngram_probability: Of keeping only 1 to 5 words in sequence.
@@ -74,6 +81,7 @@ class Variation:
     """
 
     num_copies: int
+    mlm_probability: float
     mask_probability: float
     swap_probability: float
     ngram_probability: float
@@ -81,7 +89,12 @@ class Variation:
 
 
 def vary(
-    table: TokenTable, variation: Variation, pieces: Pieces, max_length: int, seen: set[int]
+    table: TokenTable,
+    variation: Variation,
+    pieces: Pieces,
+    max_length: int,
+    seen: set[int],
+    likely_words: Iterable[LikelyWords] = itertools.repeat({}),
 ) -> Iterator[Example]:
     """Yield varied copies of each example, in the table's order.
 
@@ -91,16 +104,19 @@ def vary(
         pieces: The vocabulary with which the table was made.
         max_length: The most tokens of an example.
         seen: Keys of examples that are not wanted; those of the copies are added.
+        likely_words: Those of each example, in the table's order; none by default.
     """
     generator = np.random.default_rng(variation.seed)
     classes_R = _classes(table)
     members = {key: np.flatnonzero(classes_R == key) for key in np.unique(classes_R).tolist()}
-    for row, label in enumerate(classes_R.tolist()):
+    for row, (label, likely) in enumerate(zip(classes_R.tolist(), likely_words, strict=False)):
         example = take_apart(table, row, pieces)
         for _ in range(variation.num_copies):
             for _attempt in range(_ATTEMPTS):
                 other = int(members[label][generator.integers(len(members[label]))])
-                copy = _copy(example, take_apart(table, other, pieces), variation, pieces, generator)
+                replaced = _with_likely_words(example, likely, variation.mlm_probability, generator)
+                spare = take_apart(table, other, pieces)
+                copy = _copy(example, replaced, spare, variation, pieces, generator)
                 if _length(copy) <= max_length and key_of(copy) not in seen:
                     seen.add(key_of(copy))
                     yield copy
@@ -146,16 +162,38 @@ def _classes(table: TokenTable) -> npt.NDArray[np.int64]:
     return labels_R.astype(np.int64) if is_class else np.zeros(len(table), dtype=np.int64)
 
 
-def _copy(
-    example: Example, other: Example, variation: Variation, pieces: Pieces, generator: np.random.Generator
+def _with_likely_words(
+    example: Example, likely: LikelyWords, probability: float, generator: np.random.Generator
 ) -> Example:
-    """Vary one text or both; the other text of a pair stays as it is."""
+    """Return the example with some words replaced by one of their likely words, each of which is drawn as often."""
+    texts: list[Text] = []
+    position = 1  # after [CLS]
+    for text in example:
+        texts.append([])
+        for word in text:
+            others = likely.get(position, ())
+            is_replaced = len(others) > 0 and generator.random() < probability
+            texts[-1].append([others[int(generator.integers(len(others)))]] if is_replaced else word)
+            position += len(word)
+        position += 1  # [SEP]
+    return tuple(texts)
+
+
+def _copy(
+    example: Example,
+    replaced: Example,
+    other: Example,
+    variation: Variation,
+    pieces: Pieces,
+    generator: np.random.Generator,
+) -> Example:
+    """Vary one text or both, beginning with the replaced words; the other text of a pair stays as it is."""
     changed = (
         [True] if len(example) == 1 else [[True, False], [False, True], [True, True]][generator.integers(3)]
     )
     return tuple(
-        _vary_text(text, spare, variation, pieces, generator) if is_changed else text
-        for text, spare, is_changed in zip(example, other, changed, strict=True)
+        _vary_text(start, spare, variation, pieces, generator) if is_changed else text
+        for text, start, spare, is_changed in zip(example, replaced, other, changed, strict=True)
     )
 
 

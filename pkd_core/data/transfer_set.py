@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pkd_core.data.augmentation import Example, Pieces, Variation, key_of, put_together, take_apart, vary
+from pkd_core.data.likely_words import PredictWords, predict_likely_words
 from pkd_core.data.task import Task
 from pkd_core.data.token_table import TokenTable
 from pkd_core.data.tokenize import tokens_schema
@@ -21,6 +22,7 @@ SPLIT = "transfer"
 FIRST_ID = 1 << 40
 
 _ROWS_PER_SHARD = 65536
+_ROWS_PER_REPORT = 64
 
 
 def write_transfer_set(
@@ -33,6 +35,7 @@ def write_transfer_set(
     pieces: Pieces,
     max_length: int,
     observer: Observer,
+    predict: PredictWords | None = None,
 ) -> tuple[int, int]:
     """Write `work/transfer-00000.parquet` and so on: each text once, and none of train or dev.
 
@@ -45,7 +48,8 @@ def write_transfer_set(
         variation: How many copies of each training example, and how they differ.
         pieces: The vocabulary with which the tables were made.
         max_length: The most tokens of an example.
-        observer: Receives the number of examples written.
+        observer: Receives the number of examples made.
+        predict: Finds the likely words for copies; None to replace none.
 
     Returns:
         The number of unlabelled texts, and that of varied copies.
@@ -57,15 +61,17 @@ def write_transfer_set(
     num_unlabelled = 0 if unlabelled is None else len(unlabelled)
     total = num_unlabelled + variation.num_copies * len(train)
     texts = iter(()) if unlabelled is None else _unseen(unlabelled, pieces, seen)
-    copies = vary(train, variation, pieces, max_length, seen)
+    likely_words = predict_likely_words(train, pieces, predict) if predict else itertools.repeat({})
+    copies = vary(train, variation, pieces, max_length, seen, likely_words)
     first_id, counts, numbers = FIRST_ID, [], itertools.count()
     for examples in (texts, copies):
         num_before = first_id
-        while shard := list(itertools.islice(examples, _ROWS_PER_SHARD)):
+        reported = _reported(examples, first_id - FIRST_ID, total, observer)
+        while shard := list(itertools.islice(reported, _ROWS_PER_SHARD)):
             path = work / f"{SPLIT}-{next(numbers):05d}.parquet"
             _write_shard(path, shard, first_id, pieces, tokens_schema(task))
             first_id += len(shard)
-            observer.progress(first_id - FIRST_ID, total, "examples")
+        observer.progress(first_id - FIRST_ID, total, "examples")
         counts.append(first_id - num_before)
     if not any(counts):
         raise DataError(
@@ -73,6 +79,15 @@ def write_transfer_set(
             f"{task.unlabelled_split.file}, or set transfer.num_copies."
         )
     return counts[0], counts[1]
+
+
+def _reported(
+    examples: Iterator[Example], num_before: int, total: int, observer: Observer
+) -> Iterator[Example]:
+    for number, example in enumerate(examples, start=num_before):
+        if number % _ROWS_PER_REPORT == 0:
+            observer.progress(number, total, "examples")
+        yield example
 
 
 def _keys(table: TokenTable, pieces: Pieces) -> Iterator[int]:

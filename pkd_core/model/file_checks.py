@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _CONFIG = "config.json"
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+_LANGUAGE_HEAD = "cls.predictions.transform.dense.weight"
 
 
 def check_pretrained(name: str, folder: Path) -> "BertConfig":
@@ -44,6 +45,15 @@ def check_pretrained(name: str, folder: Path) -> "BertConfig":
     shapes = {key: shape for file in weights for key, shape in _read_shapes(folder / file).items()}
     _check_shapes(folder, config, shapes)
     return config
+
+
+def has_language_head(folder: Path) -> bool:
+    """Return whether a BERT's weights include a masked-language head, with which it was pretrained.
+
+    Raises:
+        ModelError: The weights are missing or unreadable.
+    """
+    return any(_LANGUAGE_HEAD in _read_shapes(folder / file) for file in weight_files(folder))
 
 
 def read_config(folder: Path) -> "BertConfig":

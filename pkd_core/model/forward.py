@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import BertForSequenceClassification
+from transformers import BertForSequenceClassification, BertModel
 
 from pkd_core.model.attention import attend, pad, unpad
 from pkd_core.model.dropout import KeepMasks, drop, drop_and_add
@@ -74,6 +74,15 @@ def forward(
     grouped_BD = [state.index_select(0, batch.choices_V).view(num_examples, -1) for state in cls_states_BD]
     logits_BC = logits_BC.index_select(0, batch.choices_V).view(num_examples, -1)
     return Outputs(logits_BC, torch.stack(grouped_BD, dim=1))
+
+
+@torch.inference_mode()
+def encode(bert: BertModel, batch: PackedBatch) -> Tensor:
+    """Return the last layer's output for every packed row (T, D), in float32 without dropout."""
+    hidden_TD = _embed(bert.embeddings, batch)
+    for layer in bert.encoder.layer:
+        hidden_TD = _layer(layer, hidden_TD, hidden_TD, batch.layout, None)
+    return hidden_TD
 
 
 def take_cls(hidden_TD: Tensor, cls_positions_B: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,15 +1,15 @@
-"""BERT classifiers: built from pretrained models, loaded from and saved to local folders."""
+"""BERT classifiers, built from pretrained models, loaded from and saved to local folders; masked-language models."""
 
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
-from transformers import BertConfig, BertForMultipleChoice, BertForSequenceClassification
+from transformers import BertConfig, BertForMaskedLM, BertForMultipleChoice, BertForSequenceClassification
 
 from pkd_core.data.task import Task
 from pkd_core.errors import ModelError, reason
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # All other weights must be in the folder. A pretrained model has no classifier for the task, and some have no pooler.
 _REPLACEABLE = ("classifier.", "bert.pooler.")
+
+M = TypeVar("M", BertForMaskedLM, BertForSequenceClassification)
 
 
 def build_classifier(
@@ -43,7 +45,7 @@ def build_classifier(
             f"{folder}: expected rising layers from 1 to {depth}, got {list(layers)}; choose fewer"
         )
     _set_task(config, task)
-    model, absent = _load(folder, config)
+    model, absent = _load(BertForSequenceClassification, folder, config)
     _check_body(folder, absent)
     generator = torch.Generator().manual_seed(seed)
     _reset(model.classifier, config.initializer_range, generator)
@@ -62,9 +64,23 @@ def load_classifier(folder: Path) -> BertForSequenceClassification:
     Raises:
         ModelError: Any of its weights is missing or has another shape.
     """
-    model, absent = _load(folder, read_config(folder))
+    model, absent = _load(BertForSequenceClassification, folder, read_config(folder))
     if absent:
         raise ModelError(f"{folder}: expected a trained model, found no {min(absent)}; train it again")
+    return model
+
+
+def load_masked_language_model(folder: Path) -> BertForMaskedLM:
+    """Load a pretrained model with its masked-language head.
+
+    Raises:
+        ModelError: Any of its weights is missing or has another shape.
+    """
+    model, absent = _load(BertForMaskedLM, folder, read_config(folder))
+    if absent:
+        raise ModelError(
+            f"{folder}: expected a BERT with its masked-language head, found no {min(absent)}; fetch the model again"
+        )
     return model
 
 
@@ -88,7 +104,7 @@ def _set_task(config: BertConfig, task: Task) -> None:
     config.problem_type = "regression" if task.is_regression else "single_label_classification"
 
 
-def _load(folder: Path, config: BertConfig) -> tuple[BertForSequenceClassification, set[str]]:
+def _load(kind: type[M], folder: Path, config: BertConfig) -> tuple[M, set[str]]:
     """Load a folder's weights in float32; return the model in evaluation mode, and the names of missing weights."""
     files = weight_files(folder)
     try:
@@ -100,7 +116,7 @@ def _load(folder: Path, config: BertConfig) -> tuple[BertForSequenceClassificati
                 # Read by transformers one after the other.
                 weights |= {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
             # Given a folder, transformers would read more than its weights, such as an adapter.
-            loaded: Any = BertForSequenceClassification.from_pretrained(
+            loaded: Any = kind.from_pretrained(
                 None,
                 config=config,
                 state_dict=weights,

@@ -201,14 +201,12 @@ def _transfer_stage(
         sources[UNLABELLED] = raw_hashes[UNLABELLED]
     elif not settings.transfer.num_copies:
         return None
-    check_transfer(task)
-    if not models.share_tokens:
-        raise ConfigError(
-            f"texts without labels need one tokenizer for teacher and students, and {models.student.name} has another "
-            f"one than {models.teacher.name}; set transfer.unlabelled=false and transfer.num_copies=0."
-        )
+    check_transfer(task, models)
+    threads = None
+    if settings.transfer.predicts_words:
+        sources[PRETRAINED], threads = models.teacher.weights, settings.compute.threads
     spec = TransferSpec(task=FileShape.of(task), tokens=settings.tokens, transfer=settings.transfer)
-    return make_stage(task.name, "transfer-set", spec, {"tokens": tokens}, sources)
+    return make_stage(task.name, "transfer-set", spec, {"tokens": tokens}, sources, threads)
 
 
 def _settings(run: RunConfig, preset: Preset) -> Settings:

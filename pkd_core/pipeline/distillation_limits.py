@@ -2,6 +2,7 @@
 
 from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError
+from pkd_core.pipeline.sources import Models
 from pkd_core.pipeline.specs import DistillSpec, FullDistillSpec
 
 
@@ -23,13 +24,18 @@ def check_distillation(distill: DistillSpec, task: Task, num_layers: int) -> Non
         )
 
 
-def check_transfer(task: Task) -> None:
-    """Check that a task can have texts without labels.
+def check_transfer(task: Task, models: Models) -> None:
+    """Check that a task can have texts without labels, for these models.
 
     Raises:
-        ConfigError: It is of multiple choice.
+        ConfigError: It is of multiple choice, or teacher and students have different tokenizers.
     """
     if task.num_choices > 1:
         raise ConfigError(
             f"{task.name} has no texts without labels; set transfer.unlabelled=false and transfer.num_copies=0."
+        )
+    if not models.share_tokens:
+        raise ConfigError(
+            f"texts without labels need one tokenizer for teacher and students, and {models.student.name} has another "
+            f"one than {models.teacher.name}; set transfer.unlabelled=false and transfer.num_copies=0."
         )

@@ -17,11 +17,13 @@ from pkd_core.pipeline.position import Position, find_position
 from pkd_core.pipeline.sources import (
     Models,
     PretrainedModel,
+    check_language_head,
     check_model,
     find_models,
     hash_raw_files,
     hash_unlabelled,
 )
+from pkd_core.pipeline.specs import TransferSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.why import explain_missing
 from pkd_core.runtime.device import machine_of
@@ -166,7 +168,8 @@ def plan_stages(
         known: Records of inputs that are not among the stages, by key.
 
     Raises:
-        ModelError: Something is to be computed, and the model's files are not complete.
+        ModelError: Something is to be computed, and the model's files are not complete, or words are to be predicted
+            and it has no masked-language head.
     """
     store = StageStore(workspace)
     plan = Plan(run, workspace, inputs.tasks, inputs.models, tuple(_look_up(stages, store, deep, known)))
@@ -175,6 +178,9 @@ def plan_stages(
         check_model(inputs.models.teacher)
         if inputs.models.other:
             check_model(inputs.models.other)
+        specs = [planned.stage.spec for planned in plan.todo]
+        if any(isinstance(spec, TransferSpec) and spec.transfer.predicts_words for spec in specs):
+            check_language_head(inputs.models.teacher)
     return plan
 
 

@@ -12,7 +12,7 @@ from pkd_core.data.examples import files_of
 from pkd_core.data.glue import GLUE_TASKS, Task
 from pkd_core.data.tokenizer import TOKENIZER_FILES, lowers_case
 from pkd_core.errors import DataError, ModelError, quoted, shortened
-from pkd_core.model.file_checks import check_pretrained, loaded_files, read_settings
+from pkd_core.model.file_checks import check_pretrained, has_language_head, loaded_files, read_settings
 from pkd_core.store.fingerprint import sha256_file, sha256_folder
 from pkd_core.store.verification import WatchedFiles
 
@@ -135,6 +135,19 @@ def check_model(model: PretrainedModel) -> None:
         ModelError: They do not.
     """
     check_pretrained(model.name, model.folder)
+
+
+def check_language_head(model: PretrainedModel) -> None:
+    """Check that a model has the masked-language head with which words of copies are predicted.
+
+    Raises:
+        ModelError: It has none.
+    """
+    if not has_language_head(model.folder):
+        raise ModelError(
+            f"transfer.mlm_probability needs a model with a masked-language head (cls.predictions), and {model.name} "
+            "has none; set transfer.mlm_probability=0, or choose a model that has one."
+        )
 
 
 def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:

@@ -31,6 +31,7 @@ from pkd_core.pipeline.search_specs import HoldoutSpec, SearchSpec
 _NEWER = (
     *("truncation", "optimizer", "shuffle", "schedule"),
     *("distillation_loss", "dkd_target_weight", "dkd_other_weight"),
+    "mlm_probability",
 )
 
 # The key beside a specification's own in a manifest's configuration.
@@ -112,7 +113,7 @@ class TransferSpec(Section):
     kind: ClassVar[StageKind] = StageKind.TRANSFER
     task: FileShape
     tokens: Annotated[TokensConfig, _ADDRESSED]
-    transfer: TransferConfig
+    transfer: Annotated[TransferConfig, _ADDRESSED]
 
 
 class DistillSpec(Section):
@@ -163,7 +164,7 @@ class StudentSpec(Section):
     initial_layers: tuple[int, ...]
     distill: Annotated[PatientDistillSpec | FullDistillSpec | DistillSpec, _ADDRESSED] | None = None
     layer_map: LayerMap | None = None
-    transfer: TransferConfig | None = None
+    transfer: Annotated[TransferConfig, _ADDRESSED] | None = None
 
     def dotted_settings(self) -> dict[str, Any]:
         """Return the settings used, by the keys that a user types, and the layer map."""

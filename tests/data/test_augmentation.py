@@ -1,17 +1,22 @@
 """Varied copies are made of the example's words and spans of its class, once each, and never an original."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pkd_core.data.augmentation import Pieces, Variation, key_of, put_together, take_apart, vary
+from pkd_core.data.augmentation import LikelyWords, Pieces, Variation, key_of, put_together, take_apart, vary
 from pkd_core.data.token_table import TokenTable
 
 CLS, SEP, MASK = 2, 3, 4
-# Ids from 100 on continue a word.
-PIECES = Pieces(CLS, SEP, MASK, np.arange(200) >= 100)
-NOTHING = Variation(num_copies=5, mask_probability=0, swap_probability=0, ngram_probability=0, seed=1)
+# Ids from 100 on continue a word; 14 and 40 are no words of letters.
+IDS = np.arange(200)
+PIECES = Pieces(CLS, SEP, MASK, IDS >= 100, (IDS >= 10) & (IDS < 100) & (IDS != 14) & (IDS != 40))
+NOTHING = Variation(
+    num_copies=5, mlm_probability=0, mask_probability=0, swap_probability=0, ngram_probability=0, seed=1
+)
 
 
 def table_of(*rows: tuple[list[list[int]], int]) -> TokenTable:
@@ -40,11 +45,11 @@ PAIRS = table_of(([[10, 11, 12], [20, 21]], 0), ([[30, 31], [40, 41, 42, 43]], 0
 
 
 def copies_of(
-    table: TokenTable, max_length: int = 128, **changes: float
+    table: TokenTable, max_length: int = 128, likely: Iterable[LikelyWords] | None = None, **changes: float
 ) -> list[tuple[list[list[int]], ...]]:
     variation = Variation(**{**vars(NOTHING), **changes})  # type: ignore[arg-type]
     seen = {key_of(take_apart(table, row, PIECES)) for row in range(len(table))}
-    return list(vary(table, variation, PIECES, max_length, seen))
+    return list(vary(table, variation, PIECES, max_length, seen, *([] if likely is None else [likely])))
 
 
 def flat(text: list[list[int]]) -> list[int]:

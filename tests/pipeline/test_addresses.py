@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tiny import TASK_FILE, default_settings, write_tiny_model, write_tiny_task
+from transformers import BertForMaskedLM
 
 from pkd_core.config.overrides import build_run_config, setting_keys
 from pkd_core.pipeline.plan import make_plan
@@ -34,7 +35,7 @@ metrics = ["pearson", "spearman"]
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("addresses") / "model"
-    write_tiny_model(folder, num_layers=6)
+    write_tiny_model(folder, num_layers=6, kind=BertForMaskedLM)
     return folder
 
 
@@ -105,7 +106,7 @@ def _another(default: object) -> object:
     if isinstance(default, str):
         return OTHER[default]
     assert isinstance(default, int | float)
-    return default + 1 if isinstance(default, int) else default / 2
+    return default + 1 if isinstance(default, int) else default / 2 or 0.5
 
 
 @pytest.mark.parametrize(

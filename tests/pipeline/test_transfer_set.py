@@ -1,17 +1,21 @@
 """A run with a transfer set: unlabelled texts and varied copies, labelled by the teacher, which students learn from."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
+from transformers import BertForMaskedLM
 
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.data.token_table import TokenTable
 from pkd_core.data.transfer_set import FIRST_ID
-from pkd_core.errors import DataError
+from pkd_core.errors import ConfigError, DataError, ModelError
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.pipeline.specs import StudentSpec
@@ -45,6 +49,15 @@ def write_unlabelled(root: Path, texts: list[str]) -> Path:
 
 def addresses(plan: Plan) -> dict[str, str]:
     return {one.stage.name: one.stage.fingerprint for one in plan.stages}
+
+
+@pytest.fixture
+def root_with_head(root: Path) -> Path:
+    """A workspace whose model has a masked-language head, with random weights."""
+    shutil.rmtree(root / "model")
+    torch.manual_seed(0)
+    write_tiny_model(root / "model", kind=BertForMaskedLM)
+    return root
 
 
 def run(plan: Plan) -> dict[str, StageRecord]:
@@ -136,3 +149,62 @@ def test_a_score_without_a_label_is_learnt_too(root: Path) -> None:
     write_unlabelled(root, UNLABELLED)
     records = run(plan_of(root, methods=("kd",), num_copies=1))
     assert np.isfinite(records["Tiny/kd-2l-s1"].facts["best_score"])
+
+
+def test_words_are_replaced_by_those_that_the_model_predicts(root_with_head: Path) -> None:
+    changes = {"mask_probability": 0.0, "swap_probability": 0.0, "ngram_probability": 0.0}
+    records = run(plan_of(root_with_head, methods=("kd",), num_copies=2, mlm_probability=0.3, **changes))
+    folder = root_with_head / records["Tiny/transfer-set"].path
+    table = TokenTable.load(folder, "transfer")
+    train = TokenTable.load(root_with_head / records["Tiny/tokens"].path, "train")
+    assert 30 < len(table) <= 40
+    assert set(np.unique(table.lengths)) <= set(np.unique(train.lengths))
+    # A copy differs from some example in about 0.3 of its words, and each of them is one of the 14 words.
+    by_text = [train.input_ids[train.offsets[row] :][: train.lengths[row]] for row in range(len(train))]
+    for row in range(len(table)):
+        ids = table.input_ids[table.offsets[row] : table.offsets[row + 1]]
+        assert (ids[0], ids[-1], ids[1:-1].min() >= 5) == (2, 3, True)
+        differences = [int((ids != text).sum()) for text in by_text if len(text) == len(ids)]
+        assert 1 <= min(differences) < len(ids) - 2
+
+
+def test_replaced_words_are_the_same_in_every_workspace_and_others_with_another_seed(
+    root_with_head: Path,
+) -> None:
+    digests = []
+    for seed in (0, 0, 1):
+        plan = plan_of(root_with_head, methods=("kd",), num_copies=2, mlm_probability=0.5, seed=seed)
+        digests.append(run(plan)["Tiny/transfer-set"].digest)
+        (root_with_head / "data_feat").rename(root_with_head / f"moved-{len(digests)}")
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_model_without_a_head_is_refused_in_one_sentence_when_words_are_to_be_predicted(root: Path) -> None:
+    sentence = (
+        r"^transfer\.mlm_probability needs a model with a masked-language head \(cls\.predictions\), and \S+model has "
+        r"none; set transfer\.mlm_probability=0, or choose a model that has one\.$"
+    )
+    with pytest.raises(ModelError, match=sentence):
+        plan_of(root, num_copies=2, mlm_probability=0.3)
+    plan_of(root, num_copies=2, mlm_probability=0.0)
+
+
+def test_replacing_words_of_no_copies_is_refused(root_with_head: Path) -> None:
+    with pytest.raises(
+        ConfigError,
+        match=r"transfer\.mlm_probability has no effect without copies; set transfer\.num_copies too",
+    ):
+        plan_of(root_with_head, mlm_probability=0.3)
+
+
+def test_only_predicted_words_make_model_and_threads_part_of_the_address(root_with_head: Path) -> None:
+    plain = plan_of(root_with_head, num_copies=2)
+    assert addresses(plan_of(root_with_head, num_copies=2, mlm_probability=0.0)) == addresses(plain)
+    for one in plain.stages:
+        assert "mlm_probability" not in json.dumps(one.stage.config)
+    (stage,) = (one.stage for one in plain.stages if one.stage.name == "transfer-set")
+    assert (set(stage.sources), stage.threads) == ({"tokenizer"}, None)
+    planned = plan_of(root_with_head, num_copies=2, mlm_probability=0.3).stages
+    (stage,) = (one.stage for one in planned if one.stage.name == "transfer-set")
+    assert stage.sources["pretrained"] == plain.model.weights
+    assert (stage.threads, stage.config["threads"]) == (1, 1)

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from pkd_core.data.task import Task
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.plan import Plan, PlannedStage
-from pkd_core.pipeline.specs import EvaluationSpec, StudentSpec, TeacherSpec, TeacherStatesSpec, TokensSpec
+from pkd_core.pipeline.specs import (
+    EvaluationSpec,
+    StudentSpec,
+    TeacherSpec,
+    TeacherStatesSpec,
+    TokensSpec,
+    TransferSpec,
+)
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import model_of
 from pkd_core.store.durations import Duration, append_duration, read_durations
@@ -90,6 +97,8 @@ def _amount(stage: Stage, sizes: Mapping[str, int]) -> float:
         ):
             amount = train * layers * training.num_epochs
         case TeacherStatesSpec():
+            amount = train
+        case TransferSpec(transfer=transfer) if transfer.predicts_words:
             amount = train
         case EvaluationSpec(num_layers=layers):
             amount = (sum(sizes.values()) - train) * layers

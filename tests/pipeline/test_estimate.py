@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny import write_tiny_model, write_tiny_task
+from transformers import BertForMaskedLM
 
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
@@ -25,7 +26,7 @@ HIDDEN_SIZE = 32
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("estimate") / "model"
-    write_tiny_model(folder, num_layers=2)
+    write_tiny_model(folder, num_layers=2, kind=BertForMaskedLM)
     return folder
 
 
@@ -67,6 +68,15 @@ def test_of_equally_similar_stages_the_newest_counts(plan: Plan) -> None:
 def test_a_stage_under_other_conditions_is_not_compared(other: dict[str, object], plan: Plan) -> None:
     append_duration(plan.workspace, replace(teacher(plan, 1.0, 5.0), **other))  # type: ignore[arg-type]
     assert estimate_seconds(plan, CPU) == {}
+
+
+def test_predicting_the_words_of_copies_takes_time_in_proportion_to_the_training_texts(plan: Plan) -> None:
+    size = (plan.workspace / "data_raw" / "Tiny" / "train.tsv").stat().st_size
+    append_duration(plan.workspace, Duration("transfer-set", model_of(CPU), 4, HIDDEN_SIZE, 2.0 * size, 90.0))
+    settings = {"transfer.num_copies": 3, "transfer.mlm_probability": 0.4}
+    run = plan.run.model_copy(update={"methods": ("kd",), "settings": settings})
+    found = estimate_seconds(make_plan(run, plan.workspace), CPU)
+    assert found == {"Tiny/transfer-set": pytest.approx(45.0)}
 
 
 def test_a_training_that_resumes_takes_the_rest_of_the_time(plan: Plan) -> None:

@@ -1,4 +1,4 @@
-"""The demo's task and model: generated sentences with a sentiment, and a small BERT with random weights.
+"""The demo's task: generated sentences with a sentiment, few of which have labels.
 
 A sentence is about one or two things, such as "although the soup was not very good , nobody said that the view seemed
 dull .", and its label is the sentiment of the main clause: the one without "although", or the one after "but". A
@@ -7,8 +7,8 @@ which clause is the main one, its adjective, and its negations, which takes seve
 """
 
 import random
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pkd_core.data.custom_task import TASK_FILE
@@ -49,6 +49,19 @@ _ASIDES = (
     "for once",
 )
 
+
+@dataclass(frozen=True)
+class Adjectives:
+    """Adjectives of one sentiment and of the other."""
+
+    good: tuple[str, ...]
+    bad: tuple[str, ...]
+
+
+# The demo's pretrained model has seen the first half, and its task has the other.
+PRETRAINING_WORDS = Adjectives(_GOOD[:12], _BAD[:12])
+TASK_WORDS = Adjectives(_GOOD[12:], _BAD[12:])
+
 _TASK_TOML = """\
 texts = ["sentence"]
 label = "label"
@@ -56,19 +69,25 @@ labels = ["negative", "positive"]
 metrics = ["accuracy", "f1"]
 index = "index"
 """
+_CONNECTIVES = ("the", "although", "but", ",", ".")
 _LABELS = ("negative", "positive")
 _SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def write_demo_task(data_raw: Path, seed: int, num_train: int, num_dev: int, num_test: int) -> None:
-    """Write `data_raw/Demo` with its task.toml, train.tsv, dev.tsv and an unlabelled test.tsv; all of it or nothing.
+def write_demo_task(
+    data_raw: Path, seed: int, num_train: int, num_dev: int, num_test: int, num_unlabelled: int
+) -> None:
+    """Write `data_raw/Demo`: task.toml, train.tsv, dev.tsv, and test.tsv and unlabelled.tsv without labels.
+
+    All of it is written or nothing.
 
     The same arguments give the same bytes. No sentence comes twice, and each split has as many positive sentences as
     negative ones.
     """
     rng = random.Random(seed)
     seen: set[str] = set()
-    train, dev, test = (_draw(rng, count, seen) for count in (num_train, num_dev, num_test))
+    sizes = (num_train, num_dev, num_test, num_unlabelled)
+    train, dev, test, unlabelled = (draw_sentences(rng, count, seen, TASK_WORDS) for count in sizes)
     with atomic_folder(data_raw / DEMO_TASK) as folder:
         (folder / TASK_FILE).write_text(_TASK_TOML, encoding="utf-8")
         for name, sentences in (("train", train), ("dev", dev)):
@@ -76,54 +95,17 @@ def write_demo_task(data_raw: Path, seed: int, num_train: int, num_dev: int, num
             _write_tsv(folder / f"{name}.tsv", ("sentence", "label"), rows)
         numbered = [(str(number), text) for number, (text, _) in enumerate(test)]
         _write_tsv(folder / "test.tsv", ("index", "sentence"), numbered)
+        _write_tsv(folder / "unlabelled.tsv", ("sentence",), [(text,) for text, _ in unlabelled])
 
 
-def write_demo_model(
-    folder: Path, data_raw: Path, seed: int, num_layers: int = 4, hidden_size: int = 64
-) -> None:
-    """Write a BERT with random weights, and a WordPiece tokenizer learnt from the demo task's training sentences.
-
-    All of it is written or nothing. The same arguments give the same bytes. There is no dropout: with so few weights,
-    and no example seen often, it only slows the training down.
-
-    Args:
-        folder: Where config.json, model.safetensors, tokenizer.json, tokenizer_config.json and vocab.txt go.
-        data_raw: Folder that `write_demo_task` wrote to.
-        seed: Of the weights.
-        num_layers: Depth.
-        hidden_size: Width D, a multiple of 32.
-    """
-    import torch  # takes seconds, and a demo that is there needs neither
-    from transformers import BertConfig, BertModel, BertTokenizer
-
-    lines = (data_raw / DEMO_TASK / "train.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    vocabulary = _learn_vocabulary([line.split("\t")[0] for line in lines])
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=hidden_size,
-        num_hidden_layers=num_layers,
-        num_attention_heads=hidden_size // 32,
-        intermediate_size=4 * hidden_size,
-        max_position_embeddings=128,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = BertModel(config)
-    tokenizer = BertTokenizer(vocab={token: place for place, token in enumerate(vocabulary)})
-    with atomic_folder(folder) as partial:
-        model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        (partial / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary), encoding="utf-8")
-
-
-def _draw(rng: random.Random, count: int, seen: set[str]) -> list[tuple[str, bool]]:
+def draw_sentences(
+    rng: random.Random, count: int, seen: set[str], words: Adjectives
+) -> list[tuple[str, bool]]:
     """Return `count` sentences that are not in `seen`, half of them positive, and add them to it."""
     wanted = {False: count // 2, True: count - count // 2}
     drawn: list[tuple[str, bool]] = []
     while len(drawn) < count:
-        sentence, is_good = _sentence(rng)
+        sentence, is_good = _sentence(rng, words)
         if wanted[is_good] and sentence not in seen:
             wanted[is_good] -= 1
             seen.add(sentence)
@@ -131,20 +113,20 @@ def _draw(rng: random.Random, count: int, seen: set[str]) -> list[tuple[str, boo
     return drawn
 
 
-def _sentence(rng: random.Random) -> tuple[str, bool]:
+def _sentence(rng: random.Random, words: Adjectives) -> tuple[str, bool]:
     first, second = rng.sample(_THINGS, 2)
-    main, is_good = _clause(rng, first)
+    main, is_good = _clause(rng, first, words)
     if rng.random() < 0.3:
         return f"{main} .", is_good
-    other, _ = _clause(rng, second)
+    other, _ = _clause(rng, second, words)
     form = rng.choice(("although {other} , {main} .", "{main} although {other} .", "{other} but {main} ."))
     return form.format(main=main, other=other), is_good
 
 
-def _clause(rng: random.Random, thing: str) -> tuple[str, bool]:
+def _clause(rng: random.Random, thing: str, adjectives: Adjectives) -> tuple[str, bool]:
     is_good = rng.random() < 0.5
     words = ["the", thing, rng.choice(_VERBS)]
-    adjective = rng.choice(_GOOD if is_good else _BAD)
+    adjective = rng.choice(adjectives.good if is_good else adjectives.bad)
     if rng.random() < 0.25:
         words.append(rng.choice(_NEGATIONS))
         is_good = not is_good
@@ -159,14 +141,10 @@ def _clause(rng: random.Random, thing: str) -> tuple[str, bool]:
     return " ".join(words), is_good
 
 
-def _learn_vocabulary(sentences: list[str]) -> list[str]:
-    """Return a WordPiece vocabulary of the sentences' words, the more frequent first, and of their letters.
-
-    The trainer of `tokenizers` breaks ties differently in each process, so its vocabulary would give the same demo
-    another fingerprint each time.
-    """
-    counts = Counter(word for sentence in sentences for word in sentence.split())
-    words = sorted(counts, key=lambda word: (-counts[word], word))
+def vocabulary() -> list[str]:
+    """Return a WordPiece vocabulary: special tokens, letters, and every word that a sentence may have."""
+    phrases = (*_THINGS, *_GOOD, *_BAD, *_VERBS, *_HEDGES, *_NEGATIONS, *_DENIALS, *_ASIDES, *_CONNECTIVES)
+    words = sorted({word for phrase in phrases for word in phrase.split()})
     letters = sorted(set("".join(words)))
     pieces = [*letters, *(f"##{letter}" for letter in letters), *words]
     return list(dict.fromkeys([*_SPECIAL_TOKENS, *pieces]))

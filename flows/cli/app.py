@@ -61,7 +61,10 @@ def demo(workspace: Workspace = Path("demo"), quiet: Quiet = False, verbose: Ver
     prepare_environment(workspace)
     from flows.demo import demo_request
 
-    run_request(lambda: demo_request(workspace), amount(quiet, verbose), display.after_demo(workspace))
+    preparing = "writing the demo's data and pretraining its BERT"
+    run_request(
+        lambda: demo_request(workspace), amount(quiet, verbose), display.after_demo(workspace), preparing
+    )
 
 
 @app.command()

@@ -44,20 +44,26 @@ def amount(quiet: bool, verbose: bool) -> Amount:
     return Amount.VERBOSE if verbose else Amount.NORMAL
 
 
-def run_request(make_request: Callable[[], Request], amount: Amount, next_steps: str = "") -> None:
+def run_request(
+    make_request: Callable[[], Request],
+    amount: Amount,
+    next_steps: str = "",
+    preparing: str = "checking data and model",
+) -> None:
     """Check everything that can be checked, run what is not done in this process, and show the report.
 
     Args:
         make_request: Returns the run; may take seconds.
         amount: How much is written besides the report and errors.
         next_steps: Shown after the report of a run that succeeded.
+        preparing: What `make_request` does, for whoever waits for it.
 
     Raises:
         PkdError: The run cannot begin, or some of it failed.
     """
     check_limits()
     with ending_at_signals(), viewing_run(amount) as view:
-        with view.waiting("checking data and model"):
+        with view.waiting(preparing):
             request = make_request()
             planned = _plan(request)
         if planned.models.remark:

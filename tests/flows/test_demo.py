@@ -18,14 +18,14 @@ def demo(folder: Path) -> str:
 
 
 @pytest.mark.slow
-def test_the_demo_trains_by_all_methods_and_a_second_one_trains_nothing(tmp_path: Path) -> None:
+def test_in_the_demo_distillation_wins_and_a_second_one_trains_nothing(tmp_path: Path) -> None:
     out = demo(tmp_path)
     assert all(method in out for method in ("teacher", "finetune", "kd", "pkd-skip", "pkd-last"))
-    assert "14 missing" in out
+    assert "32 missing" in out
     report = latest_report(tmp_path / "demo")
     assert report is not None
     report_json = json.loads((report / "report.json").read_text(encoding="utf-8"))
-    teacher, *students = report_json["groups"]
-    assert teacher["score"] > 0.9
-    assert all(0.6 < student["score"] <= 1.0 for student in students)
-    assert "14 done" in demo(tmp_path)
+    teacher, finetune, *distilled = report_json["groups"]
+    assert teacher["score"] > 0.8
+    assert 0.6 < finetune["score"] < min(student["score"] for student in distilled)
+    assert "32 done" in demo(tmp_path)

@@ -12,13 +12,15 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from transformers import AutoModel, AutoTokenizer, BertModel
 
-from flows.demo_data import DEMO_TASK, write_demo_model, write_demo_task
+from flows.demo_data import DEMO_TASK, PRETRAINING_WORDS, TASK_WORDS, vocabulary, write_demo_task
+from flows.demo_model import write_demo_model
 from pkd_core.data.glue import load_task
 from pkd_core.data.tsv import Example, read_examples
 
-SIZES = {"train": 2000, "dev": 300, "test": 100}
-GOOD = {"good", "lovely", "tasty", "warm", "honest", "polite"}
-BAD = {"bad", "awful", "rude", "cold", "noisy", "ugly"}
+SIZES = {"train": 2000, "dev": 300, "test": 100, "unlabelled": 400}
+PRETRAINING = {"num_sentences": 64, "num_epochs": 1}
+GOOD = {"honest", "clever", "funny", "polite", "crisp", "tender"}
+BAD = {"noisy", "silly", "clumsy", "ugly", "sour", "dirty"}
 TURNS = ("not", "never", "hardly", "nobody", "doubt", "false")
 
 
@@ -30,15 +32,16 @@ def data_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model_folder(data_raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
-    write_demo_model(folder, data_raw, seed=7)
+    write_demo_model(folder, 7, **PRETRAINING)
     return folder
 
 
 def read(data_raw: Path, split: str) -> list[Example]:
     task = load_task(DEMO_TASK, data_raw)
-    return list(read_examples(data_raw / task.split(split).file, task, task.split(split)))
+    source = task.unlabelled_split if split == "unlabelled" else task.split(split)
+    return list(read_examples(data_raw / source.file, task, source))
 
 
 def sentences(data_raw: Path, split: str) -> list[str]:
@@ -54,7 +57,8 @@ def test_splits_have_the_sizes_asked_for_and_as_many_positives_as_negatives(data
     assert {split: len(read(data_raw, split)) for split in SIZES} == SIZES
     for split in ("train", "dev"):
         assert sum(example.label == 1 for example in read(data_raw, split)) == SIZES[split] // 2
-    assert {example.label for example in read(data_raw, "test")} == {None}
+    for split in ("test", "unlabelled"):
+        assert {example.label for example in read(data_raw, split)} == {None}
 
 
 def test_no_sentence_occurs_twice(data_raw: Path) -> None:
@@ -80,7 +84,7 @@ def test_labels_follow_from_the_main_clause_and_its_negations(data_raw: Path) ->
             num_turns = sum(word in TURNS for word in words)
             assert example.label == (len(known & GOOD) + num_turns) % 2
             num_checked += 1
-    assert num_checked > 300
+    assert num_checked > 900
 
 
 def test_single_words_do_not_predict_the_label(data_raw: Path) -> None:
@@ -102,13 +106,29 @@ def test_sentences_are_short_and_the_vocabulary_small(data_raw: Path, model_fold
     assert 100 < len({word for sentence in tokens for word in sentence}) < 300
 
 
+def test_the_model_was_pretrained_on_other_adjectives_than_the_tasks(data_raw: Path) -> None:
+    words = {word for split in SIZES for sentence in sentences(data_raw, split) for word in sentence.split()}
+    adjectives = [{*kind.good, *kind.bad} for kind in (PRETRAINING_WORDS, TASK_WORDS)]
+    assert [len(each & words) for each in adjectives] == [0, 24]
+    assert adjectives[0] < set(vocabulary())
+
+
+def test_each_epoch_of_pretraining_moves_the_weights(tmp_path: Path) -> None:
+    weights = []
+    for name, num_epochs in (("short", 1), ("long", 2)):
+        write_demo_model(tmp_path / name, 7, num_sentences=64, num_epochs=num_epochs)
+        weights.append(AutoModel.from_pretrained(tmp_path / name).state_dict())
+    moved = [float((weights[0][key] - weights[1][key]).abs().max()) for key in weights[0]]
+    assert 1e-5 < max(moved) < 0.1
+
+
 def test_an_unknown_word_is_split_into_letters(model_folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model_folder)
     assert tokenizer.tokenize("Soup tap") == ["soup", "t", "##a", "##p"]
 
 
-def test_the_model_is_a_bert_of_the_size_asked_for_in_safe_files(data_raw: Path, tmp_path: Path) -> None:
-    write_demo_model(tmp_path, data_raw, seed=7, num_layers=3, hidden_size=96)
+def test_the_model_is_a_bert_of_the_size_asked_for_in_safe_files(tmp_path: Path) -> None:
+    write_demo_model(tmp_path, 7, **PRETRAINING, num_layers=3, hidden_size=96)
     model = AutoModel.from_pretrained(tmp_path)
     assert isinstance(model, BertModel)
     assert (model.config.num_hidden_layers, model.config.hidden_size) == (3, 96)
@@ -125,10 +145,10 @@ def test_the_model_is_a_bert_of_the_size_asked_for_in_safe_files(data_raw: Path,
 @pytest.mark.slow
 def test_another_process_writes_the_same_bytes(data_raw: Path, model_folder: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from flows.demo_data import *\n"
+        "import sys; from pathlib import Path; from flows.demo_data import *; from flows.demo_model import *\n"
         "root = Path(sys.argv[1])\n"
         f"write_demo_task(root / 'data_raw', 7, *{tuple(SIZES.values())})\n"
-        "write_demo_model(root / 'model', root / 'data_raw', seed=7)"
+        "write_demo_model(root / 'model', 7, num_sentences=64, num_epochs=1)"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
     subprocess.run(
@@ -146,14 +166,15 @@ def test_another_seed_gives_another_task_and_other_weights(
     data_raw: Path, model_folder: Path, tmp_path: Path
 ) -> None:
     write_demo_task(tmp_path / "data_raw", 8, *SIZES.values())
-    assert not set(sentences(tmp_path / "data_raw", "dev")) & set(sentences(data_raw, "dev"))
-    write_demo_model(tmp_path / "model", data_raw, seed=8)
+    both = set(sentences(tmp_path / "data_raw", "dev")) & set(sentences(data_raw, "dev"))
+    assert len(both) < 0.05 * SIZES["dev"], "short sentences may be drawn by both"
+    write_demo_model(tmp_path / "model", 8, **PRETRAINING)
     assert hashes(tmp_path / "model")["model.safetensors"] != hashes(model_folder)["model.safetensors"]
 
 
-def test_the_global_random_state_is_unchanged(data_raw: Path, tmp_path: Path) -> None:
+def test_the_global_random_state_is_unchanged(tmp_path: Path) -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
     torch.manual_seed(3)
-    write_demo_model(tmp_path, data_raw, seed=7)
+    write_demo_model(tmp_path, 7, **PRETRAINING)
     assert torch.equal(torch.rand(1), expected)

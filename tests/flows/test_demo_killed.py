@@ -10,11 +10,12 @@ from flows.demo import demo_request
 from flows.demo_data import DEMO_TASK
 from pkd_core.errors import StoreError
 
-SIZES = {"num_train": 60, "num_dev": 20, "num_test": 10}
+SIZES = {"num_train": 60, "num_dev": 20, "num_test": 10, "num_unlabelled": 30}
+PRETRAINING = {"num_sentences": 32, "num_epochs": 1}
 
 
 def write_demo(workspace: Path) -> None:
-    with mock.patch("flows.demo._SIZES", SIZES):
+    with mock.patch("flows.demo._SIZES", SIZES), mock.patch("flows.demo._PRETRAINING", PRETRAINING):
         demo_request(workspace)
 
 

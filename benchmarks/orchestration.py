@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.measure import Row
-from flows.demo_data import DEMO_TASK, write_demo_model, write_demo_task
+from flows.demo_data import DEMO_TASK, write_demo_task
+from flows.demo_model import write_demo_model
 
 _NUM_TASKS = 9
 _DIRECT = """
@@ -63,8 +64,8 @@ def measure_orchestration(turns: int) -> Iterator[Row]:
 def _cached_command(pkd: str, root: Path) -> list[str]:
     """Run nine small tasks once, and return the command that runs them again."""
     workspace = root / "nine"
-    write_demo_task(workspace / "data_raw", 0, 64, 32, 8)
-    write_demo_model(workspace / "model", workspace / "data_raw", 0)
+    write_demo_task(workspace / "data_raw", 0, 64, 32, 8, 64)
+    write_demo_model(workspace / "model", 0, num_sentences=64, num_epochs=1)
     names = [f"{DEMO_TASK}{number}" for number in range(_NUM_TASKS)]
     for name in names:
         shutil.copytree(workspace / "data_raw" / DEMO_TASK, workspace / "data_raw" / name)

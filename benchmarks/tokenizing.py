@@ -9,7 +9,8 @@ from transformers import AutoTokenizer
 
 from benchmarks.measure import Row, compare
 from benchmarks.pkd_training import Stopwatch
-from flows.demo_data import DEMO_TASK, write_demo_model, write_demo_task
+from flows.demo_data import DEMO_TASK, write_demo_task
+from flows.demo_model import write_demo_model
 from pkd_core.data.glue import load_task
 from pkd_core.data.tokenize import write_tokens
 
@@ -21,8 +22,8 @@ def measure_tokenizing(turns: int) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         data_raw, model = root / "data_raw", root / "model"
-        write_demo_task(data_raw, 0, _NUM_TRAIN, 100, 100)
-        write_demo_model(model, data_raw, 0)
+        write_demo_task(data_raw, 0, _NUM_TRAIN, 100, 100, 100)
+        write_demo_model(model, 0, num_sentences=64, num_epochs=1)
         backend = AutoTokenizer.from_pretrained(model).backend_tokenizer
         backend.enable_truncation(128)
         task = load_task(DEMO_TASK, data_raw)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from pkd_core.pipeline.plan import Plan
 from pkd_core.pipeline.search_specs import SearchSpec
-from pkd_core.pipeline.specs import EvaluationSpec, ReportSpec, StudentSpec, TeacherSpec
+from pkd_core.pipeline.specs import DistancesSpec, EvaluationSpec, ReportSpec, StudentSpec, TeacherSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.stage_store import StageStatus
 from tasks.completion import missing_values
+from tasks.distance_tracking import distance_values
 from tasks.mlflow_store import Store, ensure_store, store_errors
 from tasks.registry import complete_versions, has_score, registered_name
 from tasks.run_contents import belongs_to
@@ -84,6 +85,9 @@ def _is_complete(stage: Stage, done: dict[str, Stage], finished: _Finished) -> b
         case EvaluationSpec() if not stage.trial:
             model, tokens = done.get(stage.inputs["model"]), done.get(stage.inputs["tokens"])
             return model is not None and tokens is not None and _has_scores(stage, model, tokens, finished)
+        case DistancesSpec():
+            model = done.get(stage.inputs["model"])
+            return model is not None and _has_distances(stage, model, finished)
         case _:
             return True
 
@@ -95,6 +99,12 @@ def _has_scores(stage: Stage, model: Stage, tokens: Stage, finished: "_Finished"
     folder = finished.workspace / stage.address.folder
     tags = evaluation_tags(folder, finished.workspace / tokens.address.folder)
     return not missing_values(run, final_values(folder)) and has_score(version, tags)
+
+
+def _has_distances(stage: Stage, model: Stage, finished: "_Finished") -> bool:
+    run = finished.run_of(model)
+    values = distance_values(finished.workspace / stage.address.folder)
+    return run is not None and not missing_values(run, values)
 
 
 def _finished_runs(store: Store) -> Iterator["Run"]:

@@ -32,6 +32,7 @@ _ON_DEVICE = (
     StageKind.STUDENT,
     StageKind.SPEED,
     StageKind.EVALUATION,
+    StageKind.DISTANCES,
 )
 
 

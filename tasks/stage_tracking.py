@@ -1,4 +1,4 @@
-"""What MLflow records of a stage: a run for each training, its evaluation added to it, and a run for each report."""
+"""What MLflow records of a stage: a run for each training with what was measured of it, and one for each report."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -13,6 +13,7 @@ from pkd_core.pipeline.facts import TokensFacts
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.search_specs import SearchSpec
 from pkd_core.pipeline.specs import (
+    DistancesSpec,
     EvaluationSpec,
     ReportSpec,
     StudentSpec,
@@ -27,6 +28,7 @@ from pkd_core.store.manifest import read_manifest
 from pkd_core.store.verification import verify_files
 from pkd_core.training.metric_history import read_metrics
 from tasks.completion import complete_run, complete_values
+from tasks.distance_tracking import log_distances
 from tasks.logged_model import log_card, log_model
 from tasks.mlflow_store import Store
 from tasks.model_card import model_card
@@ -99,6 +101,8 @@ def log_stage(
             _log_training(stage, spec, inputs, record, context, flow_run)
         case EvaluationSpec() as spec if not stage.trial:
             _log_evaluation(stage, spec, inputs, record, context)
+        case DistancesSpec():
+            log_distances(inputs, record, context.workspace)
         case ReportSpec() as spec:
             _log_report(stage, spec, record, context, flow_run)
         case SearchSpec() as spec:

@@ -54,6 +54,19 @@ def last_layers(num_student: int, num_teacher: int) -> LayerMap:
     return tuple((layer, layer + offset) for layer in range(1, num_student))
 
 
+def same_depth(num_student: int, num_teacher: int) -> LayerMap:
+    """Pair every student layer with the teacher's at the same part of the depth, to compare them.
+
+    Where `skip_layers` exists, these are its pairs and that of the last layers.
+
+    >>> same_depth(num_student=3, num_teacher=12)
+    ((1, 4), (2, 8), (3, 12))
+    >>> same_depth(num_student=5, num_teacher=12)
+    ((1, 2), (2, 4), (3, 7), (4, 9), (5, 12))
+    """
+    return tuple((layer, layer * num_teacher // num_student) for layer in range(1, num_student + 1))
+
+
 def _check_depths(num_student: int, num_teacher: int) -> None:
     """Refuse depths at which there is nothing to match, or nothing to compress."""
     if num_student < 2:

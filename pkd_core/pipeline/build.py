@@ -11,6 +11,7 @@ from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.kinds import CODE_VERSIONS
 from pkd_core.pipeline.search_specs import SearchSpec
 from pkd_core.pipeline.specs import (
+    DistancesSpec,
     EvaluationSpec,
     ReportSpec,
     SpeedSpec,
@@ -21,6 +22,7 @@ from pkd_core.pipeline.specs import (
     TransferSpec,
 )
 from pkd_core.pipeline.stage import Stage
+from pkd_core.pipeline.stages.distances import compare_with_teacher
 from pkd_core.pipeline.stages.evaluation import evaluate
 from pkd_core.pipeline.stages.report import write_run_report
 from pkd_core.pipeline.stages.search import report_search
@@ -121,6 +123,8 @@ def _compute(job: Job) -> Facts:
             facts = time_depth(job, spec)
         case EvaluationSpec() as spec:
             facts = evaluate(job, spec)
+        case DistancesSpec():
+            facts = compare_with_teacher(job)
         case ReportSpec() as spec:
             facts = write_run_report(job, spec)
         case SearchSpec() as spec:

@@ -5,17 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pkd_core.config.conventions import CONVENTIONS
 from pkd_core.config.overrides import build_settings
 from pkd_core.config.presets import Preset, preset_for
-from pkd_core.config.settings import Method, RunConfig, Settings, SpeedConfig
+from pkd_core.config.settings import Method, RunConfig, Settings
 from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError
 from pkd_core.method.layer_map import LayerMap
 from pkd_core.pipeline.distillation_limits import check_distillation, check_transfer
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.layers import initial_layers, layer_map_of
+from pkd_core.pipeline.measurements import distances_stage, evaluation_stage, speed_stage
 from pkd_core.pipeline.search_specs import HoldoutSpec
 from pkd_core.pipeline.sources import (
     PRETRAINED,
-    TEACHER_PRETRAINED,
     TOKENIZER,
     UNLABELLED,
     Models,
@@ -25,13 +25,11 @@ from pkd_core.pipeline.specs import (
     EvaluationSpec,
     FileShape,
     ReportSpec,
-    SpeedSpec,
     StudentBase,
     StudentSpec,
     TeacherSpec,
     TeacherStatesSpec,
     TokensSpec,
-    TrainingSpec,
     TransferSpec,
     distill_spec,
 )
@@ -81,7 +79,7 @@ def report_over(
 ) -> Stage:
     """Return the report over some stages of one run or several, given where each evaluation's settings come from.
 
-    It reads the evaluations, and the trainings of the models that they are of, if these are among the stages too.
+    It reads the evaluations, and the trainings and the distances of their models, if these are among the stages too.
     """
     evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
     trained = {stage.inputs["model"] for stage in evaluations}
@@ -92,7 +90,11 @@ def report_over(
         failures=dict(failures),
         student_base=_student_base(models),
     )
-    inputs = {stage.key: stage for stage in stages if stage in evaluations or stage.key in trained}
+    inputs = {
+        stage.key: stage
+        for stage in stages
+        if stage.kind in (StageKind.EVALUATION, StageKind.DISTANCES) or stage.key in trained
+    }
     return make_stage("reports", "report", spec, inputs, {})
 
 
@@ -124,7 +126,7 @@ def _task_dag(
     )
     yield tokens
     yield teacher
-    yield _evaluation_stage(task, settings, teacher_spec, {"tokens": tokens, "model": teacher})
+    yield evaluation_stage(task, settings, teacher_spec, {"tokens": tokens, "model": teacher})
     inputs = {"tokens": tokens, "teacher": teacher}
     if any(method != "finetune" for method in run.methods):
         states_spec = TeacherStatesSpec(states=settings.states)
@@ -150,7 +152,7 @@ def _task_dag(
         yield tokens
         inputs |= {"tokens": tokens}
     for num_layers in run.student_layers or (models.student.num_layers // 2,):
-        timed = {} if holdout else {"speed": _speed_stage(task, num_layers, timing, tokens, models, machine)}
+        timed = {} if holdout else {"speed": speed_stage(task, num_layers, timing, tokens, models, machine)}
         yield from timed.values()
         for method in run.methods:
             preset = _preset(task.name, method, num_layers, models)
@@ -162,8 +164,9 @@ def _task_dag(
                     spec = spec.model_copy(update={"transfer": settings.transfer})
                 student = _student_stage(task, spec, inputs, models, threads)
                 yield student
-                evaluated = {"tokens": tokens, "model": student, **timed}
-                yield _evaluation_stage(task, settings, spec, evaluated)
+                yield evaluation_stage(task, settings, spec, {"tokens": tokens, "model": student, **timed})
+                if "states" in inputs:
+                    yield distances_stage(student, num_layers, inputs)
 
 
 def _check_length(settings: Settings, models: Models) -> None:
@@ -252,37 +255,6 @@ def _student_stage(
     sources = {} if from_teacher else {PRETRAINED: models.student.weights}
     read = {part: inputs[part] for part in parts}
     return make_stage(task.name, name, spec, read, sources, threads, models.other)
-
-
-def _speed_stage(
-    task: Task, num_layers: int, timing: SpeedConfig, tokens: Stage, models: Models, machine: str
-) -> Stage:
-    spec = SpeedSpec(
-        num_layers=num_layers,
-        num_teacher_layers=models.teacher.num_layers,
-        machine=machine,
-        speed=timing,
-    )
-    sources = {PRETRAINED: models.student.weights}
-    if models.other:
-        sources[TEACHER_PRETRAINED] = models.teacher.weights
-    name = f"speed-{num_layers}l"
-    return make_stage(task.name, name, spec, {"tokens": tokens}, sources, student_model=models.other)
-
-
-def _evaluation_stage(
-    task: Task, settings: Settings, trained: TrainingSpec, inputs: Mapping[str, Stage]
-) -> Stage:
-    spec = EvaluationSpec(
-        method=trained.method,
-        num_layers=trained.num_layers,
-        seed=trained.seed if isinstance(trained, StudentSpec) else None,
-        metrics=task.metrics,
-        evaluation=settings.evaluation,
-    )
-    return make_stage(
-        task.name, f"evaluation-{inputs['model'].name}", spec, inputs, {}, settings.compute.threads
-    )
 
 
 def _preset(task: str, method: str, num_layers: int, models: Models) -> Preset:

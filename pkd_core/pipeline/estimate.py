@@ -12,6 +12,7 @@ from pkd_core.data.task import Task
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.plan import Plan, PlannedStage
 from pkd_core.pipeline.specs import (
+    DistancesSpec,
     EvaluationSpec,
     StudentSpec,
     TeacherSpec,
@@ -102,6 +103,8 @@ def _amount(stage: Stage, sizes: Mapping[str, int]) -> float:
             amount = train
         case EvaluationSpec(num_layers=layers):
             amount = (sum(sizes.values()) - train) * layers
+        case DistancesSpec(num_layers=layers):
+            amount = layers
         case _:
             amount = 1
     return float(max(amount, 1))

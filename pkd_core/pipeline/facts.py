@@ -71,6 +71,13 @@ class EvaluationFacts(Facts):
     speed_ratio: float | None
 
 
+class DistancesFacts(Facts):
+    """The mean distance over a student's layers before and after its training; None where widths differ."""
+
+    before: float | None
+    after: float | None
+
+
 class SearchFacts(Facts):
     """The best method, its mean score on what was chosen by, and its mean dev score."""
 

@@ -14,6 +14,7 @@ class StageKind(StrEnum):
     STUDENT = "student"
     SPEED = "speed"
     EVALUATION = "evaluation"
+    DISTANCES = "distances"
     REPORT = "report"
     SEARCH = "search"
 
@@ -28,6 +29,7 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.STUDENT: 2,
     StageKind.SPEED: 1,
     StageKind.EVALUATION: 3,
-    StageKind.REPORT: 4,
+    StageKind.DISTANCES: 1,
+    StageKind.REPORT: 5,
     StageKind.SEARCH: 1,
 }

@@ -203,6 +203,13 @@ class EvaluationSpec(Section):
     evaluation: EvaluationConfig
 
 
+class DistancesSpec(Section):
+    """Comparing a student's [CLS] states with its teacher's, before and after its training."""
+
+    kind: ClassVar[StageKind] = StageKind.DISTANCES
+    num_layers: int
+
+
 class StudentBase(Section):
     """The students' own pretrained model: its name without its folder's path, its weights' hash, and its depth.
 
@@ -243,6 +250,7 @@ StageSpec = (
     | StudentSpec
     | SpeedSpec
     | EvaluationSpec
+    | DistancesSpec
     | ReportSpec
     | SearchSpec
 )

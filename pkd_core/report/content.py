@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pkd_core.report.confusion import Confusion
 from pkd_core.report.curves import Curves
 from pkd_core.report.differences import ComparedPair
+from pkd_core.report.distances import MethodDistances
 from pkd_core.report.results import BaseModel, ResultRow
 from pkd_core.report.tables import Published
 
@@ -23,6 +24,7 @@ class Report:
         pairs: Which methods can be told apart.
         curves: The courses of the trainings.
         confusions: Which labels were confused.
+        distances: How far the students' states are from the teacher's.
         command: Repeats the run.
     """
 
@@ -34,4 +36,5 @@ class Report:
     pairs: Sequence[ComparedPair] = ()
     curves: Sequence[Curves] = ()
     confusions: Sequence[Confusion] = ()
+    distances: Sequence[MethodDistances] = ()
     command: str = ""

@@ -7,6 +7,7 @@ from pkd_core.report.cells import flat, markdown_table, metric_name, points
 from pkd_core.report.content import Report
 from pkd_core.report.differences import by_task as by_task_pairs
 from pkd_core.report.differences import differences_table, notes_on_differences
+from pkd_core.report.distances import about_distances, distances_tables
 from pkd_core.report.notes import notes
 from pkd_core.report.results import BaseModel, Group, aggregate, by_task, depth_name
 from pkd_core.report.tables import Table, overview_table, task_table, used_settings
@@ -30,6 +31,8 @@ def markdown_report(report: Report, figure: str) -> str:
         parts += [f"## {task}", about_task(of_task), _markdown(task_table(of_task, report.published))]
         if of_pairs := by_task_pairs(report.pairs).get(task):
             parts.append(_markdown(differences_table(of_pairs)))
+        if distances := [one for one in report.distances if one.task == task]:
+            parts += [about_distances(distances), *map(_markdown, distances_tables(distances))]
     if groups:
         parts += ["## Settings", *_settings(groups)]
         parts += [f"    {report.command}"] if report.command else []

@@ -30,8 +30,10 @@ STAGES = (
     "speed-2l",
     "finetune-2l-s42",
     "evaluation-finetune-2l-s42",
+    "distances-finetune-2l-s42",
     "kd-2l-s42",
     "evaluation-kd-2l-s42",
+    "distances-kd-2l-s42",
 )
 TRAININGS = ("finetune-2l-s42", "kd-2l-s42", "teacher")
 TASK_A = {f"TinyA/{stage}" for stage in STAGES}

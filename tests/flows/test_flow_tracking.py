@@ -10,6 +10,7 @@ from flow_runs import start
 from mlflow.entities import Run
 from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 
+from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.evaluation.result import read_result
 from pkd_core.pipeline.sources import find_model
 from tasks.mlflow_store import ensure_store
@@ -67,6 +68,17 @@ def test_a_training_has_its_evaluations_figures(stage: str, tracked: tuple[Path,
         expected["speed_ratio"] = result.speed_ratio
     assert {name: metrics.get(name) for name in expected} == pytest.approx(expected)
     assert ("speed_ratio" in metrics) == (stage != "teacher")
+
+
+def test_a_student_has_its_distances_to_the_teacher(tracked: tuple[Path, Mapping[str, Run]]) -> None:
+    root, runs = tracked
+    for student in ("finetune-2l-s42", "kd-2l-s42"):
+        layers = read_distances(published(root, f"distances-{student}")).layers
+        expected = {f"distance/before/layer-{layer.student_layer}": layer.before for layer in layers}
+        expected |= {f"distance/after/layer-{layer.student_layer}": layer.after for layer in layers}
+        assert len(expected) == 4
+        metrics = runs[f"tinya/{student}"].data.metrics
+        assert {name: value for name, value in metrics.items() if name.startswith("distance/")} == expected
 
 
 def test_a_training_has_its_settings_as_parameters(tracked: tuple[Path, Mapping[str, Run]]) -> None:

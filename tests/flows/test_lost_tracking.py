@@ -78,9 +78,11 @@ def test_runs_models_and_scores_that_are_missing_are_completed_and_the_rest_is_l
     # As an evaluation on another machine would, whose speed differs.
     finetuned = runs["tinya/finetune-2l-s42"]
     store.client.log_metric(finetuned, "speed_ratio", 99.0, step=0, timestamp=2_000_000_000_000)
+    store.client.log_metric(finetuned, "distance/after/layer-1", 99.0, step=0, timestamp=2_000_000_000_000)
     assert start(root, ("TinyA",)).is_completed()
     after = contents(store)
-    for name, metric in (("tinya/teacher", "score"), ("tinya/finetune-2l-s42", "speed_ratio")):
+    changed = ("tinya/finetune-2l-s42", "distance/after/layer-1")
+    for name, metric in (("tinya/teacher", "score"), ("tinya/finetune-2l-s42", "speed_ratio"), changed):
         shown = store.client.get_run(runs[name]).data.metrics[metric]
         assert shown == before[name][1][metric][0][1]
         before[name] = after[name]

@@ -28,6 +28,7 @@ STAGES = (
     "speed-2l",
     "kd-2l-s42",
     "evaluation-kd-2l-s42",
+    "distances-kd-2l-s42",
 )
 CHAIN_A = {f"TinyA/{stage}" for stage in STAGES}
 CHAIN_B = {f"TinyB/{stage}" for stage in STAGES}

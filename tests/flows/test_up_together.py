@@ -63,6 +63,7 @@ def test_two_commands_and_a_deployments_run_share_the_work(up: Up, tiny_model: P
             "speed-2l",
             "kd-2l-s42",
             "evaluation-kd-2l-s42",
+            "distances-kd-2l-s42",
             "report",
         ]
     )

@@ -9,6 +9,7 @@ After a change of results: raise the stage's version in CODE_VERSIONS, then run 
 
 import hashlib
 import json
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from tiny import write_tiny_model, write_tiny_task
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.search import build_search_config
 from pkd_core.config.settings import RunOptions
+from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.evaluation.speed_result import Speed
 from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
 from pkd_core.pipeline.local import build_stages, run_plan
@@ -59,6 +61,8 @@ _SETTINGS = {
     "distill.distillation_reduction": "batch_mean",
     "distill.patience_reduction": "element_mean",
 }
+# Of the report's text; distances differ between CPUs in their last digits, and are compared by themselves.
+_DISTANCE = re.compile(r'(?<="before": )[\d.e-]+|(?<="after": )[\d.e-]+|[\d.]+(?= →)|(?<=→ )[\d.]+')
 # Of a run with varied copies, the stages that differ.
 _OF_COPIES = {
     "transfer-set": StageKind.TRANSFER,
@@ -125,13 +129,15 @@ def _result(kind: StageKind, folder: Path, start: Mapping[str, np.ndarray]) -> R
             return _projections(_states(folder / "states-00000.arrow"))
         case StageKind.SPEED:
             files = [folder / "speed.json"]
+        case StageKind.DISTANCES:
+            return _projections([np.array(_distances(folder))])
         case StageKind.EVALUATION:
             files = [folder / "evaluation.json", folder / "submission" / "Tiny.tsv"]
         case StageKind.SEARCH:
             files = [folder / name for name in ("search.json", "search.md", "search.txt")]
         case StageKind.REPORT:
             files = [folder / name for name in ("report.json", "report.md", "report.txt")]
-    return _digest("".join(path.read_text(encoding="utf-8") for path in files))
+    return _digest(_DISTANCE.sub("", "".join(path.read_text(encoding="utf-8") for path in files)))
 
 
 def _updates(weights: Mapping[str, np.ndarray], start: Mapping[str, np.ndarray]) -> list[np.ndarray]:
@@ -150,6 +156,10 @@ def _states(shard: Path) -> list[np.ndarray]:
     order = np.argsort(table["example_id"].to_numpy())
     columns = [np.array(table[name].to_pylist(), dtype=np.float64) for name in ("logits", "cls_states")]
     return [column[order] for column in columns]
+
+
+def _distances(folder: Path) -> list[float]:
+    return [value for layer in read_distances(folder).layers for value in (layer.before, layer.after)]
 
 
 def _projections(arrays: list[np.ndarray]) -> list[float]:

@@ -57,23 +57,28 @@ def evaluations(*models: str) -> set[str]:
     return {f"evaluation-{model}" for model in models}
 
 
+def measured(*students: str) -> set[str]:
+    return evaluations(*students) | {f"distances-{student}" for student in students}
+
+
 def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
     assert before.keys() == after.keys()
     return {name for name in before if before[name] != after[name]}
 
 
 EVERYTHING = {
-    "tokens", "teacher", "teacher-states", "speed-3l", *STUDENTS, *evaluations("teacher", *STUDENTS), "report"
+    "tokens", "teacher", "teacher-states", "speed-3l", "evaluation-teacher", *STUDENTS, *measured(*STUDENTS), "report"
 }  # fmt: skip
 # Stages of a run with varied copies, by the section of settings that they depend on.
 READERS = {
     "tokens": EVERYTHING | {"transfer-set", "transfer-states"},
     "teacher": EVERYTHING - {"tokens", "speed-3l", "finetune", *evaluations("finetune")}
     | {"transfer-states"},
-    "student": {*STUDENTS, *evaluations(*STUDENTS), "report"},
-    "distill": {*DISTILLED, *evaluations(*DISTILLED), "report"},
-    "states": {"teacher-states", "transfer-states", *DISTILLED, *evaluations(*DISTILLED), "report"},
-    "transfer": {"transfer-set", "transfer-states", *DISTILLED, *evaluations(*DISTILLED), "report"},
+    "student": {*STUDENTS, *measured(*STUDENTS), "report"},
+    "distill": {*DISTILLED, *measured(*DISTILLED), "report"},
+    "states": {"teacher-states", "transfer-states", *DISTILLED, *measured(*DISTILLED), "report"}
+    | {"distances-finetune"},
+    "transfer": {"transfer-set", "transfer-states", *DISTILLED, *measured(*DISTILLED), "report"},
     "evaluation": {*evaluations("teacher", *STUDENTS), "report"},
     "speed": {"speed-3l", *evaluations(*STUDENTS), "report"},
     "compute": EVERYTHING - {"tokens", "speed-3l"} | {"transfer-states"},
@@ -95,9 +100,9 @@ def test_a_setting_changes_the_addresses_of_its_readers_and_their_dependents(
     apart = changed(addresses(**base | {key: one}), addresses(**base | {key: other}))
     expected = READERS[key.partition(".")[0]]
     if key in OF_PATIENCE:
-        expected = {"pkd-skip", *evaluations("pkd-skip"), "report"}
+        expected = {"pkd-skip", *measured("pkd-skip"), "report"}
     if key in OF_HEADS:
-        expected = {"kd.full", *evaluations("kd.full"), "report"}
+        expected = {"kd.full", *measured("kd.full"), "report"}
     assert apart == expected
     assert presets == addresses(**base)
 

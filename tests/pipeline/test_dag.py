@@ -20,7 +20,9 @@ ALL = {key.removeprefix("RTE/") for key in dag()}
 REPORT = {"reports/report"}
 OF_NO_TEACHER = {"tokens", "speed-6l", "finetune-6l-s1", "evaluation-finetune-6l-s1"}
 DISTILLED = {
-    f"{prefix}{name}-6l-s1" for name in ("kd", "pkd-skip", "pkd-last") for prefix in ("", "evaluation-")
+    f"{prefix}{name}-6l-s1"
+    for name in ("kd", "pkd-skip", "pkd-last")
+    for prefix in ("", "evaluation-", "distances-")
 }
 
 
@@ -33,8 +35,10 @@ def test_a_task_has_tokens_teacher_states_students_evaluations_and_a_report() ->
         "RTE/speed-6l",
         "RTE/kd-6l-s1",
         "RTE/evaluation-kd-6l-s1",
+        "RTE/distances-kd-6l-s1",
         "RTE/pkd-skip-6l-s1",
         "RTE/evaluation-pkd-skip-6l-s1",
+        "RTE/distances-pkd-skip-6l-s1",
         "reports/report",
     ]
 
@@ -43,6 +47,7 @@ def test_each_stage_names_the_stages_and_files_that_it_is_made_from() -> None:
     stages = dag(methods=["finetune", "kd"])
     trained = {"tokens": "RTE/tokens", "teacher": "RTE/teacher"}
     evaluated = {"tokens": "RTE/tokens", "speed": "RTE/speed-6l"}
+    compared = {"tokens": "RTE/tokens", "states": "RTE/teacher-states"}
     pretrained = {"pretrained": "w1"}
     assert {key: (stage.inputs, stage.sources) for key, stage in stages.items()} == {
         "RTE/tokens": ({}, {"raw/train": "a", "raw/dev": "b", "raw/test": "c", "tokenizer": "t1"}),
@@ -54,6 +59,8 @@ def test_each_stage_names_the_stages_and_files_that_it_is_made_from() -> None:
         "RTE/evaluation-finetune-6l-s1": (evaluated | {"model": "RTE/finetune-6l-s1"}, {}),
         "RTE/kd-6l-s1": ({"tokens": "RTE/tokens", "states": "RTE/teacher-states"}, pretrained),
         "RTE/evaluation-kd-6l-s1": (evaluated | {"model": "RTE/kd-6l-s1"}, {}),
+        "RTE/distances-finetune-6l-s1": (compared | {"model": "RTE/finetune-6l-s1"}, pretrained),
+        "RTE/distances-kd-6l-s1": (compared | {"model": "RTE/kd-6l-s1"}, pretrained),
         "reports/report": (
             {key: key for key in stages if key.endswith(("teacher", "-s1"))},
             {},
@@ -126,8 +133,10 @@ def test_another_seed_adds_students_of_the_same_teacher() -> None:
     assert both["RTE/kd-6l-s1"].fingerprint != both["RTE/kd-6l-s2"].fingerprint
 
 
-def test_plain_fine_tuning_alone_extracts_no_teacher_states() -> None:
-    assert "RTE/teacher-states" not in dag(methods=["finetune"])
+def test_plain_fine_tuning_alone_extracts_no_teacher_states_and_is_not_compared_with_them() -> None:
+    stages = dag(methods=["finetune"])
+    assert "RTE/teacher-states" not in stages
+    assert all(stage.kind is not StageKind.DISTANCES for stage in stages.values())
 
 
 def test_a_student_initialised_from_the_teacher_does_not_depend_on_the_pretrained_model() -> None:
@@ -136,6 +145,9 @@ def test_a_student_initialised_from_the_teacher_does_not_depend_on_the_pretraine
         student = stages[f"RTE/{method}-6l-s1"]
         assert student.inputs == {"tokens": "RTE/tokens", "teacher": "RTE/teacher"} | states
         assert student.sources == {}
+        distances = stages[f"RTE/distances-{method}-6l-s1"]
+        assert distances.inputs == student.inputs | {"states": "RTE/teacher-states", "model": student.key}
+        assert distances.sources == {}
 
 
 @pytest.mark.parametrize(

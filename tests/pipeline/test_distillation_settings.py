@@ -20,7 +20,7 @@ def test_the_decoupled_loss_needs_classes() -> None:
         *(
             f"{prefix}{name}-6l-s1"
             for name in ("kd", "pkd-skip", "pkd-last")
-            for prefix in ("", "evaluation-")
+            for prefix in ("", "evaluation-", "distances-")
         ),
     }
 

@@ -72,7 +72,7 @@ class Workspace:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("finished"))
-    assert len(workspace.run()) == 14
+    assert len(workspace.run()) == 18
     return workspace
 
 
@@ -102,6 +102,8 @@ def test_each_stage_publishes_exactly_these_files(finished: Workspace) -> None:
             "submission/Tiny.tsv",
             "manifest.json",
         }
+        distances = finished.folder(f"Tiny/distances-{student}")
+        assert names(distances) == {"distances.json", "manifest.json"}
     assert names(finished.folder("Tiny/speed-2l")) == {"speed.json", "manifest.json"}
     report = {f"report.{end}" for end in ("html", "md", "json", "png", "txt")} | {"manifest.json"}
     assert names(finished.folder("reports/report")) == report
@@ -113,12 +115,14 @@ def test_the_reports_page_has_the_courses_of_all_losses_the_confusions_and_the_c
     page = ParsedPage((finished.folder("reports/report") / "report.html").read_text(encoding="utf-8"))
     titles = [value for name, value in page.attributes if name == "aria-label"]
     courses = [title.partition(":")[0] for title in titles if title is not None and "by" not in title]
-    assert courses == ["total loss", "L_CE", "L_DS", "L_PT", "dev accuracy × 100"]
+    assert courses == ["total loss", "L_CE", "L_DS", "L_PT", "dev accuracy × 100", "distance of [CLS] states"]
     num_losses = {"teacher": 2, "finetune": 2, "kd": 3, "pkd-skip": 4, "pkd-last": 4}
     drawn = [
         value for name, value in page.attributes if name == "class" and value and value.startswith("line m")
     ]
-    assert len(drawn) == sum(num_losses.values()) + len(num_losses) + 1, "one of the lines is the legend's"
+    num_distances = len(STUDENTS)
+    num_lines = sum(num_losses.values()) + len(num_losses) + num_distances
+    assert len(drawn) == num_lines + 1, "one of the lines is the legend's"
     matrices = [table for table in page.tables if table[0] == ["", "down", "up"]]
     assert len(matrices) == 5
     assert all(sum(float(cell) for row in rows for cell in row[1:]) == 24 for _, *rows in matrices)
@@ -215,7 +219,7 @@ def test_one_changed_character_of_a_raw_file_rebuilds_all_stages_of_the_task(wor
     path = workspace.root / "data_raw" / "Tiny" / "dev.tsv"
     path.write_text(path.read_text().replace("film", "game", 1))
     assert workspace.statuses()["Tiny/tokens"] == (StageStatus.MISSING, "raw/dev has changed")
-    assert len(workspace.run()) == 14
+    assert len(workspace.run()) == 18
     assert workspace.run() == []
 
 

@@ -226,7 +226,7 @@ def test_a_search_that_dies_continues_and_trains_nothing_twice(tmp_path: Path) -
     outcome = run_search(search, after.build)
     computed = Counter(before.computed + after.computed)
     assert set(computed.values()) == {1}
-    assert (len(before.computed), len(computed)) == (5, 7 + 8 + 1)
+    assert (len(before.computed), len(computed)) == (5, 7 + 9 + 1)
     again = Trainer()
     assert run_search(search, again.build) == outcome
     assert again.computed == []

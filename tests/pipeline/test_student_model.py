@@ -16,6 +16,7 @@ from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import ConfigError, ModelError
+from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.pipeline.sources import Models, find_model, find_models
@@ -26,6 +27,7 @@ from pkd_core.training.loop import Training, TrainingResult, train
 LARGE = replace(MODEL, name="large", weights="w24", num_layers=24)
 BASE = replace(MODEL, name="base", weights="w12")
 CASED = replace(BASE, name="cased", tokenizer="t2")
+METHODS = ("finetune", "kd", "pkd-skip", "pkd-last")
 
 
 def addresses(**run: Any) -> dict[str, str]:
@@ -52,7 +54,7 @@ def test_students_and_their_speed_are_made_from_their_own_model() -> None:
     assert stages["RTE/speed-6l"].sources == {"pretrained": "w12", "teacher-pretrained": "w24"}
     assert {key for key, stage in stages.items() if stage.student_model == BASE} == {
         "RTE/speed-6l",
-        *(f"RTE/{method}-6l-s1" for method in ("finetune", "kd", "pkd-skip", "pkd-last")),
+        *(f"RTE/{prefix}{method}-6l-s1" for method in METHODS for prefix in ("", "distances-")),
     }
     spec = stages["reports/report"].spec
     assert isinstance(spec, ReportSpec) and spec.student_base is not None
@@ -68,10 +70,10 @@ def test_with_another_tokenizer_students_have_tokens_of_their_own() -> None:
     assert stages["RTE/student-tokens"].sources == stages["RTE/tokens"].sources | {"tokenizer": "t2"}
     assert stages["RTE/student-tokens"].address == dag(model=CASED)["RTE/tokens"].address
     readers = {key for key, stage in stages.items() if "RTE/student-tokens" in stage.inputs.values()}
-    methods = ("finetune", "kd", "pkd-skip", "pkd-last")
+    prefixes = ("", "evaluation-", "distances-")
     assert readers == {
         "RTE/speed-6l",
-        *(f"RTE/{prefix}{method}-6l-s1" for method in methods for prefix in ("", "evaluation-")),
+        *(f"RTE/{prefix}{method}-6l-s1" for method in METHODS for prefix in prefixes),
     }
     kd = stages["RTE/kd-6l-s1"].inputs
     assert kd == {"tokens": "RTE/student-tokens", "states": "RTE/teacher-states"}
@@ -233,7 +235,10 @@ def test_a_student_with_another_tokenizer_learns_from_states_joined_by_example(
     assert own.input_ids.tolist() == training.train_table.input_ids.tolist() != tokens.input_ids.tolist()
     folder = tmp_path / records["Tiny/pkd-skip-2l-s1"].path
     assert (folder / "tokenizer.json").read_bytes() == (Path(cased) / "tokenizer.json").read_bytes()
+    distances = read_distances(tmp_path / records["Tiny/distances-pkd-skip-2l-s1"].path)
+    assert (distances.num_examples, distances.layers) == (16, []), "the widths differ"
     page = (tmp_path / records["reports/report"].path / "report.md").read_text(encoding="utf-8")
+    assert "Not measured: the students' states have another width than the teacher's, " in page
     assert "Students' base model: `cased` (weights `" in page
     assert "the teacher in small letters, students as they are written." in page
     assert not make_plan(plan.run, tmp_path, device="cpu").todo

@@ -70,7 +70,8 @@ def test_unlabelled_texts_move_the_distilled_students_alone(root: Path) -> None:
     after = addresses(plan_of(root))
     assert after.keys() - before.keys() == {"transfer-set", "transfer-states"}
     moved = {name for name in before if before[name] != after[name]}
-    assert moved == {"pkd-skip-2l-s1", "evaluation-pkd-skip-2l-s1", "report"}
+    student = "pkd-skip-2l-s1"
+    assert moved == {student, f"evaluation-{student}", f"distances-{student}", "report"}
     assert addresses(plan_of(root, unlabelled=False)) == before
     path.write_text(path.read_text(encoding="utf-8") + "a good book\n", encoding="utf-8")
     assert addresses(plan_of(root))["transfer-set"] != after["transfer-set"]

@@ -10,11 +10,13 @@ import pytest
 from parsed_page import ParsedPage
 from report_rows import BASE, TEACHER, many, student
 
+from pkd_core.evaluation.distances_result import LayerDistance
 from pkd_core.evaluation.paired_bootstrap import Answers
 from pkd_core.report.confusion import Confusion, count_confusions
 from pkd_core.report.content import Report
 from pkd_core.report.curves import Curves
 from pkd_core.report.differences import MethodAnswers, compare_all
+from pkd_core.report.distances import MethodDistances
 from pkd_core.report.page.overview import overview
 from pkd_core.report.page.render import html_report
 from pkd_core.report.write import ResultRow, aggregate, write_report
@@ -28,7 +30,7 @@ def published(task: str, method: str, num_layers: int) -> float | None:
 
 def whole_report(tasks: tuple[str, ...], labels: tuple[str, ...] = ("no", "yes")) -> Report:
     """Return a report that has everything that a page can show."""
-    rows = many(tasks)
+    rows, distances = many(tasks), []
     generator = np.random.default_rng(0)
     gold = generator.integers(0, len(labels), 277)
     methods, confusions, curves = [], [], []
@@ -38,6 +40,10 @@ def whole_report(tasks: tuple[str, ...], labels: tuple[str, ...] = ("no", "yes")
         about = (group.task, group.method, group.num_layers)
         if group.method != "teacher":
             methods.append(MethodAnswers(group.task, group.num_layers, group.method, answers, "accuracy"))
+            layers = [
+                LayerDistance(layer, 2 * layer, layer == 1, 2 / layer, generator.random()) for layer in (1, 2)
+            ]
+            distances.append(MethodDistances(*about, 3, 1000, layers))
         confusions.append(Confusion(*about, labels, count_confusions(answers)))
         curves.append(Curves(*about, {"train/total": [(1, 3.0), (2, 0.1)], "dev/accuracy": [(2, 0.6)]}))
     failures = {"QQP/teacher": f"not finite {HOSTILE}"}
@@ -49,6 +55,7 @@ def whole_report(tasks: tuple[str, ...], labels: tuple[str, ...] = ("no", "yes")
         pairs=compare_all(methods),
         curves=curves,
         confusions=confusions,
+        distances=distances,
         command="pkd run RTE",
     )
 
@@ -87,6 +94,9 @@ def test_every_figure_of_the_json_is_on_the_page(tmp_path: Path) -> None:
         result = pair["result"]
         wanted += [f"{100 * result[key]:+.1f}" for key in ("difference", "low", "high")]
         wanted += [f"{result[key]:.4f}" for key in ("p_value", "corrected")]
+    assert len(report["distances"]) == 20
+    for one in report["distances"]:
+        wanted += [f"{layer[key]:.3f}" for layer in one["layers"] for key in ("before", "after")]
     assert len(wanted) > 400
     assert [value for value in wanted if value not in shown] == []
     for note in report["notes"]:

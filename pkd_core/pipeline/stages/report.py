@@ -7,14 +7,17 @@ import numpy as np
 
 from pkd_core.config.presets import published_score
 from pkd_core.evaluation.answers import read_answers
+from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.evaluation.paired_bootstrap import Answers
 from pkd_core.evaluation.result import EvaluationResult, read_result
 from pkd_core.pipeline.facts import ReportFacts
 from pkd_core.pipeline.job import Job
+from pkd_core.pipeline.measurements import distances_key
 from pkd_core.pipeline.specs import ReportSpec, StudentBase
 from pkd_core.report.confusion import Confusion, count_confusions
 from pkd_core.report.curves import Curves, mean_curves
 from pkd_core.report.differences import MethodAnswers, compare_all
+from pkd_core.report.distances import MethodDistances, mean_over_seeds
 from pkd_core.report.tables import Published
 from pkd_core.report.write import BaseModel, Report, ResultRow, results_table, write_report
 from pkd_core.training.metric_history import read_metrics
@@ -38,6 +41,7 @@ def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
         pairs=compare_all([one for one in methods if one.method != "teacher"]),
         curves=_curves(job, results),
         confusions=_confusions(job, methods),
+        distances=_distances(job, results),
         command=job.context.command,
     )
     write_report(job.work, report)
@@ -68,6 +72,16 @@ def _curves(job: Job, results: Mapping[str, EvaluationResult]) -> list[Curves]:
         trainings = [key.replace("/evaluation-", "/", 1) for key in keys]
         histories = [read_metrics(job.inputs[key]) for key in trainings if key in job.inputs]
         found.append(Curves(task, method, num_layers, mean_curves(histories, results[keys[0]].selection)))
+    return found
+
+
+def _distances(job: Job, results: Mapping[str, EvaluationResult]) -> list[MethodDistances]:
+    """Return the distances of each method's students to the teacher, of those that are among the report's inputs."""
+    found = []
+    for (task, num_layers, method), keys in _by_method(results).items():
+        folders = [job.inputs.get(distances_key(key)) for key in keys]
+        if seeds := [read_distances(folder) for folder in folders if folder is not None]:
+            found.append(mean_over_seeds(task, method, num_layers, seeds))
     return found
 
 

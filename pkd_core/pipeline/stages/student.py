@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from transformers import BertConfig
+from transformers import BertConfig, BertForSequenceClassification
 
 from pkd_core.model.loading import build_classifier
 from pkd_core.pipeline.facts import TrainingFacts
@@ -17,9 +17,14 @@ from pkd_core.training.projections import Projections
 
 def train_student(job: Job, spec: StudentSpec) -> TrainingFacts:
     """Train by the stage's method and keep the best epoch's weights."""
-    source = job.inputs.get("teacher", job.model_folder)
-    model = build_classifier(source, job.task, spec.seed, spec.initial_layers)
+    model = untrained_student(job, spec)
     return train_and_save(job, spec, model, _objective(job, spec, model.config))
+
+
+def untrained_student(job: Job, spec: StudentSpec) -> BertForSequenceClassification:
+    """Return a student as its training begins, from the teacher if that is among the inputs."""
+    source = job.inputs.get("teacher", job.model_folder)
+    return build_classifier(source, job.task, spec.seed, spec.initial_layers)
 
 
 def _objective(job: Job, spec: StudentSpec, config: BertConfig) -> Objective | None:

@@ -1,11 +1,13 @@
-"""The page's plots: courses of trainings, scores against size and speed, and the intervals of differences."""
+"""The page's plots: courses of trainings, distances, scores against size and speed, intervals of differences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pkd_core.evaluation.distances_result import at_same_depth
 from pkd_core.report.cells import metric_name, points
 from pkd_core.report.curves import Curves
 from pkd_core.report.differences import ComparedPair, sentence
+from pkd_core.report.distances import MethodDistances
 from pkd_core.report.page.plot import Axis, Mark, Plot, Series, Tick, axis_over, draw
 from pkd_core.report.results import METHODS, Group, depth_name
 
@@ -95,6 +97,30 @@ def _course_plot(name: str, curves: Sequence[Curves], depths: Sequence[int]) -> 
     if is_loss:
         title = _LOSSES.get(name, f"loss: {name.removeprefix(_LOSS_PREFIX)}")
     return draw(title, "step", series, may_be_log=is_loss)
+
+
+def distance_plots(distances: Sequence[MethodDistances], depths: Sequence[int]) -> list[Plot]:
+    """Return a plot of one task's distances by the teacher's layer, before the trainings in grey; none without any."""
+    measured = [one for one in distances if one.layers]
+    if not measured:
+        return []
+    # Students of one depth are mostly the same before their trainings: drawn once.
+    lines: dict[tuple[str, tuple[tuple[float, float], ...]], str] = {}
+    for one in measured:
+        style = style_of(one.method, one.num_layers, depths)
+        layers = at_same_depth(one.layers)
+        before = tuple((float(layer.teacher_layer), layer.before) for layer in layers)
+        after = tuple((float(layer.teacher_layer), layer.after) for layer in layers)
+        grey = f"before {style.split()[-1]}"
+        lines.setdefault((grey, before), f"{depth_name(one.num_layers)}, before training")
+        lines[style, after] = f"{one.method}, {depth_name(one.num_layers)}, trained"
+    series = [Series(name, style, points) for (style, points), name in lines.items()]
+    marks = [
+        Mark(f"{one.name}: {distance:.3f} to layer {layer:g}", one.style, layer, distance)
+        for one in series
+        for layer, distance in one.points
+    ]
+    return [draw("distance of [CLS] states", "the teacher's layer", series, marks)]
 
 
 def cost_plots(groups: Sequence[Group], depths: Sequence[int]) -> list[Plot]:

@@ -12,6 +12,7 @@ from pkd_core.report.confusion import MAX_CLASSES, Confusion, most_confused
 from pkd_core.report.content import Report
 from pkd_core.report.differences import by_task as pairs_by_task
 from pkd_core.report.differences import differences_table
+from pkd_core.report.distances import MethodDistances, about_distances, distances_tables
 from pkd_core.report.markdown import about_task, all_notes
 from pkd_core.report.page.overview import overview
 from pkd_core.report.page.plot import HEIGHT, WIDTH, Plot
@@ -19,6 +20,7 @@ from pkd_core.report.page.plots import (
     Intervals,
     cost_plots,
     course_plots,
+    distance_plots,
     interval_rows,
     student_depths,
     style_of,
@@ -48,6 +50,15 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Apart:
+    """How far a task's students are from the teacher: in words, as a plot if it was measured, and as tables."""
+
+    about: str
+    plots: Sequence[Plot]
+    tables: Sequence[Table]
+
+
+@dataclass(frozen=True)
 class TaskSection:
     """Everything that the page shows of one task."""
 
@@ -56,6 +67,7 @@ class TaskSection:
     table: Table
     compared: Sequence[Compared]
     courses: Sequence[Plot]
+    apart: Apart | None
     costs: Sequence[Plot]
     matrices: Sequence[Matrix]
     confused: Table | None
@@ -107,11 +119,18 @@ def _section(task: str, groups: Sequence[Group], report: Report, depths: Sequenc
         task_table(groups, report.published),
         compared,
         course_plots([one for one in report.curves if one.task == task], depths),
+        _apart([one for one in report.distances if one.task == task], depths),
         cost_plots(groups, depths),
         [_matrix(one) for one in confusions] if has_few else [],
         None if has_few or not confusions else _confused_table(confusions),
         _seeds(groups),
     )
+
+
+def _apart(distances: Sequence[MethodDistances], depths: Sequence[int]) -> Apart | None:
+    if not distances:
+        return None
+    return Apart(about_distances(distances), distance_plots(distances, depths), distances_tables(distances))
 
 
 def _matrix(confusion: Confusion) -> Matrix:

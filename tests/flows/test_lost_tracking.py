@@ -145,8 +145,7 @@ def test_a_damaged_model_is_not_logged_and_the_next_run_builds_it_again(root: Pa
     assert start(root, ("TinyA",)).is_completed()
     after = contents(store)
     # The failed run has a report of its own, over what it had.
-    assert after.pop("report/tinya") is not None
-    del before["report/tinya"]
+    assert after.pop("report/tinya (partial)") is not None
     assert after == before
 
 

@@ -21,6 +21,7 @@ from pkd_core.config.settings import METHODS, RunOptions
 from pkd_core.data.race import RACE, read_questions, sequences
 from pkd_core.errors import ConfigError
 from pkd_core.evaluation.answers import read_answers
+from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.evaluation.result import read_result
 from pkd_core.pipeline.dag import build_dag
 from pkd_core.pipeline.local import run_plan
@@ -106,6 +107,17 @@ def test_every_method_is_scored_on_both_levels_together_and_on_each(
         together = (6 * scores["dev-middle/accuracy"] + 10 * scores["dev-high/accuracy"]) / 16
         assert scores["dev/accuracy"] == pytest.approx(together)
         assert len((folder / "submission" / "RACE-test.tsv").read_text().splitlines()) == 1 + 4
+
+
+@pytest.mark.slow
+def test_students_are_compared_with_the_teacher_in_the_states_of_every_choice(
+    root: Path, records: Mapping[str, StageRecord]
+) -> None:
+    skip = read_distances(root / records["RACE/distances-pkd-skip-2l-s42"].path)
+    assert [(*layer.layers, layer.is_matched) for layer in skip.layers] == [(1, 2, True), (2, 4, False)]
+    matched, last = skip.layers
+    assert 0 < matched.after < matched.before < 1
+    assert 0 < last.before != last.after
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def _options(
 
 @app.command()
 def demo(workspace: Workspace = Path("demo"), quiet: Quiet = False, verbose: Verbose = False) -> None:
-    """Run the complete pipeline offline on a small built-in task and model; takes about two minutes."""
+    """Run the complete pipeline offline on a small built-in task and model; takes about three minutes."""
     prepare_environment(workspace)
     from flows.demo import demo_request
 

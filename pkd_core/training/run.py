@@ -179,6 +179,10 @@ def _resume(run: TrainingRun) -> None:
     if checkpoint is None:
         return
     unpack_tensors(checkpoint.tensors, run.training.trained, run.optimizer)
+    # A checkpoint of BertAdam from before it counted from there would continue with bias correction.
+    first_step = update_rule(run.training.settings).first_step
+    for values in run.optimizer.state.values():
+        values["step"].clamp_(min=first_step)
     state = dict(checkpoint.state)
     run.metric_buffer.total, run.metric_buffer.count = state.pop("loss_total"), state.pop("loss_count")
     run.vocabulary.total_decay = state.pop("total_decay")

@@ -1,17 +1,19 @@
 """A training that was stopped or killed and resumed ends as if it had not been interrupted."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_bert import Recorder, make_table, tiny_classifier
-from trainings import SETTINGS, objective, run
+from trainings import CPU, SETTINGS, objective, run
 
 from pkd_core.data.token_table import TokenTable
 from pkd_core.runtime.cancellation import StoppedError
 from pkd_core.training.checkpoints import Checkpoint, Checkpoints
-from pkd_core.training.loop import TrainingResult
+from pkd_core.training.loop import Training, TrainingResult
 from pkd_core.training.objective import Objective
+from pkd_core.training.run import save_checkpoint, start_run
 
 
 class Stop(Recorder):
@@ -137,3 +139,31 @@ def test_the_best_weights_of_a_resumed_training_are_compared_with_the_earlier_be
     )
     assert result.best_epoch == 1
     assert saved == []
+
+
+@pytest.mark.parametrize(("optimizer", "expected"), [("adamw", 3.0), ("bert-adam", 1e8)])
+def test_a_checkpoint_that_counted_few_steps_continues_by_its_own_rule(
+    optimizer: str, expected: float, tmp_path: Path
+) -> None:
+    settings = SETTINGS.model_copy(update={"optimizer": optimizer})
+    training = Training(
+        model=tiny_classifier(2),
+        train_table=make_table(8),
+        dev_table=make_table(8),
+        settings=settings,
+        seed=1,
+        metrics=("accuracy",),
+        is_regression=False,
+        objective=None,
+        save_best=lambda _: None,
+        checkpoints=Checkpoints(tmp_path, tmp_path, 1e9),
+        observer=Recorder(),
+        device=CPU,
+    )
+    begun = start_run(training)
+    for values in begun.optimizer.state.values():
+        values["step"].fill_(3.0)
+    save_checkpoint(begun)
+    resumed = start_run(replace(training, model=tiny_classifier(2)))
+    steps = {values["step"].item() for values in resumed.optimizer.state.values()}
+    assert steps == {expected}

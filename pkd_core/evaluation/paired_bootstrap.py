@@ -79,16 +79,8 @@ def compare_methods(answers: Mapping[str, Answers], metric: str) -> list[Differe
     """
     if len(answers) < 2:
         return []
-    generator = np.random.default_rng(_SEED)
     num_examples = len(next(iter(answers.values())).labels_R)
-    chances = np.full(num_examples, 1 / num_examples)
-    scores: dict[str, list[Array]] = {name: [] for name in answers}
-    for start in range(0, _NUM_RESAMPLES, _ROWS_AT_ONCE):
-        num_rows = min(_ROWS_AT_ONCE, _NUM_RESAMPLES - start)
-        counts_NR = generator.multinomial(num_examples, chances, size=num_rows)
-        for name, one in answers.items():
-            scores[name].append(_mean_scores(one, metric, counts_NR, generator))
-    resampled = {name: np.concatenate(parts) for name, parts in scores.items()}
+    resampled = _resample(answers, metric)
     means = {
         name: float(_scores(one, metric, np.ones((1, num_examples))).mean()) for name, one in answers.items()
     }
@@ -103,6 +95,16 @@ def compare_methods(answers: Mapping[str, Answers], metric: str) -> list[Differe
     ]
 
 
+def score_interval(answers: Answers, metric: str) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of one method's mean score, over examples and seeds.
+
+    Args:
+        answers: The method's.
+        metric: Name of the score, as `compute_metrics` knows it.
+    """
+    return _interval(_resample({"": answers}, metric)[""])
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values corrected for their number (Holm 1979), in the same order.
 
@@ -114,6 +116,20 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[position]))
         corrected[position] = running
     return corrected
+
+
+def _resample(answers: Mapping[str, Answers], metric: str) -> dict[str, Array]:
+    """Return each method's mean score on each of the same resamples, shape (N,)."""
+    generator = np.random.default_rng(_SEED)
+    num_examples = len(next(iter(answers.values())).labels_R)
+    chances = np.full(num_examples, 1 / num_examples)
+    scores: dict[str, list[Array]] = {name: [] for name in answers}
+    for start in range(0, _NUM_RESAMPLES, _ROWS_AT_ONCE):
+        num_rows = min(_ROWS_AT_ONCE, _NUM_RESAMPLES - start)
+        counts_NR = generator.multinomial(num_examples, chances, size=num_rows)
+        for name, one in answers.items():
+            scores[name].append(_mean_scores(one, metric, counts_NR, generator))
+    return {name: np.concatenate(parts) for name, parts in scores.items()}
 
 
 def _scores(answers: Answers, metric: str, counts_NR: Array) -> Array:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from pkd_core.evaluation.metrics import compute_metrics
-from pkd_core.evaluation.paired_bootstrap import Answers, compare_methods, holm
+from pkd_core.evaluation.paired_bootstrap import Answers, compare_methods, holm, score_interval
 from pkd_core.evaluation.resampled_scores import resampled_scores
 
 Array = np.ndarray[Any, Any]
@@ -141,3 +141,11 @@ def test_holms_correction_equals_the_published_procedure() -> None:
 
 def test_one_method_has_nothing_to_be_compared_with() -> None:
     assert compare_methods({"kd": answers(LABELS, 0.8, 1, seed=1)}, "accuracy") == []
+
+
+def test_the_interval_of_an_accuracy_is_nearly_the_binomial_one() -> None:
+    labels_R = np.zeros(1000, int)
+    predictions_SR = (np.arange(1000) < 300).astype(int)[None]
+    low, high = score_interval(Answers(labels_R, predictions_SR, num_classes=2), "accuracy")
+    half = 1.96 * np.sqrt(0.7 * 0.3 / 1000)
+    assert (low, high) == pytest.approx((0.7 - half, 0.7 + half), abs=0.003)

@@ -23,6 +23,7 @@ PACKAGES = (
     "teacher_states",
     "evaluation",
     "training",
+    "latency",
     "report",
     "pipeline",
 )
@@ -47,6 +48,7 @@ FOREIGN_IMPORTS_FORBIDDEN = {
     "pkd_core/teacher_states": ("pydantic",),
     "pkd_core/training": ("pydantic",),
     "pkd_core/evaluation": ("pydantic",),
+    "pkd_core/latency": ("pydantic",),
     "flows": ("torch", "mlflow"),
 }
 # Pretrains the demo's BERT.

@@ -1,6 +1,6 @@
 """Which stages a run needs, and which of them are done: all of it known before anything runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +114,10 @@ class Plan:
         request = self.run.model_dump(mode="json") | model_paths(self.run)
         with record_run(self.workspace, request, folders) as record:
             yield record
+
+
+# Builds the stages of a plan that are not done, given records of inputs outside of it, and returns all records.
+BuildPlan = Callable[[Plan, Mapping[str, StageRecord]], Mapping[str, StageRecord]]
 
 
 def make_plan(run: RunConfig, workspace: Path, deep: bool = False, device: str = "auto") -> Plan:

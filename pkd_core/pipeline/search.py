@@ -9,15 +9,12 @@ from typing import Any
 
 from pkd_core.config.search import Point, Round, describe_point, read_by
 from pkd_core.pipeline.facts import EvaluationFacts
-from pkd_core.pipeline.plan import Plan
+from pkd_core.pipeline.plan import BuildPlan
 from pkd_core.pipeline.search_plan import Search
 from pkd_core.pipeline.search_report import TriedRoundStages, TriedStages, search_stage
 from pkd_core.report.search_results import TriedPoint, TriedRound
 from pkd_core.store.address import StageRecord
 from pkd_core.store.fingerprint import fingerprint
-
-# Builds the stages of a plan that are not done, given records of inputs outside of it, and returns all records.
-BuildPlan = Callable[[Plan, Mapping[str, StageRecord]], Mapping[str, StageRecord]]
 
 
 @dataclass

@@ -1,0 +1,69 @@
+"""A compression, round by round: find the depth that is fast enough, train its students, and choose the best on dev.
+
+Whatever was computed before, by this compression or by a run, is found in the store and not computed again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from pkd_core.pipeline.compress_plan import Compression
+from pkd_core.pipeline.facts import EvaluationFacts
+from pkd_core.pipeline.plan import BuildPlan
+from pkd_core.pipeline.specs import EvaluationSpec
+from pkd_core.pipeline.stage import Stage
+from pkd_core.store.address import StageRecord
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """How a compression ended.
+
+    Attributes:
+        num_layers: Depth of the students.
+        student: The chosen student.
+        report: The report of all that were trained, as of `pkd run`.
+        records: The records of all stages by key.
+    """
+
+    num_layers: int
+    student: Stage
+    report: StageRecord
+    records: Mapping[str, StageRecord]
+
+
+def run_compression(compression: Compression, build: BuildPlan) -> Compressed:
+    """Run the rounds of a compression.
+
+    Args:
+        compression: What is compressed.
+        build: Builds a plan's stages.
+
+    Raises:
+        PkdError: A stage failed; what was published before stays, and the next call continues from there.
+    """
+    num_layers = compression.config.student_layers or compression.half_of_the_layers
+    plan = compression.plan_students(num_layers)
+    records = dict(build(plan, {}))
+    stages = [planned.stage for planned in plan.stages]
+    student = choose_student(stages, records)
+    return Compressed(num_layers, student, records[stages[-1].key], records)
+
+
+def choose_student(stages: Sequence[Stage], records: Mapping[str, StageRecord]) -> Stage:
+    """Return the student of the method with the best mean dev score over its seeds, of these the best one.
+
+    Of equal methods it is the first, and of equal seeds too. No test score is looked at.
+
+    Args:
+        stages: Those of a run with at least one student.
+        records: The evaluations' records by key.
+    """
+    by_key = {stage.key: stage for stage in stages}
+    of_method: dict[str, list[tuple[float, Stage]]] = {}
+    for stage in stages:
+        if isinstance(stage.spec, EvaluationSpec) and stage.spec.method != "teacher":
+            score = EvaluationFacts.of(records[stage.key]).score
+            of_method.setdefault(stage.spec.method, []).append((score, by_key[stage.inputs["model"]]))
+    best = max(of_method.values(), key=lambda scored: fmean(score for score, _ in scored))
+    return max(best, key=lambda scored: scored[0])[1]

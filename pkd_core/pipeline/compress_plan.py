@@ -1,0 +1,94 @@
+"""The plans of a compression: the trainings of a depth with their report, as `pkd run` has them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pkd_core.config.compress import CompressConfig, run_of
+from pkd_core.config.recommended import Amounts, recommended_settings
+from pkd_core.config.settings import RunConfig
+from pkd_core.data.examples import read_split
+from pkd_core.data.task import Split, Task
+from pkd_core.data.tsv import read_examples
+from pkd_core.model.file_checks import read_settings
+from pkd_core.pipeline.dag import build_dag
+from pkd_core.pipeline.plan import Plan, RunInputs, find_inputs, plan_stages
+from pkd_core.pipeline.sources import UNLABELLED
+
+
+@dataclass(frozen=True)
+class Compression:
+    """A classifier that is to be compressed, with the data and models that were found for it.
+
+    Attributes:
+        task: Name of the task that its data are.
+        config: What is asked for.
+        workspace: Folder that holds data_raw, data_feat and artifacts.
+        inputs: What all stages are made from.
+        recommended: Settings by dotted key for data and models of this size.
+        deep: Whether to hash every published file.
+    """
+
+    task: str
+    config: CompressConfig
+    workspace: Path
+    inputs: RunInputs
+    recommended: Mapping[str, object]
+    deep: bool = False
+
+    def run(self, num_layers: int) -> RunConfig:
+        """Return the run that trains students of a depth, as `pkd run` would."""
+        return run_of(self.config, self.task, num_layers, self.recommended)
+
+    @property
+    def half_of_the_layers(self) -> int:
+        """The depth of students for which neither layers nor a latency are given."""
+        return max(self.inputs.models.student.num_layers // 2, 1)
+
+    def plan_students(self, num_layers: int) -> Plan:
+        """Plan the trainings of a depth, with their evaluations and report.
+
+        Raises:
+            PkdError: A setting or the depth does not fit, or the model is not complete.
+        """
+        run, inputs = self.run(num_layers), self.inputs
+        tasks = list(inputs.tasks.values())
+        stages = build_dag(run, tasks, inputs.raw_hashes, inputs.models, inputs.machine)
+        return plan_stages(run, self.workspace, inputs, stages, self.deep)
+
+
+def find_compression(
+    config: CompressConfig, task: str, workspace: Path, device: str = "auto", deep: bool = False
+) -> Compression:
+    """Find what a compression is made from: its data, which are read once, and its models.
+
+    Args:
+        config: What is asked for.
+        task: Name of the task that its data are.
+        workspace: Folder that holds data_raw, data_feat and artifacts.
+        device: What is computed on.
+        deep: Whether to hash every published file.
+
+    Raises:
+        PkdError: The task has no data or malformed ones, or a model cannot be found.
+    """
+    run = run_of(config, task, config.student_layers, {})
+    inputs = find_inputs(run, workspace, device)
+    recommended = recommended_settings(_amounts(inputs, workspace / "data_raw", task), config.methods)
+    return Compression(task, config, workspace, inputs, recommended, deep)
+
+
+def _amounts(inputs: RunInputs, data_raw: Path, name: str) -> Amounts:
+    task, models = inputs.tasks[name], inputs.models
+    unlabelled = task.unlabelled_split if UNLABELLED in inputs.raw_hashes[name] else None
+    return Amounts(
+        num_train=sum(1 for _ in read_split(data_raw / task.train_split.file, task, task.train_split, [])),
+        num_transfer=0 if unlabelled is None else _num_rows(data_raw, task, unlabelled),
+        teacher_width=read_settings(models.teacher.folder).hidden_size,
+        student_width=read_settings(models.student.folder).hidden_size,
+        max_length=min(models.teacher.max_length, models.student.max_length),
+    )
+
+
+def _num_rows(data_raw: Path, task: Task, split: Split) -> int:
+    return sum(1 for _ in read_examples(data_raw / split.file, task, split, []))

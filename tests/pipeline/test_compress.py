@@ -1,0 +1,103 @@
+"""A compression's rounds: what they train, which student is chosen, and that nothing is computed twice."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
+
+from pkd_core.config.compress import build_compress_config
+from pkd_core.pipeline.compress import run_compression
+from pkd_core.pipeline.compress_plan import Compression, find_compression
+from pkd_core.pipeline.plan import Plan, make_plan
+from pkd_core.pipeline.specs import EvaluationSpec, StudentSpec
+from pkd_core.store.address import StageRecord
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace in which nothing was trained."""
+    root = tmp_path_factory.mktemp("compress")
+    write_tiny_task(root / "data_raw")
+    write_tiny_model(root / "model")
+    return root
+
+
+def compression_of(root: Path, **values: Any) -> Compression:
+    settings = QUICK_SETTINGS | values.pop("settings", {})
+    config = build_compress_config(model=str(root / "model"), settings=settings, **values)
+    return find_compression(config, "Tiny", root, "cpu")
+
+
+class Scores:
+    """Builds nothing, and returns a score for each evaluation."""
+
+    def __init__(self, score: Callable[[EvaluationSpec], float]) -> None:
+        self.plans: list[Plan] = []
+        self._score = score
+
+    def build(self, plan: Plan, known: Mapping[str, StageRecord]) -> dict[str, StageRecord]:
+        self.plans.append(plan)
+        records = dict(known)
+        for stage in (planned.stage for planned in plan.stages):
+            facts: dict[str, Any] = {}
+            if isinstance(stage.spec, EvaluationSpec):
+                facts = {"score": self._score(stage.spec), "speed_ratio": None}
+            path = stage.address.folder.as_posix()
+            records[stage.key] = StageRecord(stage.task, stage.name, stage.fingerprint, "d", path, facts)
+        return records
+
+
+def test_the_students_are_those_of_pkd_run_with_the_recommended_settings(root: Path) -> None:
+    compression = compression_of(root, seeds=(1, 2))
+    plan = compression.plan_students(2)
+    run = compression.run(2)
+    assert plan.stages == make_plan(run, root, device="cpu").stages
+    assert run.settings["student.learning_rate"] == 2e-4
+    # 48 rows: as many passes as there may be, but for what was given.
+    assert (compression.recommended["student.num_epochs"], run.settings["student.num_epochs"]) == (30, 1)
+
+
+def test_the_method_with_the_best_mean_on_dev_is_chosen_and_of_it_the_best_seed(root: Path) -> None:
+    scores = {
+        ("finetune", 1): 0.95,
+        ("finetune", 2): 0.70,
+        ("kd", 1): 0.84,
+        ("kd", 2): 0.86,
+        ("teacher", None): 0.99,
+    }
+    built = Scores(lambda spec: scores[spec.method, spec.seed])
+    outcome = run_compression(compression_of(root, seeds=(1, 2)), built.build)
+    assert outcome.student.name == "kd-2l-s2"
+    assert isinstance(outcome.student.spec, StudentSpec)
+    assert outcome.report.stage == "report"
+
+
+def test_of_equals_the_first_is_chosen(root: Path) -> None:
+    outcome = run_compression(compression_of(root, seeds=(5, 3)), Scores(lambda _: 0.5).build)
+    assert outcome.student.name == "finetune-2l-s5"
+
+
+def test_layers_are_those_that_are_given_or_half_of_the_models(root: Path) -> None:
+    for layers, expected in ((None, 2), (3, 3)):
+        built = Scores(lambda _: 0.5)
+        assert (
+            run_compression(compression_of(root, student_layers=layers), built.build).num_layers == expected
+        )
+        students = {
+            one.stage.spec.num_layers
+            for one in built.plans[0].stages
+            if isinstance(one.stage.spec, StudentSpec)
+        }
+        assert students == {expected}
+
+
+def test_texts_without_labels_are_counted(tmp_path: Path) -> None:
+    write_tiny_task(tmp_path / "data_raw")
+    write_tiny_model(tmp_path / "model")
+    assert compression_of(tmp_path).recommended["distill.alpha"] == 0.7
+    texts = ["sentence", *("the film was good" for _ in range(10_000))]
+    (tmp_path / "data_raw" / "Tiny" / "unlabelled.tsv").write_text("\n".join(texts) + "\n", encoding="utf-8")
+    recommended = compression_of(tmp_path).recommended
+    assert (recommended["distill.alpha"], recommended["distill.num_epochs"]) == (1.0, 5)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from flows.request import Request
-from pkd_core.data.download import download_task
-from pkd_core.data.glue import GLUE_TASKS, load_task
+from pkd_core.data.download import DOWNLOADED, download_task
+from pkd_core.data.glue import load_task
 from pkd_core.data.validation import check_examples, check_unlabelled
 from pkd_core.errors import DataError
 from pkd_core.pipeline.kinds import StageKind
@@ -48,14 +48,14 @@ def check_data(plan: Plan) -> None:
 
 
 def download_missing_data(names: tuple[str, ...], data_raw: Path) -> None:
-    """Download the data of every GLUE task that has none.
+    """Download the data of every task of GLUE, and of RACE, that has none.
 
     Raises:
         DataError: Names every task whose data could not be downloaded.
     """
     reasons: dict[str, str] = {}
     for name in names:
-        if name in GLUE_TASKS and not has_raw_files(load_task(name, data_raw), data_raw):
+        if name in DOWNLOADED and not has_raw_files(load_task(name, data_raw), data_raw):
             try:
                 download_task(name, data_raw)
             except DataError as error:

@@ -124,10 +124,10 @@ def clean(
 
 @app.command()
 def fetch(
-    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="GLUE tasks.")],
+    tasks: Annotated[list[str], typer.Argument(metavar="TASK...", help="GLUE tasks, or RACE.")],
     workspace: Workspace = Path(),
 ) -> None:
-    """Download GLUE tasks from the Hugging Face hub into data_raw, overwriting nothing."""
+    """Download GLUE tasks and RACE from the Hugging Face hub into data_raw, overwriting nothing."""
     from pkd_core.data.download import download_task
 
     for task in tasks:

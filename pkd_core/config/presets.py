@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from pkd_core.data.glue import GLUE_TASKS
+from pkd_core.data.race import RACE
 
 # "best" is the best single run, which the authors' tables quote; "mean" is the best mean over two or three unrecorded
 # seeds, too few to rank settings better.
@@ -124,7 +125,7 @@ def preset_for(
     source = f"{table.name} {_STATISTIC} {row_task}{table.note}"
     if missing:
         source += f" (there is none for {', '.join(missing)})"
-    return Preset(_settings(method, rows[table.name, row_task]), source, exact=not missing)
+    return Preset(_settings(task, method, rows[table.name, row_task]), source, exact=not missing)
 
 
 def published_score(
@@ -144,9 +145,9 @@ def published_score(
 
 
 def all_presets() -> list[ListedPreset]:
-    """Return the preset of every GLUE task for each published method and depth."""
+    """Return the preset of every GLUE task and of RACE for each published method and depth."""
     listed = []
-    for task in GLUE_TASKS:
+    for task in (*GLUE_TASKS, RACE.name):
         for method, tables in _TABLES.items():
             for table in tables:
                 num_teacher_layers = table.num_teacher_layers or table.num_layers
@@ -185,14 +186,14 @@ def _published_rows() -> dict[tuple[str, str], dict[str, str]]:
     return {(row["table"], row["task"]): row for row in rows}
 
 
-def _settings(method: str, row: Mapping[str, str]) -> dict[str, Any]:
+def _settings(task: str, method: str, row: Mapping[str, str]) -> dict[str, Any]:
     section = "teacher" if method == "teacher" else "student"
     settings: dict[str, Any] = {
         f"{section}.learning_rate": float(row["lr"]),
         f"{section}.num_epochs": _NUM_EPOCHS,
         f"{section}.batch_size": int(row["batch_size"]),
     }
-    if row["task"] == "RACE":
+    if task == RACE.name:
         # The length is the authors'. Four sequences for each question need the batch computed in parts.
         settings |= {f"{section}.accumulation_steps": 8, "tokens.max_length": 512}
     if method in ("kd", "kd.full", "pkd-skip", "pkd-last"):

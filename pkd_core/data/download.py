@@ -1,55 +1,55 @@
-"""Downloads GLUE from the Hugging Face hub as TSV files in the format that GLUE distributes."""
+"""Downloads GLUE and RACE from the Hugging Face hub, in the formats that they are distributed in."""
 
 import logging
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from pkd_core.data.download_race import download_race
 from pkd_core.data.glue import GLUE_TASKS
+from pkd_core.data.hub import Load, load_from_hub
 from pkd_core.data.hub_tables import HUB_TABLES
+from pkd_core.data.race import RACE
 from pkd_core.data.task import Split, Task
 from pkd_core.errors import DataError, quoted
 from pkd_core.store.atomic import atomic_file
 
 logger = logging.getLogger(__name__)
 
-# (data set, configuration) -> tables by the hub's split names.
-Load = Callable[[str, str], Mapping[str, Any]]
-
 _HUB_NAME = "nyu-mll/glue"
 _REMEDY = "put GLUE's own TSV files into data_raw"
 _BLOCK_ROWS = 1000
-_TIMEOUT_SECONDS = 10
+DOWNLOADED = (*HUB_TABLES, RACE.name)
 _TO_SPACES = str.maketrans("\t\n\r\0", "    ")
 
 
 def download_task(task: str, data_raw: Path, load: Load | None = None) -> list[Path]:
-    """Download a GLUE task into `data_raw`: all of its files or none; MNLI includes the diagnostic set AX.
+    """Download a GLUE task or RACE into `data_raw`: all of its files or none; MNLI includes the diagnostic set AX.
 
     Tabs and line ends within a text become spaces, and a warning counts such texts. Where GLUE's files have ids that
     the hub lacks, which nothing reads, the example's number on the hub is written.
 
     Args:
-        task: GLUE's spelling.
+        task: GLUE's spelling, or "RACE".
         data_raw: Folder of the tasks' folders.
         load: Source of the tables; by default `datasets.load_dataset`.
 
     Returns:
-        The files written.
+        The files written, or the folders of RACE.
 
     Raises:
-        DataError: If it is not a GLUE task, a file exists already, the hub is unreachable or has unexpected contents,
+        DataError: If it is another task, a file exists already, the hub is unreachable or has unexpected contents,
             or a file cannot be written.
     """
+    if task == RACE.name:
+        return download_race(data_raw, load or load_from_hub)
     if task not in HUB_TABLES:
         raise DataError(
-            f"expected one of GLUE's tasks ({', '.join(HUB_TABLES)}), got {quoted(task)}; put the files of other tasks"
-            " into data_raw yourself"
+            f"expected one of GLUE's tasks ({', '.join(HUB_TABLES)}) or RACE, got {quoted(task)}; put the files of"
+            " other tasks into data_raw yourself"
         )
     glue_task = GLUE_TASKS[task]
     targets = {split.name: data_raw / split.file for split in glue_task.splits}
@@ -58,7 +58,7 @@ def download_task(task: str, data_raw: Path, load: Load | None = None) -> list[P
             raise DataError(
                 f"{target}: expected no file there, got one; move it away to download {task} again"
             )
-    hub_tables = _load_all(task, load or _load_from_hub)
+    hub_tables = _load_all(task, load or load_from_hub)
     try:
         # The files get their names when the stack ends.
         with ExitStack() as unfinished:
@@ -73,38 +73,6 @@ def download_task(task: str, data_raw: Path, load: Load | None = None) -> list[P
             " the folder and the disk space"
         ) from error
     return list(targets.values())
-
-
-def _load_from_hub(name: str, config: str) -> Mapping[str, Any]:
-    try:
-        import datasets
-    except ModuleNotFoundError as error:
-        raise DataError(
-            "downloading GLUE needs the package datasets, which this environment does not have; install it, or put "
-            "GLUE's own TSV files into data_raw"
-        ) from error
-    try:
-        _check_connection()
-        tables: Mapping[str, Any] = datasets.load_dataset(name, config)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(
-            f"{name} {config}: expected an answer from the Hugging Face hub, got {type(error).__name__};"
-            f" connect to the network without HF_HUB_OFFLINE, or {_REMEDY}"
-        ) from error
-    return tables
-
-
-def _check_connection() -> None:
-    """Raise OSError at once if the hub is unreachable: `datasets` retries for half a minute, with log lines.
-
-    With HF_HUB_OFFLINE, `datasets` reads its cache only, so nothing is checked.
-    """
-    from huggingface_hub import constants
-
-    if not constants.HF_HUB_OFFLINE:
-        request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
-        with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):
-            pass  # any response proves the connection
 
 
 def _load_all(task: str, load: Load) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pkd_core.data.tsv import Example
 from pkd_core.errors import DataError, quoted, reason
 
 LETTERS = ("A", "B", "C", "D")
-_LEVELS = ("middle", "high")
+LEVELS = ("middle", "high")
 _KEYS = ("article", "questions", "options", "answers")
 _TEXTS = ("article", "question", *LETTERS)
 
@@ -30,7 +30,7 @@ RACE = Task(
     (
         _split("train", "train"),
         _split("dev", "dev"),
-        *(_split(f"dev-{level}", f"dev/{level}") for level in _LEVELS),
+        *(_split(f"dev-{level}", f"dev/{level}") for level in LEVELS),
         _split("test", "test", label=None, required=False),
     ),
     LETTERS,

@@ -8,8 +8,9 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from pkd_core.data.conversion import conversion_hint
+from pkd_core.data.download import DOWNLOADED
 from pkd_core.data.examples import files_of
-from pkd_core.data.glue import GLUE_TASKS, Task
+from pkd_core.data.glue import Task
 from pkd_core.data.tokenizer import TOKENIZER_FILES, lowers_case
 from pkd_core.errors import DataError, ModelError, quoted, shortened
 from pkd_core.model.file_checks import check_pretrained, has_language_head, loaded_files, read_settings
@@ -163,7 +164,7 @@ def hash_raw_files(task: Task, data_raw: Path) -> dict[str, str]:
         if digest is not None:
             hashes[split.name] = digest
         elif split.required:
-            fetch = f"run `pkd fetch {task.name}`, or " if task.name in GLUE_TASKS else ""
+            fetch = f"run `pkd fetch {task.name}`, or " if task.name in DOWNLOADED else ""
             remedy = conversion_hint(path) or f"{fetch}put the file there"
             raise DataError(f"{task.name} needs {path}, which does not exist; {remedy}.")
     return hashes
@@ -228,8 +229,9 @@ def hash_sources(
 
 
 def has_raw_files(task: Task, data_raw: Path) -> bool:
-    """Return whether every required split has its file."""
-    return all((data_raw / split.file).is_file() for split in task.splits if split.required)
+    """Return whether every required split has its file, or its folder."""
+    exists = Path.is_dir if task.num_choices > 1 else Path.is_file
+    return all(exists(data_raw / split.file) for split in task.splits if split.required)
 
 
 def _local_folder(name: str) -> Path | None:

@@ -122,8 +122,15 @@ def test_the_list_holds_every_published_model_once_with_its_preset() -> None:
         *((method, 6, 24, 24) for method in ("kd", "pkd-skip", "pkd-last")),
         ("kd", 6, 24, 12),
     }
-    assert set(models) == {(task, *model) for task in GLUE_TASKS for model in published}
+    assert set(models) == {(task, *model) for task in (*GLUE_TASKS, "RACE") for model in published}
     assert all(item.preset == preset_for(*model) for item, model in zip(listed, models, strict=True))
+
+
+@pytest.mark.parametrize("num_layers", [12, 24])
+def test_race_has_the_authors_length_and_small_parts_of_batches_at_every_depth(num_layers: int) -> None:
+    settings = preset_for("RACE", "teacher", num_layers, num_layers).settings
+    assert (settings["tokens.max_length"], settings["teacher.accumulation_steps"]) == (512, 8)
+    assert "tokens.max_length" not in preset_for("RTE", "teacher", num_layers, num_layers).settings
 
 
 # Written out by hand from the authors' result files: MNLI's best rows, and their dev accuracy in the paper's tables.

@@ -211,7 +211,7 @@ def test_a_path_that_cannot_be_written_is_a_data_error(tmp_path: Path) -> None:
 
 
 def test_a_custom_task_cannot_be_downloaded(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"expected one of GLUE's tasks \(CoLA, .*\), got 'Mine'"):
+    with pytest.raises(DataError, match=r"expected one of GLUE's tasks \(CoLA, .*\) or RACE, got 'Mine'"):
         download_task("Mine", tmp_path)
 
 
@@ -225,7 +225,7 @@ def test_an_offline_download_says_how_to_get_the_data(
         download_task("RTE", tmp_path / "data_raw")
     assert str(caught.value) == (
         "nyu-mll/glue rte: expected an answer from the Hugging Face hub, got ConnectionError;"
-        " connect to the network without HF_HUB_OFFLINE, or put GLUE's own TSV files into data_raw"
+        " connect to the network without HF_HUB_OFFLINE, or put the data's own files into data_raw"
     )
     assert not (tmp_path / "data_raw").exists()
 

@@ -43,6 +43,13 @@ labels = ["down", "up"]
 metrics = ["accuracy", "f1"]
 index = "index"
 """
+SEVERAL_LABELS_FILE = """\
+texts = ["sentence"]
+label = "label"
+labels = ["anger", "joy", "fear"]
+multi_label = true
+metrics = ["micro_f1", "macro_f1", "subset_accuracy"]
+"""
 
 
 def quick_arguments(**changes: Any) -> list[str]:

@@ -4,6 +4,7 @@
 texts = ["sentence"]                 # one or two columns
 label = "label"
 labels = ["negative", "positive"]    # or, for a score: label_range = [0.0, 5.0]
+multi_label = true                   # optional: any number of labels for a text, written "joy|surprise"
 metrics = ["accuracy", "f1"]         # the first selects the best epoch; for more than two labels: macro_f1
 index = "id"                         # optional: the column of example ids in test.tsv
 """
@@ -13,17 +14,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pkd_core.data.task import Task, standard_splits
+from pkd_core.data.task import LABEL_SEPARATOR, Task, standard_splits
 from pkd_core.errors import DataError, quoted, reason
 
 TASK_FILE = "task.toml"
 CLASS_METRICS = ("accuracy", "f1", "macro_f1", "matthews")
+MULTI_LABEL_METRICS = ("micro_f1", "macro_f1", "subset_accuracy")
 SCORE_METRICS = ("pearson", "spearman")
 
 # Its square, an error of the training, is a float32.
 _MAX_SCORE = 1e18
 _MAX_LABELS = 9_999
-_KEYS = ("texts", "label", "labels", "label_range", "metrics", "index")
+_KEYS = ("texts", "label", "labels", "multi_label", "label_range", "metrics", "index")
 
 
 def read_custom_task(name: str, path: Path) -> Task:
@@ -55,8 +57,10 @@ def read_custom_task(name: str, path: Path) -> Task:
         raise DataError(f"{path}: expected either `labels` or `label_range`, got {got}; give one of them")
     labels = _texts(path, values, "labels", 2, _MAX_LABELS) if "labels" in values else ()
     label_range = None if labels else _range(path, values["label_range"])
+    multi_label = _multi_label(path, values, labels)
+    metrics = _metrics(path, values, labels, multi_label)
     splits = standard_splits(name, texts, label, index)
-    return Task(name, splits, labels, _metrics(path, values, labels), label_range=label_range)
+    return Task(name, splits, labels, metrics, label_range=label_range, multi_label=multi_label)
 
 
 def _error(path: Path, key: str, expected: str, got: object) -> DataError:
@@ -98,26 +102,50 @@ def _is_score(value: object) -> bool:
     return type(value) in (int, float) and -_MAX_SCORE <= value <= _MAX_SCORE  # type: ignore[operator]
 
 
-def _metrics(path: Path, values: Mapping[str, Any], labels: tuple[str, ...]) -> tuple[str, ...]:
+def _multi_label(path: Path, values: Mapping[str, Any], labels: tuple[str, ...]) -> bool:
+    value = values.get("multi_label", False)
+    if not isinstance(value, bool):
+        raise _error(path, "multi_label", "true or false", value)
+    if value and not labels:
+        raise DataError(f"{path}: expected `labels` beside `multi_label`, got none; list them")
+    for label in labels:
+        if value and LABEL_SEPARATOR in label:
+            raise _error(path, "labels", f"without {LABEL_SEPARATOR!r}, which stands between labels", label)
+    return value
+
+
+def _metrics(
+    path: Path, values: Mapping[str, Any], labels: tuple[str, ...], multi_label: bool
+) -> tuple[str, ...]:
     value = values.get("metrics")
     given = value if isinstance(value, list) else []
     for metric in given:
-        if why := _why_unfit(metric, len(labels)):
+        if why := _why_unfit(metric, len(labels), multi_label):
             raise DataError(f"{path}: expected `metrics` that fit the task, got {quoted(metric)}, {why}")
-    possible = CLASS_METRICS if labels else SCORE_METRICS
+    possible = _possible_metrics(len(labels), multi_label)
     if not given or any(metric not in possible for metric in given) or len(set(given)) < len(given):
         raise _error(path, "metrics", f"a list of different ones out of {', '.join(possible)}", value)
     return tuple(given)
 
 
-def _why_unfit(metric: object, num_labels: int) -> str | None:
+def _possible_metrics(num_labels: int, multi_label: bool) -> tuple[str, ...]:
+    if multi_label:
+        return MULTI_LABEL_METRICS
+    return CLASS_METRICS if num_labels else SCORE_METRICS
+
+
+def _why_unfit(metric: object, num_labels: int, multi_label: bool) -> str | None:
     """Return why a known metric does not fit a task of so many labels (0 for a score), and what does; else None."""
+    if multi_label and metric in (*CLASS_METRICS, *SCORE_METRICS) and metric not in MULTI_LABEL_METRICS:
+        return f"and a text may have several labels; give one of {', '.join(MULTI_LABEL_METRICS)}"
+    if metric in MULTI_LABEL_METRICS and metric != "macro_f1" and num_labels and not multi_label:
+        return f"which compares several labels of a text, and each has one; give one of {', '.join(CLASS_METRICS)}"
     if metric == "f1" and num_labels > 2:
         return (
             f"which is the F1 of the second of two labels, and the task has {num_labels}; give 'macro_f1', the mean of "
             "every label's F1"
         )
-    if metric in CLASS_METRICS and not num_labels:
+    if metric in (*CLASS_METRICS, *MULTI_LABEL_METRICS) and not num_labels:
         return f"which compares labels, and the task has scores; give {' or '.join(map(repr, SCORE_METRICS))}"
     if metric in SCORE_METRICS and num_labels:
         return f"which compares scores, and the task has labels; give one of {', '.join(CLASS_METRICS)}"

@@ -7,6 +7,9 @@ from pkd_core.errors import DataError, quoted
 
 Column = str | int
 
+# Between several labels of an example, in a TSV file and wherever they are shown.
+LABEL_SEPARATOR = "|"
+
 
 @dataclass(frozen=True)
 class Split:
@@ -46,6 +49,7 @@ class Task:
         label_range: Smallest and largest score of a regression task.
         num_choices: Sequences of an example, each scored with one output; more than 1 in a multiple-choice task, whose
             labels are the choices.
+        multi_label: Whether an example has any number of the labels, none included, instead of exactly one.
     """
 
     name: str
@@ -55,15 +59,16 @@ class Task:
     max_bad_lines: int = 0
     label_range: tuple[float, float] | None = None
     num_choices: int = 1
+    multi_label: bool = False
 
     @property
     def is_regression(self) -> bool:
-        """Whether the label is a score, not a class."""
+        """Whether the label is a score, not one or several classes."""
         return not self.labels
 
     @property
     def num_outputs(self) -> int:
-        """Number of model outputs for a sequence: the number of classes; 1 for a score, and for a choice."""
+        """Number of model outputs for a sequence: the number of labels; 1 for a score, and for a choice."""
         return 1 if self.num_choices > 1 else len(self.labels) or 1
 
     @property

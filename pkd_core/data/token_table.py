@@ -1,12 +1,13 @@
 """The tokens of one split in memory, and the order of its rows in batches.
 
-Shape suffixes: R rows (examples) of a split, K choices of an example, V = R * K sequences of tokens.
+Shape suffixes: R rows (examples) of a split, K choices of an example, V = R * K sequences of tokens, C labels.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,8 @@ class TokenTable:
         offsets: Sequence v's tokens are input_ids[offsets[v]:offsets[v + 1]]; shape (V + 1,).
         input_ids: Token ids of all sequences, concatenated.
         second_starts_R: Position of each sequence's second segment, shape (V,); its length for a single segment.
-        labels_R: Class positions (int64) or scores (float32); None for an unlabelled split.
+        labels_R: Class positions (int64) or scores (float32); of several labels, 0 or 1 for each (float32), shape
+            (R, C); None for an unlabelled split.
         num_choices: K; row r's sequences are r * K to r * K + K - 1.
     """
 
@@ -85,7 +87,7 @@ class TokenTable:
             offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)]),
             input_ids=np.concatenate([chunk.flatten().to_numpy() for chunk in chunks]),
             second_starts_R=table["second_start"].to_numpy(),
-            labels_R=None if labels.null_count else labels.to_numpy()[::num_choices],
+            labels_R=None if labels.null_count else label_array(labels)[::num_choices],
             num_choices=num_choices,
         )
 
@@ -121,11 +123,20 @@ def shards_of(folder: Path, split: str) -> list[Path]:
     return sorted(path for path in folder.glob("*.parquet") if name.fullmatch(path.stem))
 
 
+def label_array(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return a column of labels: class positions or scores, shape (R,); lists of equal length as shape (R, C)."""
+    if not pa.types.is_list(column.type):
+        return np.asarray(column.to_numpy())
+    values = [chunk.flatten().to_numpy() for chunk in column.chunks]
+    return np.concatenate(values).reshape(len(column), -1)
+
+
 def append_unlabelled(labelled: TokenTable, unlabelled: TokenTable) -> TokenTable:
-    """Return the rows of both, whose example ids differ; a missing class is -1, and a missing score is nan."""
+    """Return the rows of both, whose example ids differ; a missing class is -1, a missing score or label is nan."""
     assert labelled.labels_R is not None, "the first table has labels"
     is_class = np.issubdtype(labelled.labels_R.dtype, np.integer)
-    missing_R = np.full(len(unlabelled), -1 if is_class else np.nan, dtype=labelled.labels_R.dtype)
+    shape = (len(unlabelled), *labelled.labels_R.shape[1:])
+    missing_R = np.full(shape, -1 if is_class else np.nan, dtype=labelled.labels_R.dtype)
     first, second = labelled, unlabelled
     return TokenTable(
         example_ids_R=np.concatenate([first.example_ids_R, second.example_ids_R]),

@@ -18,7 +18,7 @@ from pkd_core.data.task import Split, Task
 from pkd_core.data.token_table import TokenTable, read_shards
 from pkd_core.data.tokenizer import load_tokenizer
 from pkd_core.data.truncation import TruncatedPair, Truncation, truncate_first, truncate_pair
-from pkd_core.data.tsv import BadLine, Example
+from pkd_core.data.tsv import BadLine, Example, Label
 from pkd_core.errors import DataError
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.atomic import atomic_file
@@ -34,7 +34,7 @@ def tokens_schema(task: Task) -> pa.Schema:
     """Return the columns of a token shard.
 
     `second_start` is the position of the second segment's first token, or `length` for a single segment; `label`
-    is null in unlabelled splits.
+    is null in unlabelled splits, and a list of 0 and 1 where an example may have several labels.
     """
     return pa.schema(
         [
@@ -42,9 +42,16 @@ def tokens_schema(task: Task) -> pa.Schema:
             ("input_ids", pa.list_(pa.int32())),
             ("second_start", pa.int32()),
             ("length", pa.int32()),
-            ("label", pa.float32() if task.is_regression else pa.int64()),
+            ("label", _label_type(task)),
         ]
     )
+
+
+def _label_type(task: Task) -> pa.DataType:
+    if task.multi_label:
+        # Of no fixed size: Arrow writes missing lists of a fixed size to Parquet, and cannot read them.
+        return pa.list_(pa.float32())
+    return pa.float32() if task.is_regression else pa.int64()
 
 
 def write_tokens(
@@ -78,7 +85,6 @@ def write_tokens(
     """
     splits = _present_splits(data_raw, task)
     encode = _encoder_of(task, tokenizer_folder, max_length, truncation)
-    schema = tokens_schema(task)
     num_lines = sum(_count_examples(data_raw / split.file, task, split) for split in splits)
     num_done = 0
     shards: dict[str, list[Path]] = {}
@@ -90,7 +96,7 @@ def write_tokens(
         while shard := list(itertools.islice(examples, shard_rows)):
             path = work / f"{split.name}-{len(paths):05d}.parquet"
             paths.append(path)
-            for num_rows in _write_shard(path, shard, encode, schema, task.num_choices):
+            for num_rows in _write_shard(path, shard, encode, task):
                 num_done += num_rows
                 observer.progress(num_done, num_lines, "examples")
         if bad_lines:
@@ -112,12 +118,12 @@ def tokenize_split(
         DataError: A line is malformed, or there is none.
         ModelError: If the folder has no usable tokenizer.
     """
-    encode, schema = _encoder_of(task, tokenizer_folder, max_length, truncation), tokens_schema(task)
+    encode = _encoder_of(task, tokenizer_folder, max_length, truncation)
     examples = read_split(data_raw / split.file, task, split, [])
     batches = []
     while batch := list(itertools.islice(examples, _ENCODE_ROWS)):
-        batches.append(_to_record(batch, encode, schema, task.num_choices))
-    return TokenTable.from_arrow(pa.Table.from_batches(batches, schema))
+        batches.append(_to_record(batch, encode, task))
+    return TokenTable.from_arrow(pa.Table.from_batches(batches, tokens_schema(task)))
 
 
 def _encoder_of(task: Task, folder: Path, max_length: int, truncation: Truncation) -> Encode:
@@ -163,18 +169,14 @@ def _count_examples(path: Path, task: Task, split: Split) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) - split.header
 
 
-def _write_shard(
-    path: Path, examples: Sequence[Example], encode: Encode, schema: pa.Schema, num_choices: int
-) -> Iterator[int]:
+def _write_shard(path: Path, examples: Sequence[Example], encode: Encode, task: Task) -> Iterator[int]:
     """Write a shard atomically; yield the number of examples of each row group."""
     with (
         atomic_file(path) as file,
-        pq.ParquetWriter(file, schema, compression="zstd", use_dictionary=False) as writer,
+        pq.ParquetWriter(file, tokens_schema(task), compression="zstd", use_dictionary=False) as writer,
     ):
         for group in _slices(examples, _ROW_GROUP_ROWS):
-            batches = [
-                _to_record(batch, encode, schema, num_choices) for batch in _slices(group, _ENCODE_ROWS)
-            ]
+            batches = [_to_record(batch, encode, task) for batch in _slices(group, _ENCODE_ROWS)]
             writer.write_table(pa.Table.from_batches(batches))
             yield len(group)
 
@@ -219,10 +221,9 @@ def _tokens(texts: Sequence[tuple[str, ...]], encode: Encode) -> _Tokens:
     return _Tokens(lengths, offsets, input_ids, second_starts)
 
 
-def _to_record(
-    examples: Sequence[Example], encode: Encode, schema: pa.Schema, num_choices: int
-) -> pa.RecordBatch:
+def _to_record(examples: Sequence[Example], encode: Encode, task: Task) -> pa.RecordBatch:
     """Encode examples; one of several sequences takes as many consecutive rows, which repeat its id and label."""
+    schema, num_choices = tokens_schema(task), task.num_choices
     tokens = _tokens([texts for one in examples for texts in sequences_of(one, num_choices)], encode)
     examples = [one for one in examples for _ in range(num_choices)]
     columns = {
@@ -232,9 +233,21 @@ def _to_record(
         ),
         "second_start": pa.array(tokens.second_starts, pa.int32()),
         "length": pa.array(tokens.lengths),
-        "label": pa.array([example.label for example in examples], schema.field("label").type),
+        "label": pa.array(
+            [_label_value(example.label, len(task.labels)) for example in examples],
+            schema.field("label").type,
+        ),
     }
     return pa.record_batch([columns[name] for name in schema.names], schema=schema)
+
+
+def _label_value(label: Label, num_labels: int) -> float | npt.NDArray[np.float32] | None:
+    """Return a label as the tokens have it: several labels of an example are 0 or 1 for each of the task's."""
+    if not isinstance(label, tuple):
+        return label
+    values_C = np.zeros(num_labels, dtype=np.float32)
+    values_C[list(label)] = 1.0
+    return values_C
 
 
 def _flat(lists: Sequence[list[int]], count: int) -> npt.NDArray[np.int32]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from pkd_core.data.task import Column, Split, Task
+from pkd_core.data.task import LABEL_SEPARATOR, Column, Split, Task
 from pkd_core.errors import DataError, listed, quoted
 
 _MAX_LINE_BYTES = 1 << 20
@@ -19,15 +19,17 @@ _BOM = b"\xef\xbb\xbf"
 _SCORE = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _INDEX = re.compile(r"\d{1,18}", re.ASCII)
 
-_ParseLabel = Callable[[str], float | int]
+# A class position, a score, or the class positions of several labels in ascending order; None without a label.
+Label = float | int | tuple[int, ...] | None
+_ParseLabel = Callable[[str], Label]
 
 
 class Example(NamedTuple):
-    """One line: its id within the split, one or two texts, and its label: a class position, a score or None."""
+    """One line: its id within the split, one or two texts, and its label."""
 
     example_id: int
     texts: tuple[str, ...]
-    label: float | int | None
+    label: Label
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _line_parser(first_line: str, task: Task, split: Split) -> Callable[[int, st
     texts = tuple(_position(column, first_fields, split) for column in split.texts)
     label = None if split.label is None else _position(split.label, first_fields, split)
     index = None if split.index is None else _position(split.index, first_fields, split)
-    parse_label = _score_parser(task.label_range) if task.label_range else _class_parser(task.labels)
+    parse_label = _label_parser(task)
     seen: set[int] = set()
 
     def parse(num_kept: int, line: str) -> Example:
@@ -179,13 +181,33 @@ def _position(column: Column, first_fields: list[str], split: Split) -> int:
     return first_fields.index(column)
 
 
-def _class_parser(labels: tuple[str, ...]) -> _ParseLabel:
+def _label_parser(task: Task) -> _ParseLabel:
+    if task.label_range:
+        return _score_parser(task.label_range)
+    parse_class = _class_parser(task.labels)
+    return _classes_parser(parse_class) if task.multi_label else parse_class
+
+
+def _class_parser(labels: tuple[str, ...]) -> Callable[[str], int]:
     positions = {label: position for position, label in enumerate(labels)}
 
     def parse(text: str) -> int:
         if text not in positions:
             raise _LineError(f"expected a label out of {listed(labels)}, got {quoted(text)}")
         return positions[text]
+
+    return parse
+
+
+def _classes_parser(parse_class: Callable[[str], int]) -> _ParseLabel:
+    """Parse several labels; an empty field is an example that has none of them."""
+
+    def parse(text: str) -> tuple[int, ...]:
+        names = text.split(LABEL_SEPARATOR) if text else []
+        positions = sorted(map(parse_class, names))
+        if len(set(positions)) < len(positions):
+            raise _LineError(f"expected every label of an example once, got {quoted(text)}")
+        return tuple(positions)
 
     return parse
 

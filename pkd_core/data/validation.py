@@ -4,8 +4,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from pkd_core.data.examples import read_split
-from pkd_core.data.task import Split, Task
-from pkd_core.data.tsv import read_examples
+from pkd_core.data.task import LABEL_SEPARATOR, Split, Task
+from pkd_core.data.tsv import Label, read_examples
 from pkd_core.errors import DataError, listed, shortened
 
 
@@ -23,19 +23,20 @@ def check_examples(task: Task, data_raw: Path) -> None:
                 check_labels(path, task, split, labels)
 
 
-def check_labels(path: Path, task: Task, split: Split, labels: Collection[float | int | None]) -> None:
+def check_labels(path: Path, task: Task, split: Split, labels: Collection[Label]) -> None:
     """Check that a labelled split has examples of every label (train) or of two labels (dev).
 
     Args:
         path: The split's file, for the message.
         task: Defines the labels.
         split: The split.
-        labels: The distinct labels of its examples: class positions or scores.
+        labels: The distinct labels of its examples: class positions, scores, or the positions of several labels.
 
     Raises:
         DataError: A label is missing.
     """
-    missing = [label for position, label in enumerate(task.labels) if position not in labels]
+    found = {position for label in labels for position in (label if isinstance(label, tuple) else (label,))}
+    missing = [label for position, label in enumerate(task.labels) if position not in found]
     if split is task.train_split and missing:
         raise DataError(
             f"{path}: expected examples of every label of {task.name}, got none of {listed(missing)}; add some, or "
@@ -43,11 +44,16 @@ def check_labels(path: Path, task: Task, split: Split, labels: Collection[float 
         )
     if len(labels) < 2:
         (label,) = labels
-        shown = task.labels[int(label)] if task.labels and label is not None else label
         raise DataError(
             f"{path}: expected at least two different labels, for a score to mean something, got "
-            f"{shortened(str(shown))} alone; add examples of another"
+            f"{shortened(_shown(task, label))} alone; add examples of another"
         )
+
+
+def _shown(task: Task, label: Label) -> str:
+    if isinstance(label, tuple):
+        return LABEL_SEPARATOR.join(task.labels[position] for position in label) or "no label"
+    return task.labels[int(label)] if task.labels and label is not None else str(label)
 
 
 def check_unlabelled(task: Task, data_raw: Path) -> None:

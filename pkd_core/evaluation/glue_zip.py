@@ -46,9 +46,11 @@ def constant_predictions(file: TestFile, data_raw: Path) -> str:
     train = file.task.train_split
     labels = [one.label for one in read_examples(data_raw / train.file, file.task, train, [])]
     if file.task.is_regression:
-        answer = f"{sum(float(label or 0) for label in labels) / len(labels):.3f}"
+        scores = [label for label in labels if isinstance(label, float)]
+        answer = f"{sum(scores) / len(scores):.3f}"
     else:
-        answer = file.task.labels[int(max(set(labels), key=labels.count) or 0)]
+        classes = [label for label in labels if isinstance(label, int)]
+        answer = file.task.labels[max(set(classes), key=classes.count)]
     return "".join(
         f"{line}\n" for line in [_HEADER, *(f"{index}\t{answer}" for index in _ids(file, data_raw))]
     )

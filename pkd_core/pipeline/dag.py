@@ -10,6 +10,7 @@ from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError
 from pkd_core.method.layer_map import LayerMap
 from pkd_core.pipeline.distillation_limits import check_distillation, check_transfer
+from pkd_core.pipeline.file_shape import FileShape
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.layers import initial_layers, layer_map_of
 from pkd_core.pipeline.measurements import distances_stage, evaluation_stage, speed_stage
@@ -23,7 +24,6 @@ from pkd_core.pipeline.sources import (
 )
 from pkd_core.pipeline.specs import (
     EvaluationSpec,
-    FileShape,
     ReportSpec,
     StudentBase,
     StudentSpec,

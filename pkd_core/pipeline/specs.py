@@ -22,8 +22,8 @@ from pkd_core.config.settings import (
     TokensConfig,
     TransferConfig,
 )
-from pkd_core.data.task import Split, Task
 from pkd_core.method.layer_map import LayerMap
+from pkd_core.pipeline.file_shape import FileShape
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.search_specs import HoldoutSpec, SearchSpec
 
@@ -44,25 +44,6 @@ def _without_newer_defaults(config: Section, serialize: SerializerFunctionWrapHa
 
 
 _ADDRESSED = WrapSerializer(_without_newer_defaults)
-
-
-class FileShape(Section):
-    """What of a task decides how its files are read: labels, columns, tolerated bad lines."""
-
-    labels: tuple[str, ...]
-    label_range: tuple[float, float] | None
-    max_bad_lines: int
-    splits: tuple[Split, ...]
-
-    @classmethod
-    def of(cls, task: Task) -> "FileShape":
-        """Return a task's part that the tokens depend on; metrics are no part of it."""
-        return cls(
-            labels=task.labels,
-            label_range=task.label_range,
-            max_bad_lines=task.max_bad_lines,
-            splits=task.splits,
-        )
 
 
 class TokensSpec(Section):

@@ -13,7 +13,7 @@ from typing import Any
 from pkd_core.config.settings import METHODS
 from pkd_core.data.task import text_columns
 from pkd_core.errors import ModelError, StoreError, listed, quoted
-from pkd_core.pipeline.specs import FileShape
+from pkd_core.pipeline.file_shape import FileShape
 from pkd_core.report.summary import FILE
 from pkd_core.store.manifest import MANIFEST_NAME, Manifest, read_manifest
 from pkd_core.store.os_errors import file_errors

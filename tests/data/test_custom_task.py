@@ -142,3 +142,47 @@ def test_a_task_cannot_have_the_name_of_pkds_own_files(tmp_path: Path, name: str
 def test_a_task_name_must_be_a_plain_folder_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match="expected a task's name"):
         load_task(name, tmp_path)
+
+
+SEVERAL = CUSTOM.replace('["f1", "accuracy"]', '["micro_f1", "macro_f1", "subset_accuracy"]')
+
+
+def test_a_custom_task_of_several_labels_is_read_as_described(tmp_path: Path) -> None:
+    task = custom_task(tmp_path, SEVERAL + "multi_label = true\n")
+    assert task.multi_label and not task.is_regression
+    assert (task.labels, task.num_outputs) == (("no", "yes"), 2)
+    assert task.metrics == ("micro_f1", "macro_f1", "subset_accuracy")
+    assert custom_task(tmp_path, CUSTOM + "multi_label = false\n") == custom_task(tmp_path, CUSTOM)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SEVERAL + 'multi_label = "yes"\n', "expected `multi_label` to be true or false, got 'yes'"),
+        (
+            'texts = ["a"]\nlabel = "b"\nlabel_range = [0, 1]\nmetrics = ["pearson"]\nmulti_label = true\n',
+            "expected `labels` beside `multi_label`, got none; list them",
+        ),
+        (
+            SEVERAL.replace('"yes"', '"yes|no"') + "multi_label = true\n",
+            r"expected `labels` to be without '\|', which stands between labels, got 'yes\|no'; fix",
+        ),
+        (
+            CUSTOM + "multi_label = true\n",
+            "got 'f1', and a text may have several labels; give one of micro_f1, macro_f1, subset_accuracy",
+        ),
+        (
+            SEVERAL,
+            "got 'micro_f1', which compares several labels of a text, and each has one; give one of acc",
+        ),
+        (
+            SEVERAL.replace('labels = ["no", "yes"]', "label_range = [0, 1]"),
+            "got 'micro_f1', which compares labels, and the task has scores; give 'pearson' or 'spearman'",
+        ),
+    ],
+)
+def test_an_invalid_description_of_several_labels_is_an_error(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        custom_task(tmp_path, text)

@@ -135,3 +135,9 @@ def test_a_line_of_the_task_file_changes_the_addresses_that_depend_on_it(
 def test_a_changed_label_range_changes_every_address(addresses: Addresses) -> None:
     before, after = addresses(SCORE_FILE), addresses(SCORE_FILE.replace("5.0", "1.0"))
     assert changed(before, after) == EVERYTHING
+
+
+def test_several_labels_instead_of_one_change_every_address(addresses: Addresses) -> None:
+    one = TASK_FILE.replace('"accuracy", "f1"', '"macro_f1"')
+    assert changed(addresses(one), addresses(one + "multi_label = true\n")) == EVERYTHING
+    assert addresses(one) == addresses(one + "multi_label = false\n")

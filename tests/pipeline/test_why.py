@@ -9,8 +9,9 @@ import pytest
 from tiny_bert import TASK
 
 from pkd_core.config.settings import StatesConfig, TeacherConfig, TokensConfig
+from pkd_core.pipeline.file_shape import FileShape
 from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
-from pkd_core.pipeline.specs import FileShape, ReportSpec, TeacherSpec, TeacherStatesSpec, TokensSpec
+from pkd_core.pipeline.specs import ReportSpec, TeacherSpec, TeacherStatesSpec, TokensSpec
 from pkd_core.pipeline.stage import Stage, make_stage
 from pkd_core.pipeline.why import explain_missing
 from pkd_core.store.manifest import Manifest, read_manifest, write_manifest

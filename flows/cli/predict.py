@@ -1,18 +1,20 @@
-"""`pkd predict`: labels texts with a trained model."""
+"""`pkd predict`: labels texts with a trained model, as many as there are."""
 
-import json
+import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from flows.cli.answer_lines import Form, Lines, form_of
+from flows.cli.answering import answered, ending_as_by_ctrl_c, show_table, write_file, write_stream
 from flows.latest_report import latest_report
 from pkd_core.data.texts import Texts, texts_of_arguments, texts_of_file, texts_of_lines
 from pkd_core.errors import ConfigError
+from pkd_core.evaluation.text_answers import TextModel
+from pkd_core.pipeline.text_models import open_text_model
 from pkd_core.pipeline.trained import (
     TrainedModel,
     describe_trained,
@@ -20,8 +22,6 @@ from pkd_core.pipeline.trained import (
     reported_models,
     verify_trained,
 )
-from pkd_core.store.atomic import atomic_write_text
-from pkd_core.store.os_errors import file_errors
 
 REGISTERED = "models:/"
 
@@ -50,11 +50,12 @@ class PredictRequest:
 
 
 def predict(request: PredictRequest) -> None:
-    """Predict the texts and show the answers.
+    """Predict the texts and write the answers as they come; a file is written completely or not at all.
 
     Raises:
         PkdError: There is no such model, it is damaged, or a text is not as it expects.
     """
+    form = form_of(request.output, request.as_json)
     trained = describe_trained(_find(request.workspace, request.model))
     if len(trained.columns or ()) > 2:
         raise ConfigError(
@@ -63,18 +64,13 @@ def predict(request: PredictRequest) -> None:
         )
     texts = _read(request, trained)
     verify_trained(trained.folder)
-    from pkd_core.evaluation.predict_texts import predict_texts
-    from pkd_core.runtime.device import find_device
-    from pkd_core.runtime.process_setup import configure_process
-
-    configure_process()
-    device = find_device(request.device)
-    predictions = predict_texts(trained.folder, texts.examples, trained.max_length, device)
-    names = ["score"] if predictions[0].label is None else ["label", "probability"]
-    if set(names) & set(texts.columns):
-        names = [f"predicted_{name}" for name in names]
-    answers = [(one.value,) if one.label is None else (one.label, one.value) for one in predictions]
-    _show(request, texts, names, answers)
+    try:
+        with ending_as_by_ctrl_c():
+            _write(request, open_text_model(trained, request.device), texts, form)
+    except KeyboardInterrupt:
+        kept = f"; {request.output} is not written" if request.output else ""
+        typer.echo(f"pkd: stopped{kept}.", err=True)
+        raise typer.Exit(128 + signal.SIGINT) from None
 
 
 def _find(workspace: Path, model: str) -> Path:
@@ -101,39 +97,12 @@ def _read(request: PredictRequest, trained: TrainedModel) -> Texts:
     return texts_of_lines(sys.stdin.buffer, "standard input", trained.columns)
 
 
-def _show(
-    request: PredictRequest, texts: Texts, names: Sequence[str], answers: Sequence[tuple[str | float, ...]]
-) -> None:
-    header = (*texts.columns, *names)
-    rows = [(*fields, *answer) for fields, answer in zip(texts.rows, answers, strict=True)]
-    if request.output is None and not request.as_json and sys.stdout.isatty():
-        table = Table(*texts.columns, box=None, pad_edge=False)
-        for name in names:
-            table.add_column(name, no_wrap=True)
-        for row in rows:
-            table.add_row(*map(_shown, row))
-        Console(markup=False, emoji=False, highlight=False).print(table)
-        return
-    lines = _json_lines(header, rows) if request.as_json else _tsv_lines(header, rows)
-    if request.output is None:
-        for line in lines:
-            typer.echo(line)
-        return
-    with file_errors("write", request.output):
-        atomic_write_text(request.output, "".join(f"{line}\n" for line in lines), has_concurrent_writers=True)
-    typer.echo(f"wrote {request.output}: {len(rows)} predictions")
-
-
-def _json_lines(header: tuple[str, ...], rows: Sequence[tuple[str | float, ...]]) -> Iterator[str]:
-    for row in rows:
-        yield json.dumps(dict(zip(header, row, strict=True)), ensure_ascii=False)
-
-
-def _tsv_lines(header: tuple[str, ...], rows: Sequence[tuple[str | float, ...]]) -> Iterator[str]:
-    for row in (header, *rows):
-        # A text that was typed may have line breaks.
-        yield "\t".join(" ".join(_shown(value).splitlines()) for value in row)
-
-
-def _shown(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:.4f}"
+def _write(request: PredictRequest, model: TextModel, texts: Texts, form: Form) -> None:
+    lines, batches = Lines(texts.columns, model.kind), answered(model, texts)
+    if request.output is not None:
+        num_rows = write_file(request.output, lines, form, batches)
+        typer.echo(f"wrote {request.output}: {num_rows} predictions")
+    elif request.as_json or not sys.stdout.isatty():
+        write_stream(sys.stdout, lines, form, batches)
+    else:
+        show_table(lines, batches)

@@ -1,14 +1,21 @@
-"""Texts that a user wants predicted: given as arguments, as lines, or as a TSV file with a header."""
+"""Texts that a user wants predicted: given as arguments, as lines, or as a TSV file with a header.
 
+Rows are read and checked one after the other, so that a file of any length needs little memory.
+"""
+
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pkd_core.data.tsv import read_lines, read_table
 from pkd_core.errors import DataError, listed, quoted, shortened
 
 _ANY_COLUMNS = (("text",), ("text_a", "text_b"))
+
+# The fields of an example as its file has them: strings in TSV, whatever JSON or Parquet hold elsewhere.
+Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -17,18 +24,17 @@ class Texts:
 
     Attributes:
         columns: Name of each column.
-        rows: Fields of each example.
         positions: Which one or two columns are the texts.
+        rows: Fields of each example, to be read once. An example without a text is a DataError when it is reached.
     """
 
     columns: tuple[str, ...]
-    rows: Sequence[tuple[str, ...]]
     positions: tuple[int, ...]
+    rows: Iterator[Row]
 
-    @property
-    def examples(self) -> list[tuple[str, ...]]:
-        """The one or two texts of each example."""
-        return [tuple(row[position] for position in self.positions) for row in self.rows]
+    def of(self, rows: Sequence[Row]) -> list[tuple[str, ...]]:
+        """Return the one or two texts of each of some rows."""
+        return [tuple(row[position] for position in self.positions) for row in rows]
 
 
 def texts_of_arguments(arguments: Sequence[str], columns: tuple[str, ...] | None) -> Texts:
@@ -55,7 +61,7 @@ def texts_of_lines(file: BinaryIO, name: str, columns: tuple[str, ...] | None) -
     """Return the texts of a stream: a line for each example, with a tab between two texts.
 
     Raises:
-        DataError: A line is not UTF-8, is empty, or has another number of texts.
+        DataError: A line is not UTF-8, is empty, or has another number of texts; of a later line, when it is reached.
     """
     rows = ((f"{name}:{number}", tuple(line.split("\t"))) for number, line in read_lines(file, name))
     return _texts(rows, columns)
@@ -70,34 +76,64 @@ def texts_of_file(path: Path, columns: tuple[str, ...] | None) -> Texts:
             named "text", or "text_a" and "text_b".
 
     Raises:
-        DataError: The file cannot be read, a line is malformed, a column is missing, or a text is empty.
+        DataError: The file cannot be read, a column is missing, or there is no row; a line is malformed or a text is
+            empty, when it is reached.
     """
     lines = read_table(path)
-    header = next(lines, [])
+    header = tuple(next(lines, []))
+    rows = ((f"{path}:{number}", tuple(fields)) for number, fields in enumerate(lines, start=2))
+    return texts_of_rows(f"{path}:1", header, rows, columns)
+
+
+def texts_of_rows(
+    place: str, header: tuple[str, ...], rows: Iterable[tuple[str, Row]], columns: tuple[str, ...] | None
+) -> Texts:
+    """Return the texts of a table.
+
+    Args:
+        place: The file and, if it has lines, the header's, for errors.
+        header: Names of the table's columns.
+        rows: The place and the fields of each row.
+        columns: As for `texts_of_file`.
+
+    Raises:
+        DataError: A column is missing, or there is no row; a text is empty or null, when it is reached.
+    """
     if columns is None:
         named = [names for names in _ANY_COLUMNS if set(names) <= set(header)]
-        columns = named[-1] if named else tuple(header)
+        columns = named[-1] if named else header
     if len(columns) > 2 or any(header.count(name) != 1 for name in columns) or not header:
         wanted = " and ".join(quoted(name) for name in columns) if len(columns) <= 2 else "'text'"
         raise DataError(
-            f"{path}:1: expected a header with the column {wanted} once, got {quoted(chr(9).join(header))}; "
+            f"{place}: expected a header with the column {wanted} once, got {quoted(chr(9).join(header))}; "
             "name the columns so"
         )
     positions = tuple(header.index(name) for name in columns)
-    texts = Texts(tuple(header), [tuple(fields) for fields in lines], positions)
-    for number, example in enumerate(texts.examples, start=2):
-        _check(f"{path}:{number}", example, len(columns))
-    if not texts.rows:
-        raise DataError(f"{path}:2: expected at least one text below the header, got none; add some")
-    return texts
+    return Texts(header, positions, _some(_checked_rows(rows, columns, positions), f"{place}: "))
+
+
+def _checked_rows(
+    rows: Iterable[tuple[str, Row]], columns: tuple[str, ...], positions: tuple[int, ...]
+) -> Iterator[Row]:
+    for place, row in rows:
+        for name, position in zip(columns, positions, strict=True):
+            _check_text(f"{place}: expected a text in the column {quoted(name)}", row[position])
+        yield row
 
 
 def _texts(rows: Iterable[tuple[str, tuple[str, ...]]], columns: tuple[str, ...] | None) -> Texts:
-    examples = list(_checked(rows, columns))
-    if not examples:
-        raise DataError("expected at least one text, got none; give some")
-    names = columns or _ANY_COLUMNS[len(examples[0]) - 1]
-    return Texts(names, examples, tuple(range(len(names))))
+    checked = _some(_checked(rows, columns), "")
+    first = next(checked)
+    names = columns or _ANY_COLUMNS[len(first) - 1]
+    return Texts(names, tuple(range(len(names))), itertools.chain([first], checked))
+
+
+def _some(rows: Iterator[Row], place: str) -> Iterator[Row]:
+    """Return the rows, of which there must be one."""
+    first = next(rows, None)
+    if first is None:
+        raise DataError(f"{place}expected at least one text, got none; add some")
+    return itertools.chain([first], rows)
 
 
 def _checked(
@@ -106,13 +142,17 @@ def _checked(
     num_texts = None if columns is None else len(columns)
     for place, texts in rows:
         num_texts = num_texts or min(len(texts), 2)
-        _check(place, texts, num_texts)
+        if len(texts) != num_texts:
+            wanted = "one text" if num_texts == 1 else "two texts, with a tab between them"
+            raise DataError(f"{place}: expected {wanted}, got {len(texts)}: {shortened(listed(texts))}")
+        for text in texts:
+            _check_text(f"{place}: expected a text", text)
         yield texts
 
 
-def _check(place: str, texts: tuple[str, ...], num_texts: int) -> None:
-    if len(texts) != num_texts:
-        wanted = "one text" if num_texts == 1 else "two texts, with a tab between them"
-        raise DataError(f"{place}: expected {wanted}, got {len(texts)}: {shortened(listed(texts))}")
-    if not all(text.strip() for text in texts):
-        raise DataError(f"{place}: expected a text, got an empty one; remove it")
+def _check_text(expected: str, text: object) -> None:
+    if not isinstance(text, str):
+        got = "none" if text is None else quoted(text)
+        raise DataError(f"{expected}, got {got}; fill it in, or remove the row")
+    if not text.strip():
+        raise DataError(f"{expected}, got an empty one; fill it in, or remove the row")

@@ -185,19 +185,27 @@ def _slices(examples: Sequence[Example], size: int) -> Iterator[Sequence[Example
     return (examples[start : start + size] for start in range(0, len(examples), size))
 
 
-def encode_texts(texts: Sequence[tuple[str, ...]], tokenizer_folder: Path, max_length: int) -> TokenTable:
-    """Tokenise examples in memory, as `write_tokens` does; their ids number them from 0.
+def text_encoder(
+    tokenizer_folder: Path, max_length: int
+) -> Callable[[Sequence[tuple[str, ...]]], TokenTable]:
+    """Return a function that tokenises examples in memory, as `write_tokens` does; their ids number them from 0.
+
+    It takes one or two texts of each example, of all the same number.
 
     Args:
-        texts: One or two texts of each example, of all the same number.
         tokenizer_folder: Folder of a model with a fast tokenizer.
         max_length: Maximum tokens of an example, with [CLS] and [SEP]; the longer text of a pair is cut first.
 
     Raises:
         ModelError: If the folder has no usable tokenizer.
     """
-    tokens = _tokens(texts, _encoder(tokenizer_folder, len(texts[0]) == 2, max_length))
-    return TokenTable(np.arange(len(texts)), tokens.offsets, tokens.input_ids, tokens.second_starts, None)
+    encoder = _encoder(tokenizer_folder, is_pair=True, max_length=max_length)
+
+    def encode(texts: Sequence[tuple[str, ...]]) -> TokenTable:
+        tokens = _tokens(texts, encoder)
+        return TokenTable(np.arange(len(texts)), tokens.offsets, tokens.input_ids, tokens.second_starts, None)
+
+    return encode
 
 
 class _Tokens(NamedTuple):

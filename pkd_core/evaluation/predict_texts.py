@@ -1,59 +1,42 @@
-"""Predicts texts with a trained classifier: tokenising, forward pass and the label's name in one call."""
+"""Predicts texts with a fine-tuned BERT: tokenising and forward pass in one call."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from pkd_core.data.tokenize import encode_texts
-from pkd_core.errors import ModelError
+from pkd_core.data.tokenize import text_encoder
 from pkd_core.evaluation.predict import predict
+from pkd_core.evaluation.text_answers import Array, Kind
 from pkd_core.model.loading import load_classifier
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What a model answers for one example.
-
-    Attributes:
-        label: The most probable label; None for a score.
-        value: Its probability, or the score.
-    """
-
-    label: str | None
-    value: float
-
-
-def predict_texts(
-    folder: Path, texts: Sequence[tuple[str, ...]], max_length: int | None, device: torch.device
-) -> list[Prediction]:
-    """Predict examples in float32, as evaluations do.
+class BertTextModel:
+    """A fine-tuned BERT classifier with its tokenizer, in float32 as in evaluations.
 
     Args:
-        folder: A fine-tuned BERT classifier with its tokenizer, in Hugging Face's files.
-        texts: One or two texts of each example, of all the same number.
+        folder: In Hugging Face's files.
         max_length: Tokens kept of an example; None for as many as the model has positions.
         device: Where to compute.
 
     Raises:
-        ModelError: The folder holds no such classifier, or one that gives several labels to a text.
+        ModelError: The folder holds no such classifier.
     """
-    model = load_classifier(folder)
-    config = model.config
-    if config.problem_type == "multi_label_classification":
-        raise ModelError(
-            f"{folder}: expected a model of one label for a text, got one of several; choose another"
-        )
-    torch.nn.Module.to(model, device)  # transformers' own `to` carries no types
-    table = encode_texts(texts, folder, max_length or config.max_position_embeddings)
-    _, logits_RC = predict(model, table, device)
-    if config.problem_type == "regression" or config.num_labels == 1:
-        return [Prediction(None, float(score)) for score in logits_RC[:, 0]]
-    assert config.id2label is not None, "transformers fills it in"
-    probabilities_RC = torch.from_numpy(logits_RC).double().softmax(dim=1)
-    best_R = probabilities_RC.max(dim=1)
-    return [
-        Prediction(config.id2label[position], value)
-        for position, value in zip(best_R.indices.tolist(), best_R.values.tolist(), strict=True)
-    ]
+
+    def __init__(self, folder: Path, max_length: int | None, device: torch.device) -> None:
+        self._model = load_classifier(folder)
+        config = self._model.config
+        self._encode = text_encoder(folder, max_length or config.max_position_embeddings)
+        self._device = device
+        torch.nn.Module.to(self._model, device)  # transformers' own `to` carries no types
+        assert config.id2label is not None, "transformers fills it in"
+        self.labels = tuple(name for _, name in sorted(config.id2label.items()))
+        self.kind: Kind = "classes"
+        if config.problem_type == "regression" or config.num_labels == 1:
+            self.kind = "regression"
+        elif config.problem_type == "multi_label_classification":
+            self.kind = "multi-label"
+
+    def logits(self, texts: Sequence[tuple[str, ...]]) -> Array:
+        """Return the outputs for one or two texts of each example, (R, C), float32."""
+        return predict(self._model, self._encode(texts), self._device)[1]

@@ -21,7 +21,8 @@ from pkd_core.config.settings import RunOptions
 from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import StoreError
 from pkd_core.evaluation.predict import predict
-from pkd_core.evaluation.predict_texts import predict_texts
+from pkd_core.evaluation.predict_texts import BertTextModel
+from pkd_core.evaluation.text_answers import answer
 from pkd_core.model.loading import load_classifier
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
@@ -65,6 +66,10 @@ def models(root: Path) -> dict[str, ReportedModel]:
     return {model.key: model for model in reported_models(root, report)}
 
 
+def answers_to(folder: Path, texts: list[tuple[str, ...]], max_length: int) -> list[tuple[str, float]]:
+    return [next(iter(one.labels.items())) for one in answer(BertTextModel(folder, max_length, CPU), texts)]
+
+
 def test_a_report_names_the_models_that_it_compares(here: Path) -> None:
     found = models(here)
     assert list(found) == [
@@ -96,9 +101,9 @@ def test_a_text_is_predicted_as_the_evaluation_predicts_it(here: Path) -> None:
     (tokens,) = here.glob("data_feat/RTE/tokens-*")
     _, logits = predict(load_classifier(folder), TokenTable.load(tokens, "dev"), CPU)
     expected = torch.from_numpy(logits).softmax(dim=1).max(dim=1)
-    predictions = predict_texts(folder, texts, QUICK_SETTINGS["tokens.max_length"], CPU)
-    np.testing.assert_allclose([one.value for one in predictions], expected.values, atol=1e-5)
-    assert [one.label for one in predictions] == [
+    answers = answers_to(folder, texts, QUICK_SETTINGS["tokens.max_length"])
+    np.testing.assert_allclose([value for _, value in answers], expected.values, atol=1e-5)
+    assert [label for label, _ in answers] == [
         ("entailment", "not_entailment")[position] for position in expected.indices.tolist()
     ]
 
@@ -117,10 +122,8 @@ def test_a_name_may_be_as_short_as_is_enough(
     students = [found["Tiny/finetune-1l-s42"], found["Tiny/kd-1l-s42"]]
     model = best_of(students) if name in ("Tiny", "Tiny/1l") else None
     model = model or found[name if name == "Tiny/teacher" else "Tiny/kd-1l-s42"]
-    for answer, one in zip(
-        answers, predict_texts(model.folder, [("a good film",), ("a bad play",)], 16, CPU), strict=True
-    ):
-        assert answer[1:] == [one.label, f"{one.value:.4f}"]
+    expected = answers_to(model.folder, [("a good film",), ("a bad play",)], 16)
+    assert [answer[1:] for answer in answers] == [[label, f"{value:.4f}"] for label, value in expected]
 
 
 def test_a_folder_of_any_workspace_is_predicted_as_its_task_says(

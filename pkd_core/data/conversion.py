@@ -12,6 +12,8 @@ _CONVERSION = (
 
 def conversion_hint(path: Path) -> str | None:
     """Return how to make a missing TSV file of one that lies beside it in another format; None if there is none."""
+    if path.suffix != ".tsv":
+        return None
     for other, call in _others(path):
         if other.is_file():
             if call is None:

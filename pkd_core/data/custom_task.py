@@ -1,4 +1,4 @@
-"""A custom task: a folder of data_raw with a task.toml that describes its TSV files.
+"""A custom task: a folder of data_raw with a task.toml that describes its files.
 
 # data_raw/Reviews/task.toml; its folder holds train.tsv, dev.tsv and optionally test.tsv
 texts = ["sentence"]                 # one or two columns
@@ -7,6 +7,10 @@ labels = ["negative", "positive"]    # or, for a score: label_range = [0.0, 5.0]
 multi_label = true                   # optional: any number of labels for a text, written "joy|surprise"
 metrics = ["accuracy", "f1"]         # the first selects the best epoch; for more than two labels: macro_f1
 index = "id"                         # optional: the column of example ids in test.tsv
+format = "parquet"                   # optional: the files are train.parquet, dev.parquet and so on
+labelled_test = true                 # optional: the test file has labels, and is scored
+
+A table [imported] is left by the import of a user's own files; nothing of it is read here.
 """
 
 import tomllib
@@ -25,7 +29,12 @@ SCORE_METRICS = ("pearson", "spearman")
 # Its square, an error of the training, is a float32.
 _MAX_SCORE = 1e18
 _MAX_LABELS = 9_999
-_KEYS = ("texts", "label", "labels", "multi_label", "label_range", "metrics", "index")
+FORMATS = ("tsv", "parquet")
+IMPORTED = "imported"
+_KEYS = (
+    *("texts", "label", "labels", "multi_label", "label_range", "metrics", "index"),
+    *("format", "labelled_test", IMPORTED),
+)
 
 
 def read_custom_task(name: str, path: Path) -> Task:
@@ -59,7 +68,9 @@ def read_custom_task(name: str, path: Path) -> Task:
     label_range = None if labels else _range(path, values["label_range"])
     multi_label = _multi_label(path, values, labels)
     metrics = _metrics(path, values, labels, multi_label)
-    splits = standard_splits(name, texts, label, index)
+    splits = standard_splits(
+        name, texts, label, index, _format(path, values), _flag(path, values, "labelled_test")
+    )
     return Task(name, splits, labels, metrics, label_range=label_range, multi_label=multi_label)
 
 
@@ -71,6 +82,20 @@ def _column(path: Path, values: Mapping[str, Any], key: str) -> str:
     value = values.get(key)
     if not isinstance(value, str) or not value or set(value) & set("\t\r\n"):
         raise _error(path, key, "a column's name", value)
+    return value
+
+
+def _format(path: Path, values: Mapping[str, Any]) -> str:
+    value = values.get("format", "tsv")
+    if value not in FORMATS:
+        raise _error(path, "format", " or ".join(map(repr, FORMATS)), value)
+    return str(value)
+
+
+def _flag(path: Path, values: Mapping[str, Any], key: str) -> bool:
+    value = values.get(key, False)
+    if not isinstance(value, bool):
+        raise _error(path, key, "true or false", value)
     return value
 
 
@@ -103,9 +128,7 @@ def _is_score(value: object) -> bool:
 
 
 def _multi_label(path: Path, values: Mapping[str, Any], labels: tuple[str, ...]) -> bool:
-    value = values.get("multi_label", False)
-    if not isinstance(value, bool):
-        raise _error(path, "multi_label", "true or false", value)
+    value = _flag(path, values, "multi_label")
     if value and not labels:
         raise DataError(f"{path}: expected `labels` beside `multi_label`, got none; list them")
     for label in labels:

@@ -13,7 +13,7 @@ LABEL_SEPARATOR = "|"
 
 @dataclass(frozen=True)
 class Split:
-    """One TSV file of a task.
+    """One file of a task: TSV, or Parquet if its name ends in ".parquet".
 
     Attributes:
         name: "train", "dev", "test", or one of MNLI's additional splits.
@@ -83,7 +83,7 @@ class Task:
 
     @property
     def dev_splits(self) -> tuple[Split, ...]:
-        """Labelled splits to evaluate on; the first selects the best epoch."""
+        """Labelled splits to evaluate on, a labelled test split last; the first selects the best epoch."""
         return tuple(split for split in self.splits if split.label is not None and split.name != "train")
 
     @property
@@ -93,10 +93,12 @@ class Task:
 
     @property
     def unlabelled_split(self) -> Split:
-        """Further texts that a teacher may label, with the test split's columns; no label of theirs is read."""
-        test = self.test_splits[0]
-        file = f"{self.name}/unlabelled.tsv"
-        return replace(test, name="unlabelled", file=file, index=None, required=False, submission=None)
+        """Further texts that a teacher may label, with the columns of the other files; no label of theirs is read."""
+        like = self.test_splits[0] if self.test_splits else self.train_split
+        file = f"{self.name}/unlabelled.{'parquet' if is_parquet(like.file) else 'tsv'}"
+        return replace(
+            like, name="unlabelled", file=file, label=None, index=None, required=False, submission=None
+        )
 
     def split(self, name: str) -> Split:
         """Return a split by its name.
@@ -125,12 +127,34 @@ def text_columns(splits: Sequence[Split]) -> tuple[str, ...]:
     return ("text",) if len(splits[0].texts) == 1 else ("text_a", "text_b")
 
 
+def is_parquet(file: str) -> bool:
+    """Return whether a split's file is Parquet, by its name."""
+    return file.endswith(".parquet")
+
+
 def standard_splits(
-    name: str, texts: tuple[Column, ...], label: Column, index: Column | None
+    name: str,
+    texts: tuple[Column, ...],
+    label: Column,
+    index: Column | None,
+    suffix: str = "tsv",
+    labelled_test: bool = False,
 ) -> tuple[Split, Split, Split]:
-    """Return train.tsv, dev.tsv and an optional unlabelled test.tsv in a task's folder, all with headers."""
+    """Return a task's train, dev and test files, all with headers, in the task's folder.
+
+    Args:
+        name: The task's name, and its folder's.
+        texts: One or two columns.
+        label: The label's column.
+        index: The column of example ids in an unlabelled test file.
+        suffix: What the files' names end in.
+        labelled_test: Whether the test file has labels, and must exist; it is scored then, and selects nothing.
+    """
+    test = f"{name}/test.{suffix}"
     return (
-        Split("train", f"{name}/train.tsv", texts, label),
-        Split("dev", f"{name}/dev.tsv", texts, label),
-        Split("test", f"{name}/test.tsv", texts, None, index, required=False, submission=f"{name}.tsv"),
+        Split("train", f"{name}/train.{suffix}", texts, label),
+        Split("dev", f"{name}/dev.{suffix}", texts, label),
+        Split("test", test, texts, label)
+        if labelled_test
+        else Split("test", test, texts, None, index, required=False, submission=f"{name}.tsv"),
     )

@@ -1,4 +1,4 @@
-"""Tokenising: TSV files to Parquet shards of token ids, with one shard in memory at a time."""
+"""Tokenising: TSV or Parquet files to Parquet shards of token ids, with one shard in memory at a time."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,8 @@ from tokenizers import Encoding, Tokenizer
 
 from pkd_core.data.examples import read_split, sequences_of
 from pkd_core.data.glue import GLUE_TASKS
-from pkd_core.data.task import Split, Task
+from pkd_core.data.parquet_split import count_rows
+from pkd_core.data.task import Split, Task, is_parquet
 from pkd_core.data.token_table import TokenTable, read_shards
 from pkd_core.data.tokenizer import load_tokenizer
 from pkd_core.data.truncation import TruncatedPair, Truncation, truncate_first, truncate_pair
@@ -68,7 +69,7 @@ def write_tokens(
 
     Args:
         work: Folder for the shards; those of an interrupted call are written again.
-        data_raw: Folder of the tasks' TSV files.
+        data_raw: Folder of the tasks' files.
         task: The task whose splits are read.
         tokenizer_folder: Folder of a pretrained model with a fast tokenizer.
         max_length: Maximum tokens of an example, with [CLS] and [SEP]; the longer text of a pair is cut first.
@@ -165,6 +166,8 @@ def _encoder(
 def _count_examples(path: Path, task: Task, split: Split) -> int:
     if task.num_choices > 1:
         return sum(1 for _ in read_split(path, task, split))
+    if is_parquet(split.file):
+        return count_rows(path)
     with path.open("rb") as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b"")) - split.header
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pkd_core.data.examples import read_split
 from pkd_core.data.task import LABEL_SEPARATOR, Split, Task
-from pkd_core.data.tsv import Label, read_examples
+from pkd_core.data.tsv import Label
 from pkd_core.errors import DataError, listed, shortened
 
 
@@ -62,5 +62,5 @@ def check_unlabelled(task: Task, data_raw: Path) -> None:
     Raises:
         DataError: A line is malformed, or there is none.
     """
-    for _ in read_examples(data_raw / task.unlabelled_split.file, task, task.unlabelled_split, []):
+    for _ in read_split(data_raw / task.unlabelled_split.file, task, task.unlabelled_split, []):
         pass

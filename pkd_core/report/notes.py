@@ -12,7 +12,7 @@ def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
     single = list(dict.fromkeys(group.task for group in students if len(group.rows) == 1))
     texts = [
         "Scores are × 100, on the dev split, at the epoch that scored best there: a little high for unseen data.",
-        "Test splits carry no labels: they are predicted and written as submission files, and never scored.",
+        *_test_splits(groups),
     ]
     if any(len(group.rows) > 1 for group in groups):
         texts.append("± is the sample standard deviation over seeds, whose number stands in brackets.")
@@ -36,6 +36,21 @@ def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
     texts += _speeds(students) + _skipped_lines(groups)
     if failures:
         texts.append(f"Not everything that was asked for is here: {len(failures)} failed, named above.")
+    return texts
+
+
+def _test_splits(groups: Sequence[Group]) -> list[str]:
+    """Say of which tasks the test split is scored, and what becomes of others."""
+    scored = {
+        task: any(key.startswith("test/") for key in of_task[0].mean)
+        for task, of_task in by_task(groups).items()
+    }
+    final = ", ".join(task for task, is_scored in scored.items() if is_scored)
+    texts = [f"{final}: the test split chose nothing, so its scores are the final figures."] if final else []
+    if not all(scored.values()):
+        texts.append(
+            "Test splits carry no labels: they are predicted and written as submission files, and never scored."
+        )
     return texts
 
 

@@ -1,4 +1,4 @@
-"""Stage: score a model on the labelled dev splits, predict the unlabelled ones, measure its size."""
+"""Stage: score a model on the labelled splits except train, predict the unlabelled ones, measure its size."""
 
 import numpy as np
 import torch
@@ -18,9 +18,10 @@ from pkd_core.pipeline.specs import EvaluationSpec, parse_training_spec
 
 
 def evaluate(job: Job, spec: EvaluationSpec) -> EvaluationFacts:
-    """Write `evaluation.json`, the answers to each dev split, and a GLUE submission file for each test split.
+    """Write `evaluation.json`, the answers to each labelled split, and a GLUE submission file for each other one.
 
-    Test splits carry no labels: they are predicted and never scored.
+    Test splits mostly carry no labels: they are predicted and never scored. One with labels is scored, and selects
+    nothing.
     """
     model = load_classifier(job.inputs["model"])
     torch.nn.Module.to(model, job.context.device)  # transformers' own `to` carries no types

@@ -94,10 +94,8 @@ def _is_complete(survey: "Survey", view: RunView) -> bool:
 
 def _record_again(asked: SearchRequest, prepared: "Search", survey: "Survey") -> None:
     """Record what a search whose stages are all done records."""
-    from flows.search.record import SearchRecord
-
     assert survey.outcome is not None
-    with SearchRecord(asked) as record:
+    with asked.recorded() as record:
         record.add(*survey.plans)
         record_latest(asked.workspace, survey.outcome.report)
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from prefect import Flow, flow
@@ -12,28 +11,24 @@ from prefect.states import Completed, Failed
 from flows.flow_process import end_in_sentence, set_up_process, working
 from flows.form import parameters_section, search_signature
 from flows.pages import show_report, show_search
+from flows.rounds.builder import PlanBuilder
+from flows.rounds.record import RoundsRecord
 from flows.run_name import run_name
 from flows.search.prepare import prepare_search
-from flows.search.record import SearchRecord
 from flows.search.request import SearchRequest
 from flows.search.sampler import sampler_for
-from flows.search.survey import records_of, survey_search
+from flows.search.survey import survey_search
 from flows.stopping import received_signal
-from flows.submission import Future, submit_stage
-from flows.summary import name_failures
 from pkd_core.config.search import describe_point
-from pkd_core.config.settings import RunOptions
 from pkd_core.errors import PkdError
 from pkd_core.pipeline.plan import Plan
 from pkd_core.pipeline.search import run_search
 from pkd_core.pipeline.search_plan import Search
 from pkd_core.report.search_results import TriedRound
-from pkd_core.store.address import StageRecord
-from pkd_core.store.stage_store import StageStatus
-from tasks.completeness import find_incomplete
 from tasks.progress import ShowStage, show_in_log
 
 logger = logging.getLogger(__name__)
+_REMEDY = "run again, or give other values to search"
 
 
 def build_search_flow(
@@ -68,9 +63,10 @@ def _run(
         asked = SearchRequest.from_parameters(parameters)
         set_up_process(asked.workspace)
         search = make_search(asked)
-        with working(), SearchRecord(asked) as record:
+        with working(), asked.recorded() as record:
+            builder = PlanBuilder(asked.request.options, show, begin, record, _REMEDY)
             try:
-                return _search(search, asked, record, _Builder(asked.request.options, show, begin, record))
+                return _search(search, asked, record, builder)
             except PkdError as error:
                 if received_signal():
                     return Failed(message=str(error))
@@ -79,7 +75,7 @@ def _run(
     return end_in_sentence(work)
 
 
-def _search(search: Search, asked: SearchRequest, record: SearchRecord, builder: "_Builder") -> State[Any]:
+def _search(search: Search, asked: SearchRequest, record: RoundsRecord, builder: PlanBuilder) -> State[Any]:
     # What an earlier start has made stays recorded while this one follows it.
     record.add(*survey_search(search, sampler_for(search)).plans)
     assert record.path is not None, "a search has a first plan"
@@ -94,54 +90,6 @@ def _log_round(one: TriedRound) -> None:
     logger.info(
         "%s: the best of %d points is %s", one.method, len(one.points), chosen or "that of the preset"
     )
-
-
-@dataclass
-class _Builder:
-    """Builds plans in the current flow run, and counts what it builds.
-
-    Attributes:
-        options: How.
-        show: Shows a stage while it is being built.
-        begin: Called with each plan before its stages are built.
-        record: Where the plans are recorded.
-        num_built: Stages that were submitted so far.
-    """
-
-    options: RunOptions
-    show: ShowStage
-    begin: Callable[[Plan], None]
-    record: SearchRecord
-    num_built: int = 0
-
-    def build(self, plan: Plan, known: Mapping[str, StageRecord]) -> dict[str, StageRecord]:
-        """Build what is not done of a plan, or what MLflow lacks a part of, and return all records.
-
-        Raises:
-            PkdError: A stage failed: names each one that did.
-        """
-        self.record.add(plan)
-        self.begin(plan)
-        incomplete = find_incomplete(plan)
-        records = records_of(plan)
-        context = plan.context(self.options)
-        inputs: dict[str, Any] = {key: record.to_json() for key, record in {**known, **records}.items()}
-        futures: dict[str, Future] = {}
-        for planned in plan.stages:
-            key = planned.stage.key
-            if planned.status is not StageStatus.DONE or key in incomplete:
-                futures[key] = submit_stage(planned.stage, {**inputs, **futures}, context, self.show, True)
-        for future in futures.values():
-            future.wait()
-        self.num_built += len(futures)
-        if failures := name_failures(futures):
-            causes = "; ".join(f"{key}: {reason.removesuffix('.')}" for key, reason in failures.items())
-            raise PkdError(
-                f"{len(failures)} of {len(futures)} stages failed, and nothing is chosen without them: {causes}; run "
-                "again, or give other values to search"
-            )
-        built = {key: StageRecord.from_json(future.result()) for key, future in futures.items()}
-        return {**records, **built}
 
 
 pkd_search = build_search_flow()

@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from flows.rounds.lookup import NotDoneError, look_up
 from pkd_core.config.search import TEACHER
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.plan import Plan
 from pkd_core.pipeline.search import RoundInProgress, Sampler, SearchOutcome, run_search
 from pkd_core.pipeline.search_plan import Search
 from pkd_core.store.address import StageRecord
-from pkd_core.store.manifest import read_manifest
-from pkd_core.store.stage_store import StageStatus, StageStore
+from pkd_core.store.stage_store import StageStatus
 
 _END = "best of each method"
 
@@ -48,26 +48,6 @@ class Survey:
     outcome: SearchOutcome | None
 
 
-class _NotDoneError(Exception):
-    """Some stage of a plan is not done: what comes after it is not known."""
-
-
-def records_of(plan: Plan) -> dict[str, StageRecord]:
-    """Return the records of those stages of a plan that are done, by key.
-
-    Raises:
-        StoreError: A manifest cannot be read.
-    """
-    store = StageStore(plan.workspace)
-    return {
-        one.stage.key: store.record(
-            one.stage.address, read_manifest(plan.workspace / one.stage.address.folder)
-        )
-        for one in plan.stages
-        if one.status is StageStatus.DONE
-    }
-
-
 def survey_search(search: Search, sample: Sampler) -> Survey:
     """Follow a search through all that is done, without building anything.
 
@@ -87,15 +67,13 @@ def survey_search(search: Search, sample: Sampler) -> Survey:
         sample(progress)
         current = _END
 
-    def look_up(plan: Plan, _known: Mapping[str, StageRecord]) -> dict[str, StageRecord]:
+    def note(plan: Plan, known: Mapping[str, StageRecord]) -> dict[str, StageRecord]:
         plans.setdefault(current, []).append(plan)
-        if plan.todo:
-            raise _NotDoneError
-        return records_of(plan)
+        return look_up(plan, known)
 
     outcome = None
-    with suppress(_NotDoneError):
-        outcome = run_search(search, look_up, follow)
+    with suppress(NotDoneError):
+        outcome = run_search(search, note, follow)
     every = tuple(plan for of_part in plans.values() for plan in of_part)
     return Survey(tuple(_parts(search, plans)), every, outcome)
 

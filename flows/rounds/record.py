@@ -1,29 +1,31 @@
-"""The run record of a search, which grows with each plan: `pkd clean` spares all that a search has made."""
+"""A run record that grows with each plan: `pkd clean` spares all that the rounds have made."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
 from flows.run_file import run_file, write_run_file
-from flows.search.request import SearchRequest
-from pkd_core.config.model_paths import model_paths
-from pkd_core.pipeline.plan import Plan
 from pkd_core.store.run_records import record_run
 
+if TYPE_CHECKING:
+    from pkd_core.pipeline.plan import Plan  # imports torch, which takes seconds
 
-class SearchRecord:
-    """Keeps a search recorded, and marked as running, while the body runs.
+
+class RoundsRecord:
+    """Keeps work in rounds recorded, and marked as running, while the body runs.
 
     Args:
-        asked: The search.
+        workspace: The workspace.
+        values: What distinguishes it from others, as JSON values.
+        parameters: What the file that repeats it holds.
     """
 
-    def __init__(self, asked: SearchRequest) -> None:
-        self._asked = asked
-        run = asked.request.run
-        config = asked.config.model_dump(mode="json")
-        self._values = run.model_dump(mode="json") | model_paths(run) | {"search": config}
+    def __init__(self, workspace: Path, values: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+        self._workspace = workspace
+        self._values = values
+        self._parameters = parameters
         self._folders: set[Path] = set()
         self._current = ExitStack()
         self.path: Path | None = None
@@ -36,8 +38,8 @@ class SearchRecord:
     ) -> None:
         self._current.close()
 
-    def add(self, *plans: Plan) -> None:
-        """Record that the search refers to the stages of some plans too.
+    def add(self, *plans: "Plan") -> None:
+        """Record that it refers to the stages of some plans too.
 
         Raises:
             StoreError: If the record cannot be written.
@@ -47,10 +49,8 @@ class SearchRecord:
             return
         self._folders |= folders
         with ExitStack() as record:
-            self.path = record.enter_context(
-                record_run(self._asked.workspace, self._values, sorted(self._folders))
-            )
-            write_run_file(self._asked.parameters(), run_file(self.path))
+            self.path = record.enter_context(record_run(self._workspace, self._values, sorted(self._folders)))
+            write_run_file(self._parameters, run_file(self.path))
             # The new record replaces the file of the old one, and each holds a lock of its own.
             self._current.close()
             self._current = record.pop_all()

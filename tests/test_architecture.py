@@ -23,6 +23,7 @@ PACKAGES = (
     "teacher_states",
     "evaluation",
     "training",
+    "export",
     "latency",
     "report",
     "pipeline",
@@ -48,13 +49,17 @@ FOREIGN_IMPORTS_FORBIDDEN = {
     "pkd_core/teacher_states": ("pydantic",),
     "pkd_core/training": ("pydantic",),
     "pkd_core/evaluation": ("pydantic",),
+    "pkd_core/export": ("pydantic",),
+    # Copied into bundles, which run without pkd.
+    "pkd_core/export/bundle_predict.py": ("pkd_core", "torch", "transformers"),
     "pkd_core/latency": ("pydantic",),
     "flows": ("torch", "mlflow"),
 }
 # Pretrains the demo's BERT.
 TORCH_ALLOWED = ("flows/demo_model.py",)
-# Costs seconds and hashes what it is given: only the function that fetches data pays for it.
-IMPORTED_IN_FUNCTIONS_ONLY = ("datasets",)
+# datasets costs seconds and hashes what it is given: only the function that fetches data pays for it. The others belong
+# to the extra "export", without which models are trained.
+IMPORTED_IN_FUNCTIONS_ONLY = ("datasets", "onnx", "onnxruntime")
 UNSAFE_MODULES = ("pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
 PRINTING_ALLOWED = ("flows/cli/app.py",)
 
@@ -155,6 +160,8 @@ def test_module_keeps_the_rules_of_its_room(module: Path) -> None:
         ("pkd_core/errors.py", "from pkd_core.store.lock import hold_any"),
         ("pkd_core/loose.py", "x = 1"),
         ("pkd_core/training/loop.py", "import datasets"),
+        ("pkd_core/export/onnx_files.py", "import onnxruntime"),
+        ("pkd_core/export/bundle_predict.py", "from pkd_core.errors import ConfigError"),
         ("tasks/stages.py", "import pickle"),
         ("pkd_core/model/loading.py", "torch.load(path)"),
         ("pkd_core/model/loading.py", "torch.load(path, weights_only=False)"),

@@ -26,6 +26,8 @@ PACKAGES = ("pkd_core", "tasks", "flows")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 # Only the download of GLUE imports it, inside a function.
 OPTIONAL_IN_CORE = {"datasets"}
+# torch imports them to export a model.
+IMPORTED_BY_TORCH = {"onnx-ir", "onnxscript"}
 # Bounded for Prefect's sake, which is what imports it.
 BOUNDED_ONLY = {"fastapi"}
 DISTRIBUTIONS = {"sklearn": "scikit-learn"}
@@ -66,7 +68,12 @@ EXTRAS = {name: declared(needed) for name, needed in PROJECT["optional-dependenc
 
 
 def test_pkd_core_imports_exactly_what_a_plain_installation_brings() -> None:
-    assert imported("pkd_core") - OPTIONAL_IN_CORE == CORE
+    assert imported("pkd_core") - OPTIONAL_IN_CORE - EXTRAS["export"] == CORE
+
+
+def test_the_export_imports_what_its_extra_adds_and_a_run_of_the_pipeline_has_it() -> None:
+    assert imported("pkd_core") & EXTRAS["export"] == EXTRAS["export"] - IMPORTED_BY_TORCH
+    assert "pkd[export]" in PROJECT["optional-dependencies"]["pipeline"]
 
 
 def test_tasks_and_flows_import_exactly_what_the_extra_pipeline_adds() -> None:

@@ -1,6 +1,6 @@
 """Evaluated models of a made-up compression, and the compression of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from pkd_core.evaluation.answers import AnswerTable
 from pkd_core.evaluation.result import EvaluationResult
-from pkd_core.report.compression.content import Format, Timing
-from pkd_core.report.compression.variants import EvaluatedModel, Timings
+from pkd_core.latency.result import Format, LatencyRow
+from pkd_core.report.compression.content import ClassScore, Compression, DataLook, Machine, Training
+from pkd_core.report.compression.variants import EvaluatedModel, compare_variants, final_split
 
 Array = np.ndarray[Any, Any]
 
@@ -24,14 +25,32 @@ TEACHER_SIZES: Mapping[Format, int | None] = {
     "onnx-float32": 91_300_000,
     "onnx-int8": 23_300_000,
 }
-TIMINGS: Timings = {
-    ("teacher", "torch-float32"): Timing(15.6, 23.0, 170.0),
-    ("teacher", "onnx-float32"): Timing(9.3, 14.0, 210.0),
-    ("teacher", "onnx-int8"): Timing(3.8, 5.9, 420.0),
-    ("kd-3l-s42", "torch-float32"): Timing(7.5, 11.0, 340.0),
-    ("kd-3l-s42", "onnx-float32"): Timing(4.4, 6.6, 313.0),
-    ("kd-3l-s42", "onnx-int8"): Timing(1.8, 2.7, 744.0),
-}
+
+
+def timing(model: str, format: Format, p50_ms: float, texts_per_second: float) -> LatencyRow:
+    """Return times of 1000 calls, whose p99 is one and a half times the median."""
+    return LatencyRow(
+        model=model,
+        format=format,
+        p50_ms=p50_ms,
+        p99_ms=1.5 * p50_ms,
+        wall_p50_ms=1.1 * p50_ms,
+        wall_p99_ms=2 * p50_ms,
+        texts_per_second=texts_per_second,
+        num_calls=1000,
+        num_batches=20,
+        size_bytes=1,
+    )
+
+
+TIMINGS = (
+    timing("teacher", "torch-float32", 15.6, 170.0),
+    timing("teacher", "onnx-float32", 9.3, 210.0),
+    timing("teacher", "onnx-int8", 3.8, 420.0),
+    timing("kd-3l-s42", "torch-float32", 7.5, 340.0),
+    timing("kd-3l-s42", "onnx-float32", 4.4, 313.0),
+    timing("kd-3l-s42", "onnx-int8", 1.8, 744.0),
+)
 
 
 def answers(num_wrong: int, first_wrong: int = 0, num_classes: int = 3) -> AnswerTable:
@@ -80,3 +99,47 @@ def model(
 TEACHER = model("teacher", answers(40), answers(42), sizes=TEACHER_SIZES)
 STUDENT = model("kd-3l-s42", answers(48), answers(50))
 FINETUNED = model("finetune-3l-s42", answers(100), sizes={"torch-float32": 69_600_000})
+
+
+def compression(
+    teacher: EvaluatedModel = TEACHER,
+    student: EvaluatedModel = STUDENT,
+    others: Sequence[EvaluatedModel] = (FINETUNED,),
+    timings: Sequence[LatencyRow] = TIMINGS,
+    **changes: Any,
+) -> Compression:
+    """Return a compression of these models, without disagreements."""
+    made = Compression(
+        task="Reviews",
+        text_columns=("text",),
+        labels=("bad", "fair", "good"),
+        is_multi_label=False,
+        metric="accuracy",
+        split=final_split(teacher.result),
+        num_examples=NUM_EXAMPLES,
+        baseline=0.4,
+        variants=compare_variants(teacher, student, others, timings),
+        deployed="onnx-float32" if student.refused else "onnx-int8",
+        budget_ms=None,
+        machine=Machine("AMD EPYC", 1, is_busy=False),
+        data=DataLook(
+            rows={"train": 1000, "dev": 200, "test": NUM_EXAMPLES},
+            label_counts={"good": 500, "fair": 300, "bad": 200},
+            length_percentiles={50: 12, 95: 40, 100: 128},
+            max_length=128,
+            share_cut=0.013,
+        ),
+        classes=(ClassScore("fair", 133, 0.91, 0.85),),
+        disagreements=(),
+        training=Training(
+            teacher="reviews-bert",
+            student_base="reviews-bert",
+            settings={"student.learning_rate": 5e-5},
+            teacher_settings={},
+            best_epoch=3,
+            precision="float32",
+        ),
+        versions={"Python": "3.11.2", "pkd": "0.1.0"},
+        command="pkd compress reviews.csv",
+    )
+    return replace(made, **changes)

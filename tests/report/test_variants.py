@@ -13,10 +13,11 @@ from compressed_models import (
     TIMINGS,
     answers,
     model,
+    timing,
 )
 
 from pkd_core.evaluation.answers import AnswerTable
-from pkd_core.report.compression.content import Timing, Variant
+from pkd_core.report.compression.content import Variant
 from pkd_core.report.compression.variants import EvaluatedModel, compare_variants, final_split
 from pkd_core.report.intervals import wilson_interval
 
@@ -62,20 +63,18 @@ def test_differences_are_in_points_and_examples_and_are_told_apart_from_chance()
 
 
 def test_agreement_is_the_share_of_equal_answers() -> None:
-    found = by_format(compare_variants(TEACHER, model("kd-3l-s42", answers(40, first_wrong=20)), [], {}))
+    found = by_format(compare_variants(TEACHER, model("kd-3l-s42", answers(40, first_wrong=20)), [], []))
     assert found["kd-3l-s42", "torch-float32"].agreement == 1 - 40 / NUM_EXAMPLES
     assert found["teacher", "torch-float32"].agreement is None
 
 
 def test_a_student_that_was_not_timed_takes_the_time_of_one_of_its_shape() -> None:
     finetuned = by_format(ALL)["finetune-3l-s42", "torch-float32"]
-    assert finetuned.timing == TIMINGS["kd-3l-s42", "torch-float32"]
-    assert finetuned.timing_is_of == "kd-3l-s42"
-    timed = {**TIMINGS, ("finetune-3l-s42", "torch-float32"): Timing(8.0, 12.0, None)}
-    own = by_format(compare_variants(TEACHER, STUDENT, [FINETUNED], timed))[
-        "finetune-3l-s42", "torch-float32"
-    ]
-    assert (own.timing, own.timing_is_of) == (Timing(8.0, 12.0, None), "")
+    assert finetuned.timing == TIMINGS[3]
+    own = timing("finetune-3l-s42", "torch-float32", 8.0, 300.0)
+    variants = compare_variants(TEACHER, STUDENT, [FINETUNED], [*TIMINGS, own])
+    assert by_format(variants)["finetune-3l-s42", "torch-float32"].timing == own
+    assert by_format(variants)["kd-3l-s42", "torch-float32"].timing == TIMINGS[3]
 
 
 def test_a_refused_format_keeps_its_score_and_says_why() -> None:
@@ -88,6 +87,7 @@ def test_a_refused_format_keeps_its_score_and_says_why() -> None:
     )
     int8 = by_format(compare_variants(TEACHER, refused, [], TIMINGS))["kd-3l-s42", "onnx-int8"]
     assert (int8.score, int8.size_bytes, int8.refused) == (0.75, None, refused.refused)
+    assert int8.timing is None
 
 
 def test_a_chosen_student_that_was_fine_tuned_is_compared_with_no_other_fine_tuning() -> None:
@@ -110,7 +110,7 @@ def test_scores_have_a_bootstrap_interval_and_no_agreement() -> None:
         scores = {"dev/pearson": 0.5, "test/pearson": 0.5}
         return replace(made, result=replace(made.result, scores=scores, selection="dev/pearson"))
 
-    variants = compare_variants(scored("teacher", 0.3), scored("kd-3l-s42", 0.6), [], {})
+    variants = compare_variants(scored("teacher", 0.3), scored("kd-3l-s42", 0.6), [], [])
     student = variants[1]
     assert student.interval is not None
     assert student.score is not None

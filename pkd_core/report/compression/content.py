@@ -4,28 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Format = Literal["torch-float32", "onnx-float32", "onnx-int8"]
+from pkd_core.latency.result import Format, LatencyRow
+
 Role = Literal["teacher", "student", "fine-tuned", "other"]
 FORMATS: Mapping[Format, str] = {
     "torch-float32": "PyTorch, float32",
     "onnx-float32": "ONNX, float32",
     "onnx-int8": "ONNX, int8",
 }
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What texts take, one at a time, with tokenising.
-
-    Attributes:
-        p50_ms: Median of a text's milliseconds.
-        p99_ms: 99 of 100 texts take less.
-        texts_per_second: Texts in a second, in the batches of the measurement.
-    """
-
-    p50_ms: float
-    p99_ms: float
-    texts_per_second: float | None
 
 
 @dataclass(frozen=True)
@@ -64,8 +50,7 @@ class Variant:
         vs_finetuning: The difference to plain fine-tuning; None for that, for the teacher, or without it.
         agreement: Share of the examples that get the teacher's answer; None for the teacher and for scores.
         size_bytes: Size of the file of weights; None where there is no file.
-        timing: None where it was not measured.
-        timing_is_of: The model of the same shape that was timed in its place; empty if it was timed itself.
+        timing: Its times, or those of a model of the same shape; None where none was timed.
         refused: Why this format is not published, as a sentence; empty if it is.
     """
 
@@ -80,8 +65,7 @@ class Variant:
     vs_finetuning: Gap | None
     agreement: float | None
     size_bytes: int | None
-    timing: Timing | None
-    timing_is_of: str = ""
+    timing: LatencyRow | None
     refused: str = ""
 
 
@@ -92,13 +76,11 @@ class Machine:
     Attributes:
         name: Model of the processor.
         threads: CPU threads of a call.
-        num_calls: Timed calls of each variant.
         is_busy: Whether other work took so much of the processor that a clock shows much more than the times given.
     """
 
     name: str
     threads: int
-    num_calls: int
     is_busy: bool
 
 

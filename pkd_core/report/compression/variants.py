@@ -10,7 +10,8 @@ from pkd_core.evaluation.answers import AnswerTable
 from pkd_core.evaluation.metrics import compute_metrics
 from pkd_core.evaluation.paired_bootstrap import Answers, Difference, compare_methods, score_interval
 from pkd_core.evaluation.result import EvaluationResult
-from pkd_core.report.compression.content import Format, Gap, Role, Timing, Variant
+from pkd_core.latency.result import Format, LatencyRow
+from pkd_core.report.compression.content import Gap, Role, Variant
 from pkd_core.report.intervals import wilson_interval
 
 Array = np.ndarray[Any, Any]
@@ -40,9 +41,6 @@ class EvaluatedModel:
     refused: str = ""
 
 
-Timings = Mapping[tuple[str, Format], Timing]
-
-
 def final_split(result: EvaluationResult) -> Literal["test", "dev"]:
     """Return the split that the final scores are of: a labelled test split, else dev."""
     metric = result.selection.partition("/")[2]
@@ -50,7 +48,10 @@ def final_split(result: EvaluationResult) -> Literal["test", "dev"]:
 
 
 def compare_variants(
-    teacher: EvaluatedModel, student: EvaluatedModel, others: Sequence[EvaluatedModel], timings: Timings
+    teacher: EvaluatedModel,
+    student: EvaluatedModel,
+    others: Sequence[EvaluatedModel],
+    timings: Sequence[LatencyRow],
 ) -> list[Variant]:
     """Return every format of every model, compared with the teacher and with plain fine-tuning.
 
@@ -60,7 +61,7 @@ def compare_variants(
         teacher: What was compressed.
         student: The one that was chosen.
         others: The other students; the first fine-tuned one of the chosen student's depth is what plain training gives.
-        timings: By stage name and format.
+        timings: Of those that were timed, in any order.
     """
     finetuned = next((one for one in [student, *others] if _is_finetuned(one, student)), None)
     roles: list[tuple[Role, EvaluatedModel]] = [("teacher", teacher), ("student", student)]
@@ -74,6 +75,7 @@ def compare_variants(
             answers[model.name, True] = model.int8_answers
     metric = teacher.result.selection.partition("/")[2]
     gaps = _Gaps(answers, metric)
+    shapes = {model.name: _shape(model) for _, model in roles}
     variants = []
     for role, model in roles:
         for format_ in model.sizes:
@@ -94,10 +96,10 @@ def compare_variants(
                 else None,
                 agreement=None if table is None else _agreement(table, teacher.answers),
                 size_bytes=model.sizes[format_],
-                timing=timings.get((model.name, format_)),
+                timing=None if is_int8 and model.refused else _timing(model, format_, shapes, timings),
                 refused=model.refused if is_int8 else "",
             )
-            variants.append(_timed(variant, model, [one for _, one in roles], timings))
+            variants.append(variant)
     return variants
 
 
@@ -136,16 +138,17 @@ def _shape(model: EvaluatedModel) -> tuple[int, int, int]:
     return model.result.num_layers, model.result.hidden_size, model.result.parameters
 
 
-def _timed(
-    variant: Variant, model: EvaluatedModel, models: Sequence[EvaluatedModel], timings: Timings
-) -> Variant:
-    if variant.timing is not None or variant.refused:
-        return variant
-    for other in models:
-        timing = timings.get((other.name, variant.format))
-        if timing is not None and _shape(other) == _shape(model):
-            return replace(variant, timing=timing, timing_is_of=other.name)
-    return variant
+def _timing(
+    model: EvaluatedModel,
+    format_: Format,
+    shapes: Mapping[str, tuple[int, int, int]],
+    timings: Sequence[LatencyRow],
+) -> LatencyRow | None:
+    """Return a model's own times, else those of a model of its shape."""
+    fitting = [
+        row for row in timings if row.format == format_ and shapes.get(row.model) == shapes[model.name]
+    ]
+    return next((row for row in fitting if row.model == model.name), fitting[0] if fitting else None)
 
 
 def _score(table: AnswerTable, metric: str) -> float:

@@ -1,0 +1,171 @@
+"""What a compression's verdict says, case by case."""
+
+from dataclasses import replace
+
+import pytest
+from compressed_models import (
+    FINETUNED,
+    SIZES,
+    STUDENT,
+    TEACHER,
+    TEACHER_SIZES,
+    TIMINGS,
+    answers,
+    compression,
+    model,
+    timing,
+)
+
+from pkd_core.latency.result import LatencyRow
+from pkd_core.report.compression.content import Compression, Machine
+from pkd_core.report.compression.verdict import judge
+
+
+def timed(**p50: float) -> list[LatencyRow]:
+    """Return the usual times with other medians: those of the teacher and of the student, in int8 or float32."""
+    keys = {
+        "teacher_int8": ("teacher", "onnx-int8"),
+        "float32": ("kd-3l-s42", "onnx-float32"),
+        "int8": ("kd-3l-s42", "onnx-int8"),
+    }
+    changed = {keys[name]: value for name, value in p50.items()}
+    return [
+        timing(row.model, row.format, changed.get((row.model, row.format), row.p50_ms), 100.0)
+        for row in TIMINGS
+    ]
+
+
+def objections(made: Compression) -> list[str]:
+    return [sentence.partition(":")[0] for sentence in judge(made).objections]
+
+
+def test_it_says_what_there_was_what_there_is_and_what_it_cost() -> None:
+    verdict = judge(compression())
+    assert verdict.had == (
+        "teacher, 6 layers (PyTorch, float32): accuracy 90.0 (86.7–92.6), 90.9 MB, 15.6 ms a text (p99 23.4 "
+        "ms)."
+    )
+    assert verdict.have == (
+        "kd, 3 layers (ONNX, int8): accuracy 87.5 (83.9–90.4), 17.6 MB, 1.8 ms a text (p99 2.7 ms); that is "
+        "8.7 times faster and 5.2 times smaller."
+    )
+    assert verdict.cost.startswith(
+        "Its score is 2.5 points lower than the teacher's (10 of 400 test examples; 95 % interval -4."
+    )
+    assert verdict.cost.endswith("). It gives the teacher's answer to 97.5 % of the examples.")
+
+
+def test_a_compression_that_paid_has_no_objection() -> None:
+    verdict = judge(compression(timings=timed(teacher_int8=5.0)))
+    assert verdict.objections == ()
+    (remark,) = verdict.remarks
+    assert remark.startswith(
+        "Distilling paid: the student's score is 12.5 points higher than that of the same student fine-tuned without a "
+        "teacher (50 of 400 test examples; 95 % interval +9."
+    )
+
+
+def test_a_quantised_teacher_that_is_faster_than_the_student_makes_distilling_useless() -> None:
+    made = compression(timings=timed(teacher_int8=1.7))
+    assert objections(made) == ["Distilling did not pay"]
+    (sentence,) = judge(made).objections
+    assert "the teacher in int8 takes 1.7 ms a text (p99 2.5 ms), and the student 1.8 ms. " in sentence
+    assert "Its score is 0.5 points lower than before (2 of 400 test examples; 95 % interval -" in sentence
+    assert "that may be chance). Use the teacher in int8" in sentence
+
+
+def test_a_quantised_teacher_that_keeps_to_the_budget_makes_distilling_unneeded() -> None:
+    assert objections(compression(budget_ms=6.0)) == ["Distilling was not needed to keep to 6.0 ms"]
+    assert "2.1 times faster than that" in judge(compression(budget_ms=6.0)).objections[0]
+    assert objections(compression(budget_ms=5.0)) == [
+        "Quantising alone is worth more than distilling alone"
+    ], "its p99 of 5.7 ms is over the budget, not its median"
+
+
+def test_a_quantised_teacher_that_is_faster_than_the_float32_student_is_named() -> None:
+    (sentence,) = judge(compression()).objections
+    assert sentence.startswith(
+        "Quantising alone is worth more than distilling alone: the teacher in int8 takes 3.8 ms"
+    )
+    assert "the student in float32 4.4 ms" in sentence
+    assert sentence.endswith("The student in int8 is 2.1 times faster than that.")
+    assert objections(compression(timings=timed(float32=3.7))) == []
+
+
+@pytest.mark.parametrize("change", ["refused", "not exported", "not timed"])
+def test_a_teacher_without_int8_is_compared_with_nothing(change: str) -> None:
+    teacher, timings = TEACHER, timed(teacher_int8=0.1)
+    if change == "refused":
+        teacher = replace(
+            TEACHER, refused="too many answers change.", sizes={**TEACHER_SIZES, "onnx-int8": None}
+        )
+    elif change == "not exported":
+        teacher = replace(TEACHER, int8_answers=None, sizes={"torch-float32": 90_900_000})
+    else:
+        timings = [row for row in timings if row.format != "onnx-int8"]
+    assert objections(compression(teacher, timings=timings)) == []
+
+
+def test_a_refused_int8_is_named_and_the_float32_student_is_judged() -> None:
+    refused = model(
+        "kd-3l-s42",
+        answers(48),
+        answers(100),
+        sizes={**SIZES, "onnx-int8": None},
+        refused="13.0 % of answers change.",
+    )
+    made = compression(student=refused)
+    assert objections(made) == ["Distilling did not pay", "int8 was refused"]
+    assert "kd, 3 layers (ONNX, float32): accuracy 88.0" in judge(made).have
+    assert judge(made).objections[1] == "int8 was refused: 13.0 % of answers change."
+
+
+@pytest.mark.parametrize(
+    ("num_wrong", "objection"),
+    [
+        (51, "Distilling cannot be told apart from plain fine-tuning"),
+        (50, "Distilling cannot be told apart from plain fine-tuning"),
+        (49, "Distilling cannot be told apart from plain fine-tuning"),
+        (10, "Distilling did harm"),
+    ],
+)
+def test_plain_fine_tuning_that_is_as_good_or_better_is_named(num_wrong: int, objection: str) -> None:
+    finetuned = model("finetune-3l-s42", answers(num_wrong), sizes={"torch-float32": 1})
+    made = compression(others=[finetuned], timings=timed(float32=3.7))
+    assert objections(made) == [objection]
+    assert judge(made).remarks == ()
+
+
+def test_a_fine_tuned_student_that_was_chosen_says_that_distilling_did_not_pay() -> None:
+    chosen = replace(FINETUNED, sizes=SIZES, int8_answers=answers(100))
+    made = compression(student=chosen, others=[STUDENT], timings=timed(float32=3.7))
+    assert objections(made) == ["Distilling did not pay"]
+    assert "fine-tuned without the teacher was best on dev" in judge(made).objections[0]
+
+
+def test_a_student_that_learnt_nothing_is_not_to_be_used() -> None:
+    made = compression(student=model("kd-3l-s42", answers(240), answers(240)), others=[], timings=())
+    assert judge(made).objections == (
+        "The student is no better than always giving the most frequent answer (40.0): do not use it.",
+    )
+    assert "ms" not in judge(made).have
+
+
+def test_a_budget_is_kept_or_not() -> None:
+    timings = timed(teacher_int8=9.0)
+    assert (
+        "at most 2.7 ms, which is within the 5.0 ms"
+        in judge(compression(timings=timings, budget_ms=5.0)).remarks[1]
+    )
+    assert (
+        "at most 2.7 ms, which is more than the 2.0 ms"
+        in judge(compression(timings=timings, budget_ms=2.0)).remarks[1]
+    )
+
+
+def test_scores_of_dev_and_a_busy_machine_are_named() -> None:
+    made = compression(split="dev", machine=Machine("AMD EPYC", 1, is_busy=True))
+    remarks = judge(made).remarks
+    assert "no labelled test split" in remarks[1]
+    assert "was busy" in remarks[2]
+    assert "400 dev examples" in judge(made).cost

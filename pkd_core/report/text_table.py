@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from pkd_core.report.cells import comparison, flat, interval, metric_name, points, remark, score_and_deviation
+from pkd_core.report.columns import in_columns
 from pkd_core.report.results import BaseModel, Group, by_task
 
-# Each heading is at most two lines.
 _HEADINGS = (
     "model",
     "score",
@@ -15,7 +15,6 @@ _HEADINGS = (
     "times\nsmaller",
     "times\nfaster",
 )
-_GAP = "  "
 
 
 def text_table(groups: Sequence[Group], failures: Mapping[str, str], base_model: BaseModel) -> str:
@@ -23,18 +22,14 @@ def text_table(groups: Sequence[Group], failures: Mapping[str, str], base_model:
     failed = [f"FAILED {name}: {flat(reason)}" for name, reason in failures.items()]
     if not groups:
         return "\n".join(failed)
-    cells = {id(group): _cells(group) for group in groups}
-    headings = [heading.rpartition("\n")[::2] for heading in _HEADINGS]
-    columns = zip(*cells.values(), *zip(*headings, strict=True), strict=True)
-    widths = [max(map(len, column)) for column in columns]
-    rule = "─" * (sum(widths) + len(_GAP) * (len(widths) - 1))
-    lines = [*(_line(part, widths) for part in zip(*headings, strict=True)), rule]
+    rows: list[Sequence[str] | str] = []
     for number, of_task in enumerate(by_task(groups).values()):
-        lines += [""] if number else []
-        lines.append(_title(of_task))
+        rows += [""] if number else []
+        rows.append(_title(of_task))
         for group in of_task:
-            lines.append(_line(cells[id(group)], widths))
-            lines += [f"    ! {remark(group)}"] if remark(group) else []
+            rows.append(_cells(group))
+            rows += [f"    ! {remark(group)}"] if remark(group) else []
+    lines = in_columns(_HEADINGS, rows)
     lines += ["", f"base model: {flat(base_model.name)} (weights {base_model.short_digest})"]
     if (student := base_model.student) is not None:
         lines.append(f"students' base model: {flat(student.name)} (weights {student.short_digest})")
@@ -62,13 +57,3 @@ def _seeds(of_task: Sequence[Group]) -> str:
 def _cells(group: Group) -> list[str]:
     vs_teacher, gap_closed, _parameters, _size, smaller, faster = comparison(group)
     return [group.name, score_and_deviation(group), interval(group), vs_teacher, gap_closed, smaller, faster]
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """Return the first cell on the left of its column and the others on the right of theirs."""
-    first, *rest = cells
-    padded = [
-        first.ljust(widths[0]),
-        *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)),
-    ]
-    return _GAP.join(padded).rstrip()

@@ -1,10 +1,11 @@
 """The figures of all variants as a table, for the page and the model card, and in fewer columns for terminals."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from pkd_core.report.cells import ABSENT, INTERVAL_HEADING, points
 from pkd_core.report.columns import in_columns
-from pkd_core.report.compression.content import FORMATS, Compression, Variant
+from pkd_core.report.compression.content import FORMATS, Compression
 from pkd_core.report.compression.words import (
     interval,
     megabytes,
@@ -72,7 +73,10 @@ def terminal_table(compression: Compression) -> str:
     lines = [title, "", *in_columns(_TERMINAL_HEADINGS, list(_terminal_rows(compression)))]
     if compression.machine:
         machine = compression.machine
-        lines += ["", f"ms: on {machine.name}, {machine.threads} CPU thread{'s' if machine.threads > 1 else ''}"]
+        lines += [
+            "",
+            f"ms: on {machine.name}, {machine.threads} CPU thread{'s' if machine.threads > 1 else ''}",
+        ]
     return "\n".join(lines)
 
 
@@ -94,4 +98,6 @@ def _terminal_rows(compression: Compression) -> Iterator[Sequence[str] | str]:
             p99(one),
         ]
         if one.refused:
-            yield f"    ! refused: {one.refused}"
+            yield textwrap.fill(
+                f"refused: {one.refused}", 80, initial_indent="    ! ", subsequent_indent=6 * " "
+            )

@@ -152,7 +152,7 @@ def _timing(
 
 
 def _score(table: AnswerTable, metric: str) -> float:
-    is_regression = table.labels_R.ndim == 1 and np.issubdtype(table.labels_R.dtype, np.floating)
+    is_regression = _has_scores(table)
     return compute_metrics([metric], table.labels_R, table.logits_RC, is_regression)[metric]
 
 
@@ -164,7 +164,7 @@ def _interval(table: AnswerTable, metric: str) -> tuple[float, float]:
 
 def _agreement(table: AnswerTable, teacher: AnswerTable) -> float | None:
     """Return the share of equal answers: of equal sets of labels where there may be several; None for scores."""
-    if table is teacher or np.issubdtype(table.predictions_R.dtype, np.floating):
+    if table is teacher or _has_scores(table):
         return None
     equal = table.predictions_R == teacher.predictions_R
     return float(equal.reshape(len(equal), -1).all(axis=1).mean())
@@ -172,3 +172,8 @@ def _agreement(table: AnswerTable, teacher: AnswerTable) -> float | None:
 
 def _answers(table: AnswerTable) -> Answers:
     return Answers(table.labels_R, table.predictions_R[None], table.logits_RC.shape[1])
+
+
+def _has_scores(table: AnswerTable) -> bool:
+    """Return whether answers are scores: one float each, where several labels have one for each label."""
+    return table.labels_R.ndim == 1 and bool(np.issubdtype(table.labels_R.dtype, np.floating))

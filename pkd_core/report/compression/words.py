@@ -101,4 +101,4 @@ def compared(gap: Gap | None, compression: Compression, than: str) -> str:
 def _short(value: float) -> str:
     if value >= 100:
         return f"{value:.0f}"
-    return f"{value:.1f}" if value >= 0.95 else f"{value:.2f}"
+    return f"{value:.1f}" if value >= 1 else f"{value:.2f}"

@@ -1,0 +1,102 @@
+"""Where a student answers otherwise than its teacher. Shape suffixes: R examples, C labels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import f1_score
+
+from pkd_core.evaluation.agreement import probabilities
+from pkd_core.evaluation.answers import AnswerTable
+from pkd_core.report.compression.content import Answer, ClassScore, Disagreement
+
+Array = np.ndarray[Any, Any]
+
+_NUM_CLASSES = 12
+_NUM_EXAMPLES = 20
+
+
+def fallen_classes(teacher: AnswerTable, student: AnswerTable, labels: Sequence[str]) -> list[ClassScore]:
+    """Return the labels whose F1 fell, most of all first; none for scores.
+
+    Args:
+        teacher: The teacher's answers.
+        student: The student's to the same examples.
+        labels: Label texts; empty for scores.
+    """
+    if not labels:
+        return []
+    gold_RC = _indicators(teacher.labels_R, len(labels))
+    teacher_C, student_C = (
+        f1_score(gold_RC, _indicators(one.predictions_R, len(labels)), average=None, zero_division=0.0)
+        for one in (teacher, student)
+    )
+    counts_C = gold_RC.sum(axis=0)
+    order = np.lexsort((-counts_C, student_C - teacher_C))
+    return [
+        ClassScore(labels[c], int(counts_C[c]), float(teacher_C[c]), float(student_C[c]))
+        for c in order[:_NUM_CLASSES].tolist()
+        if student_C[c] < teacher_C[c]
+    ]
+
+
+def disagreements(
+    teacher: AnswerTable,
+    student: AnswerTable,
+    labels: Sequence[str],
+    texts: Mapping[int, Sequence[str]],
+) -> list[Disagreement]:
+    """Return the examples with different answers, those with the most different probabilities (or scores) first.
+
+    Args:
+        teacher: The teacher's answers.
+        student: The student's to the same examples.
+        labels: Label texts; empty for scores.
+        texts: Each example's texts by its id.
+    """
+    teacher_RC, student_RC = (_confidences(one, labels) for one in (teacher, student))
+    distances_R = np.abs(teacher_RC - student_RC).sum(axis=1)
+    differ_R = teacher.predictions_R != student.predictions_R
+    differing = np.flatnonzero(differ_R.reshape(len(differ_R), -1).any(axis=1))
+    order = differing[np.argsort(-distances_R[differing], kind="stable")]
+    return [
+        Disagreement(
+            tuple(texts[int(teacher.example_ids_R[row])]),
+            _answer(teacher.labels_R[row], None, labels).text,
+            _answer(teacher.predictions_R[row], teacher_RC[row], labels),
+            _answer(student.predictions_R[row], student_RC[row], labels),
+        )
+        for row in order[:_NUM_EXAMPLES].tolist()
+    ]
+
+
+def _indicators(classes: Array, num_labels: int) -> Array:
+    """Return 1 for each label that an example has and 0 for the others, shape (R, C)."""
+    return classes.astype(int) if classes.ndim == 2 else np.eye(num_labels, dtype=int)[classes]
+
+
+def _confidences(table: AnswerTable, labels: Sequence[str]) -> Array:
+    """Return what the answers were chosen by: probabilities, or the scores themselves."""
+    logits_RC = table.logits_RC.astype(np.float64)
+    if not labels:
+        return logits_RC
+    if table.labels_R.ndim == 2:
+        return np.asarray(1 / (1 + np.exp(-logits_RC)))
+    return probabilities(logits_RC)
+
+
+def _answer(given: Any, confidences_C: Array | None, labels: Sequence[str]) -> Answer:
+    if not labels:
+        return Answer(f"{float(given):.3f}", None)
+    if np.ndim(given):
+        return Answer(_several(np.flatnonzero(given), confidences_C, labels), None)
+    return Answer(labels[int(given)], None if confidences_C is None else float(confidences_C[int(given)]))
+
+
+def _several(positions: Array, confidences_C: Array | None, labels: Sequence[str]) -> str:
+    """Return several labels, each with its probability if that is known."""
+    names = [
+        labels[position] + ("" if confidences_C is None else f" {confidences_C[position]:.2f}")
+        for position in positions.tolist()
+    ]
+    return ", ".join(names) or "none"

@@ -181,8 +181,8 @@ def predict(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A name from the report, such as RTE/pkd-skip-3l-s42, or RTE for the best student; a model folder; or "
-            "an address in MLflow, such as models:/pkd-RTE-3l@best.",
+            help="A name from the report, such as RTE/pkd-skip-3l-s42, or RTE for the best student; a model folder; a "
+            "bundle, or one ONNX file of it; or an address in MLflow, such as models:/pkd-RTE-3l@best.",
         ),
     ],
     texts: Annotated[

@@ -14,14 +14,9 @@ from flows.latest_report import latest_report
 from pkd_core.data.texts import Texts, texts_of_arguments, texts_of_file, texts_of_lines
 from pkd_core.errors import ConfigError
 from pkd_core.evaluation.text_answers import TextModel
+from pkd_core.pipeline.bundles import TrainedModel
 from pkd_core.pipeline.text_models import open_text_model
-from pkd_core.pipeline.trained import (
-    TrainedModel,
-    describe_trained,
-    find_trained,
-    reported_models,
-    verify_trained,
-)
+from pkd_core.pipeline.trained import describe_trained, find_trained, reported_models, verify_trained
 
 REGISTERED = "models:/"
 

@@ -13,6 +13,7 @@ from typing import Any
 from pkd_core.config.settings import METHODS
 from pkd_core.data.task import text_columns
 from pkd_core.errors import ModelError, StoreError, listed, quoted
+from pkd_core.pipeline.bundles import TrainedModel, describe_bundle, model_path
 from pkd_core.pipeline.file_shape import FileShape
 from pkd_core.report.summary import FILE
 from pkd_core.store.manifest import MANIFEST_NAME, Manifest, read_manifest
@@ -22,6 +23,8 @@ from pkd_core.store.verification import verify_files
 
 # Task and name of a stage that trains a model.
 TRAINED = re.compile(rf"[^/]+/(teacher|({'|'.join(map(re.escape, METHODS))})-[0-9]+l-s[0-9]+)")
+# And of one that exports such a model.
+EXPORTED = re.compile(r"[^/]+/export-.+")
 
 
 @dataclass(frozen=True)
@@ -55,21 +58,6 @@ class ReportedModel:
         return self.key.endswith("/teacher")
 
 
-@dataclass(frozen=True)
-class TrainedModel:
-    """A model folder, and how it was trained to read texts.
-
-    Attributes:
-        folder: The checkpoint with its tokenizer.
-        columns: Names of its task's texts; None where no task is known.
-        max_length: Tokens kept of an example; None where it is not known.
-    """
-
-    folder: Path
-    columns: tuple[str, ...] | None
-    max_length: int | None
-
-
 def reported_models(workspace: Path, report: Path) -> list[ReportedModel]:
     """Return the models of a published report that are still there, in its order.
 
@@ -94,12 +82,12 @@ def best_of(models: Sequence[ReportedModel]) -> ReportedModel:
 
 
 def find_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) -> Path:
-    """Return the folder of a model.
+    """Return the folder of a model, or an ONNX file of a bundle.
 
     Args:
         workspace: Folder that holds artifacts.
-        name: A folder, or a stage such as "RTE/pkd-skip-3l-s42". Less of it ("RTE", "RTE/3l", "RTE/pkd-skip",
-            "RTE/pkd-skip-3l") means the best such model of the report.
+        name: A path (see `model_path`), or a stage such as "RTE/pkd-skip-3l-s42". Less of it ("RTE", "RTE/3l",
+            "RTE/pkd-skip", "RTE/pkd-skip-3l") means the best such model of the report.
         reported: The models of the latest report, which come first.
 
     Raises:
@@ -107,12 +95,15 @@ def find_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) 
         StoreError: The system refuses the name as a path.
     """
     with file_errors("use", Path(name)):
-        if Path(name, "config.json").is_file():
-            return Path(name)
+        path = model_path(name)
+    if path is not None:
+        return path
     if matches := [model for model in reported if _matches(name, model)]:
         return best_of(matches).folder
     keys = {address.folder: f"{address.task}/{address.stage}" for address in published_addresses(workspace)}
-    published = {folder: key for folder, key in keys.items() if TRAINED.fullmatch(key)}
+    published = {
+        folder: key for folder, key in keys.items() if TRAINED.fullmatch(key) or EXPORTED.fullmatch(key)
+    }
     folders = [folder for folder, key in published.items() if key == name]
     if len(folders) == 1:
         return workspace / folders[0]
@@ -122,7 +113,9 @@ def find_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) 
             f"folders {', '.join(map(str, folders))}."
         )
     if Path(name).is_dir():
-        raise ModelError(f"{name}: expected a model folder, found no config.json; choose another.")
+        raise ModelError(
+            f"{name}: expected a model folder, found no config.json and no bundle.json; choose another."
+        )
     known = sorted(set(published.values()))
     advice = (
         f"choose one of {listed(known)}" if known else "give the --workspace of a run, or train one (pkd run)"
@@ -131,7 +124,13 @@ def find_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) 
 
 
 def describe_trained(folder: Path) -> TrainedModel:
-    """Return how a model reads texts, as the manifests of its workspace record it."""
+    """Return how a model reads texts, as its bundle says or the manifests of its workspace record it.
+
+    Raises:
+        ModelError: It is a bundle whose settings cannot be read.
+    """
+    if (bundle := describe_bundle(folder)) is not None:
+        return bundle
     try:
         manifest = read_manifest(folder)
     except StoreError:

@@ -160,5 +160,7 @@ def test_the_task_is_found_and_every_file_is_part_of_its_address(data_raw: Path)
     after = hash_raw_files(RACE, data_raw)
     assert {split for split in before if before[split] != after[split]} == {"dev", "dev-middle"}
     assert path in source_files(["raw/dev"], RACE, data_raw, data_raw)
-    with pytest.raises(DataError, match=r"RACE needs .*train, which does not exist; run `pkd fetch RACE`, or put"):
+    with pytest.raises(
+        DataError, match=r"RACE needs .*train, which does not exist; run `pkd fetch RACE`, or put"
+    ):
         hash_raw_files(RACE, data_raw / "elsewhere")

@@ -14,6 +14,7 @@ from pkd_core.pipeline.evaluated import Evaluated, evaluation_of, find_evaluatio
 from pkd_core.pipeline.trained import ReportedModel, reported_models
 from pkd_core.report.cells import metric_name, points
 from pkd_core.report.differences import ComparedPair, sentence
+from pkd_core.report.results import COUNTED_METRICS
 
 _REGISTERED = "models:/"
 
@@ -98,7 +99,7 @@ def _p_value(value: float) -> str:
 
 
 def _pair(first: Evaluated, comparison: Comparison) -> ComparedPair:
-    num_examples = len(first.answers.labels_R) if first.metric == "accuracy" else None
+    num_examples = len(first.answers.labels_R) if first.metric in COUNTED_METRICS else None
     return ComparedPair(
         first.result.task, first.result.num_layers, num_examples, num_seeds=1, result=comparison.difference
     )

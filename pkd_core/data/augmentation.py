@@ -99,7 +99,8 @@ def vary(
     """Yield varied copies of each example, in the table's order.
 
     Args:
-        table: Labelled examples. Scores are no classes: spans then come from any example.
+        table: Labelled examples. A class is a label, or a set of several; scores are none: spans then come from any
+            example.
         variation: How many copies, and how they differ.
         pieces: The vocabulary with which the table was made.
         max_length: The most tokens of an example.
@@ -158,6 +159,9 @@ def _words(ids: Sequence[int], pieces: Pieces) -> Text:
 def _classes(table: TokenTable) -> npt.NDArray[np.int64]:
     labels_R = table.labels_R
     assert labels_R is not None, "the training split has labels"
+    if labels_R.ndim == 2:
+        _, sets_R = np.unique(labels_R, axis=0, return_inverse=True)
+        return sets_R.astype(np.int64)
     is_class = np.issubdtype(labels_R.dtype, np.integer)
     return labels_R.astype(np.int64) if is_class else np.zeros(len(table), dtype=np.int64)
 

@@ -1,6 +1,6 @@
 """Holding out a part of the training rows, to choose settings by without looking at the dev split.
 
-Shape suffixes: R rows of the training split, H rows held out.
+Shape suffixes: R rows of the training split, H rows held out, C labels.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pkd_core.data.token_table import Rows, read_shards, shards_of
+from pkd_core.data.token_table import Rows, label_array, read_shards, shards_of
 from pkd_core.store.atomic import atomic_file
 
 
@@ -19,10 +19,10 @@ def choose_held_out(labels_R: npt.NDArray[Any], fraction: float, seed: int) -> R
     """Return the rows to hold out, in ascending order: shuffled, sorted by label, and every (1 / fraction)-th of them.
 
     So each class, or each range of scores, has the same part of both sides, to within one row. One row of a class is
-    left where all of them would be held out.
+    left where all of them would be held out. Of several labels, the rarest one of a row is its class.
 
     Args:
-        labels_R: Class positions (integers) or scores, shape (R,).
+        labels_R: Class positions (integers) or scores, shape (R,); of several labels, 0 or 1 for each, shape (R, C).
         fraction: The part to hold out, from 0 to 0.5.
         seed: Seeds the choice.
 
@@ -34,6 +34,8 @@ def choose_held_out(labels_R: npt.NDArray[Any], fraction: float, seed: int) -> R
     >>> labels[held_out].tolist()
     [0, 1]
     """
+    if labels_R.ndim == 2:
+        labels_R = _rarest_labels(labels_R)
     rng = np.random.default_rng(seed)
     shuffled_R = rng.permutation(len(labels_R))
     sorted_R = shuffled_R[np.argsort(labels_R[shuffled_R], kind="stable")]
@@ -46,6 +48,14 @@ def choose_held_out(labels_R: npt.NDArray[Any], fraction: float, seed: int) -> R
     _, first_rows, inverse_R = np.unique(labels_R, return_index=True, return_inverse=True)
     num_left = np.bincount(inverse_R) - np.bincount(inverse_R[held_out], minlength=len(first_rows))
     return np.setdiff1d(held_out, first_rows[num_left == 0])
+
+
+def _rarest_labels(labels_RC: npt.NDArray[Any]) -> Rows:
+    """Return each row's label that fewest rows have; C for a row without labels."""
+    by_rarity_C = np.argsort(labels_RC.sum(axis=0), kind="stable")
+    first_R = labels_RC[:, by_rarity_C].argmax(axis=1)
+    rarest_R: Rows = np.where(labels_RC.any(axis=1), by_rarity_C[first_R], labels_RC.shape[1])
+    return rarest_R
 
 
 def hold_out(work: Path, dev: str, fraction: float, seed: int, num_choices: int = 1) -> dict[str, int]:
@@ -63,7 +73,7 @@ def hold_out(work: Path, dev: str, fraction: float, seed: int, num_choices: int 
     """
     shards = shards_of(work, "train")
     table = read_shards(shards)
-    labels_R = table["label"].to_numpy()[::num_choices]
+    labels_R = label_array(table["label"])[::num_choices]
     is_held_out_R = np.zeros(len(labels_R), dtype=bool)
     is_held_out_R[choose_held_out(labels_R, fraction, seed)] = True
     is_held_out = np.repeat(is_held_out_R, num_choices)

@@ -33,14 +33,26 @@ class Agreement:
 
 
 def count_agreement(labels_R: Array, first_R: Array, second_R: Array) -> Agreement:
-    """Count the examples by which of two models' predicted classes are right."""
-    first_right_R, second_right_R = first_R == labels_R, second_R == labels_R
+    """Count the examples by which of two models answers them rightly.
+
+    Args:
+        labels_R: Class positions; of several labels, 0 or 1 for each, shape (R, C), of which all must be right.
+        first_R: What one model answers, in the form of the labels.
+        second_R: What the other one does.
+    """
+    first_right_R, second_right_R = are_equal(first_R, labels_R), are_equal(second_R, labels_R)
     return Agreement(
         both_right=int((first_right_R & second_right_R).sum()),
         only_first=int((first_right_R & ~second_right_R).sum()),
         only_second=int((~first_right_R & second_right_R).sum()),
         both_wrong=int((~first_right_R & ~second_right_R).sum()),
     )
+
+
+def are_equal(first_R: Array, second_R: Array) -> Array:
+    """Return whether each example has the same label or score in both, or all the same labels; shape (R,)."""
+    equal = first_R == second_R
+    return np.asarray(equal.all(axis=1) if equal.ndim == 2 else equal)
 
 
 def probabilities(logits_RC: Array) -> Array:

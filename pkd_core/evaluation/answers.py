@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pkd_core.errors import StoreError
+from pkd_core.evaluation.metrics import predictions_of
 
 Array = np.ndarray[Any, Any]
 
@@ -22,8 +23,8 @@ class AnswerTable:
 
     Attributes:
         example_ids_R: Ids within the split.
-        labels_R: Class positions or scores.
-        predictions_R: Class positions or scores.
+        labels_R: Class positions or scores; of several labels, 0 or 1 for each, shape (R, C).
+        predictions_R: In the form of the labels.
         logits_RC: Model outputs.
     """
 
@@ -40,21 +41,18 @@ def write_answers(folder: Path, split: str, example_ids_R: Array, labels_R: Arra
         folder: An existing folder.
         split: Name of the split.
         example_ids_R: Ids within the split.
-        labels_R: Class positions (int64) or scores (float32).
+        labels_R: Class positions (int64) or scores (float32); of several labels, 0 or 1 for each (float32), shape
+            (R, C), which makes the columns label and prediction lists.
         logits_RC: Model outputs.
     """
-    num_rows, num_outputs = logits_RC.shape
     is_class = np.issubdtype(labels_R.dtype, np.integer)
-    predictions_R = logits_RC.argmax(axis=1) if is_class else logits_RC[:, 0]
-    logits = pa.FixedSizeListArray.from_arrays(
-        pa.array(logits_RC.astype(np.float32).reshape(num_rows * num_outputs)), num_outputs
-    )
+    predictions_R = predictions_of(labels_R, logits_RC, is_regression=not is_class)
     table = pa.table(
         {
             "example_id": pa.array(example_ids_R, pa.int64()),
-            "label": pa.array(labels_R),
-            "prediction": pa.array(predictions_R.astype(labels_R.dtype)),
-            "logits": logits,
+            "label": _column(labels_R),
+            "prediction": _column(predictions_R.astype(labels_R.dtype)),
+            "logits": _column(logits_RC.astype(np.float32)),
         }
     )
     pq.write_table(table, _path(folder, split), compression="zstd")
@@ -73,13 +71,21 @@ def read_answers(folder: Path, split: str) -> AnswerTable:
         raise StoreError(
             f"{path}: expected a model's answers, got {type(error).__name__}; evaluate the model again."
         ) from error
-    logits = table["logits"].combine_chunks()
-    return AnswerTable(
-        table["example_id"].to_numpy(),
-        table["label"].to_numpy(),
-        table["prediction"].to_numpy(),
-        logits.flatten().to_numpy().reshape(len(table), -1),
-    )
+    return AnswerTable(*(_array(table[name]) for name in ("example_id", "label", "prediction", "logits")))
+
+
+def _column(values: Array) -> pa.Array:
+    """Return an array as a column; a row of several values is a list."""
+    if values.ndim == 1:
+        return pa.array(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+
+
+def _array(column: pa.ChunkedArray) -> Array:
+    if not pa.types.is_fixed_size_list(column.type):
+        return np.asarray(column.to_numpy())
+    values = column.combine_chunks().flatten().to_numpy()
+    return np.asarray(values.reshape(len(column), column.type.list_size))
 
 
 def _path(folder: Path, split: str) -> Path:

@@ -7,6 +7,8 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
+from pkd_core.evaluation.several_labels import several_label_scores
+
 Array = np.ndarray[Any, Any]
 
 
@@ -18,7 +20,8 @@ def compute_metrics(
     Args:
         names: Any of "accuracy", "f1" (of class 1 of two), "macro_f1" (unweighted mean of the F1 of each class that
             occurs in labels or predictions), "matthews", "pearson", "spearman".
-        labels_R: Class positions or scores.
+            Of several labels, see `several_label_scores`.
+        labels_R: Class positions or scores; of several labels, 0 or 1 for each, shape (R, C).
         logits_RC: Model outputs; C is 1 for regression.
         is_regression: Whether the outputs are scores rather than classes.
 
@@ -31,19 +34,40 @@ def compute_metrics(
     """
     if len(labels_R) != len(logits_RC):
         raise ValueError(f"expected one label for each of {len(logits_RC)} predictions, got {len(labels_R)}")
-    predictions_R = logits_RC[:, 0] if is_regression else logits_RC.argmax(axis=-1)
+    predictions_R = predictions_of(labels_R, logits_RC, is_regression)
+    if labels_R.ndim == 2:
+        once = np.ones((1, len(labels_R)))
+        return {name: float(several_label_scores(name, labels_R, predictions_R, once)[0]) for name in names}
     return {name: _score(name, labels_R, predictions_R) for name in names}
 
 
-def majority_baseline(labels_R: Array, name: str, is_regression: bool) -> float:
-    """Score a constant prediction: the most frequent class, or the mean score.
+def predictions_of(labels_R: Array, logits_RC: Array, is_regression: bool) -> Array:
+    """Return what a model answers, in the form that its labels have.
 
     Args:
-        labels_R: Class positions or scores.
+        labels_R: Class positions or scores; of several labels, 0 or 1 for each, shape (R, C).
+        logits_RC: Model outputs.
+        is_regression: Whether the outputs are scores.
+
+    Returns:
+        The most probable class, or the score; of several labels, 1 for each with a probability over 0.5, else 0.
+    """
+    if labels_R.ndim == 2:
+        return (logits_RC > 0).astype(labels_R.dtype)
+    return np.asarray(logits_RC[:, 0] if is_regression else logits_RC.argmax(axis=-1))
+
+
+def majority_baseline(labels_R: Array, name: str, is_regression: bool) -> float:
+    """Score a constant prediction: the most frequent class, the mean score, or the labels that most examples have.
+
+    Args:
+        labels_R: Class positions or scores; of several labels, 0 or 1 for each, shape (R, C).
         name: The metric.
         is_regression: Whether the labels are scores.
     """
-    if is_regression:
+    if labels_R.ndim == 2:
+        constant_RC = np.broadcast_to(labels_R.mean(axis=0) - 0.5, labels_R.shape)
+    elif is_regression:
         constant_RC = np.full((len(labels_R), 1), labels_R.mean())
     else:
         counts_C = np.bincount(labels_R, minlength=2)

@@ -27,9 +27,9 @@ class Answers:
     """What the models of one method answered to the same labelled examples.
 
     Attributes:
-        labels_R: Class positions or scores.
-        predictions_SR: Class positions or scores, one row for each seed.
-        num_classes: 1 for a regression.
+        labels_R: Class positions or scores; of several labels, 0 or 1 for each, shape (R, C).
+        predictions_SR: In the form of the labels, for each seed.
+        num_classes: C; 1 for a regression.
     """
 
     labels_R: Array

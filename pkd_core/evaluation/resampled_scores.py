@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pkd_core.evaluation.several_labels import several_label_scores
+
 Array = np.ndarray[Any, Any]
 
 
@@ -16,9 +18,10 @@ def resampled_scores(
     """Return the score of each resample, shape (N,).
 
     Args:
-        name: "accuracy", "f1", "macro_f1", "matthews", "pearson" or "spearman".
-        labels_R: Class positions or scores.
-        predictions_R: Class positions or scores.
+        name: "accuracy", "f1", "macro_f1", "matthews", "pearson" or "spearman"; of several labels, see
+            `several_label_scores`.
+        labels_R: Class positions or scores; of several labels, 0 or 1 for each, shape (R, C).
+        predictions_R: In the form of the labels.
         counts_NR: How often each example is in each resample.
         num_classes: C; without effect on a correlation of scores.
 
@@ -26,6 +29,12 @@ def resampled_scores(
         ValueError: If the name is unknown.
     """
     weights_NR = np.asarray(counts_NR, dtype=np.float64)
+    if labels_R.ndim == 2:
+        return several_label_scores(name, labels_R, predictions_R, weights_NR)
+    return _scores(name, labels_R, predictions_R, weights_NR, num_classes)
+
+
+def _scores(name: str, labels_R: Array, predictions_R: Array, weights_NR: Array, num_classes: int) -> Array:
     match name:
         case "accuracy":
             correct_R = (labels_R == predictions_R).astype(np.float64)

@@ -24,7 +24,7 @@ class EvaluationResult:
         selection: The key of `scores` that selected the best epoch.
         baseline: That score for always giving the most frequent answer.
         num_dev: Examples of the selecting dev split.
-        predicted_classes: How many different classes it predicts there; None for a score.
+        predicted_classes: How many different classes, or sets of labels, it predicts there; None for a score.
         parameters: Number of parameters.
         size_bytes: Size of the weights file.
         speed: How much faster than the teacher models of its depth are; None for the teacher.

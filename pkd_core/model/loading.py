@@ -101,7 +101,10 @@ def _set_task(config: BertConfig, task: Task) -> None:
         return
     config.id2label = dict(enumerate(task.labels or ("score",)))
     config.label2id = {label: position for position, label in config.id2label.items()}
-    config.problem_type = "regression" if task.is_regression else "single_label_classification"
+    if task.multi_label:
+        config.problem_type = "multi_label_classification"
+    else:
+        config.problem_type = "regression" if task.is_regression else "single_label_classification"
 
 
 def _load(kind: type[M], folder: Path, config: BertConfig) -> tuple[M, set[str]]:

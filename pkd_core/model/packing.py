@@ -88,7 +88,8 @@ class PackedBatch:
         position_ids_T: Each token's position in its example.
         cls_positions_B: The row of each example's first token, [CLS].
         layout: The examples side by side, for attention.
-        labels_B: Class positions or, for a regression task, scores (float32); None without labels.
+        labels_B: Class positions or, for a regression task, scores (float32); of several labels, 0 or 1 for each
+            (float32), shape (B, C); None without labels.
         example_ids_B: Ids within the split, by which teacher states are joined; always on the CPU.
         choices_V: Where examples are K sequences each: the packed position of every example's choices, one example
             after the other, shape (B * K,); labels and ids are those of examples. None where K is 1.

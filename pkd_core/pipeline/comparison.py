@@ -8,9 +8,9 @@ import numpy as np
 
 from pkd_core.data.examples import read_split
 from pkd_core.data.glue import load_task
-from pkd_core.data.task import Task
+from pkd_core.data.task import LABEL_SEPARATOR, Task
 from pkd_core.errors import DataError
-from pkd_core.evaluation.agreement import Agreement, Array, count_agreement, probabilities
+from pkd_core.evaluation.agreement import Agreement, Array, are_equal, count_agreement, probabilities
 from pkd_core.evaluation.answers import AnswerTable
 from pkd_core.evaluation.paired_bootstrap import Answers, Difference, compare_methods
 from pkd_core.pipeline.evaluated import Evaluated
@@ -33,7 +33,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Answer:
-    """One model's answer to an example: a label with its probability, or a score without one."""
+    """One model's answer to an example: a label with its probability, or a score or several labels without one."""
 
     text: str
     probability: float | None
@@ -46,7 +46,7 @@ class Disagreement:
     Attributes:
         example_id: Its id in the dev file.
         texts: Its texts.
-        label: The gold label, or score.
+        label: The gold label or labels, or the score.
         first: The first model's answer.
         second: The second one's.
     """
@@ -68,7 +68,7 @@ def compare(first: Evaluated, second: Evaluated) -> Comparison:
     both = {"A": _answers(first.answers), "B": _answers(second.answers)}
     (difference,) = compare_methods(both, first.metric)
     agreement = None
-    if _has_classes(first.answers):
+    if not _are_scores(first.answers):
         agreement = count_agreement(
             first.answers.labels_R, first.answers.predictions_R, second.answers.predictions_R
         )
@@ -85,11 +85,12 @@ def find_disagreements(first: Evaluated, second: Evaluated, data_raw: Path) -> l
     texts = _texts(first, task, data_raw)
     answers = (first.answers, second.answers)
     first_R, second_R = (one.predictions_R for one in answers)
-    positions_R = np.flatnonzero(first_R != second_R)
-    if not _has_classes(first.answers):
+    positions_R = np.flatnonzero(~are_equal(first_R, second_R))
+    if task.is_regression:
         distances_R = np.abs(first_R - second_R)[positions_R]
         positions_R = positions_R[np.argsort(-distances_R, kind="stable")]
-    probabilities_of = [probabilities(one.logits_RC) if _has_classes(one) else None for one in answers]
+    has_classes = not task.is_regression and not task.multi_label
+    probabilities_of = [probabilities(one.logits_RC) if has_classes else None for one in answers]
     found = []
     for position in positions_R.tolist():
         example_id = int(first.answers.example_ids_R[position])
@@ -139,11 +140,14 @@ def _answers(table: AnswerTable) -> Answers:
     return Answers(table.labels_R, table.predictions_R[None, :], table.logits_RC.shape[1])
 
 
-def _has_classes(table: AnswerTable) -> bool:
-    return bool(np.issubdtype(table.labels_R.dtype, np.integer))
+def _are_scores(table: AnswerTable) -> bool:
+    return table.labels_R.ndim == 1 and not np.issubdtype(table.labels_R.dtype, np.integer)
 
 
-def _answer(task: Task, value: float, probabilities_C: Array | None) -> Answer:
+def _answer(task: Task, value: Array, probabilities_C: Array | None) -> Answer:
+    if task.multi_label:
+        names = [task.labels[position] for position in np.flatnonzero(value)]
+        return Answer(LABEL_SEPARATOR.join(names) or "no label", None)
     if task.is_regression:
         return Answer(f"{value:.3f}", None)
     probability = None if probabilities_C is None else float(probabilities_C[int(value)])

@@ -12,9 +12,10 @@ def check_distillation(distill: DistillSpec, task: Task, num_layers: int) -> Non
     Raises:
         ConfigError: It cannot.
     """
-    if task.is_regression and distill.distillation_loss == "dkd":
+    if distill.distillation_loss == "dkd" and (task.is_regression or task.multi_label):
+        found = "several labels of a text" if task.multi_label else "scores"
         raise ConfigError(
-            f"distill.distillation_loss=dkd needs a task with classes, and {task.name} has scores; run it by itself "
+            f"distill.distillation_loss=dkd needs a task with classes, and {task.name} has {found}; run it by itself "
             "without that setting."
         )
     if isinstance(distill, FullDistillSpec) and distill.first_head_layer >= num_layers:

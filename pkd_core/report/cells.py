@@ -10,7 +10,9 @@ INTERVAL_HEADING = "95 % interval"
 COMPARISON_HEADINGS = ("vs teacher", "gap closed", "parameters", "MB", "times smaller", "times faster")
 _METRIC_NAMES = {
     "f1": "F1",
+    "micro_f1": "micro F1",
     "macro_f1": "macro F1",
+    "subset_accuracy": "all labels right",
     "matthews": "Matthews",
     "pearson": "Pearson",
     "spearman": "Spearman",

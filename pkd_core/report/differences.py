@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pkd_core.evaluation.paired_bootstrap import Answers, Difference, compare_methods
-from pkd_core.report.results import depth_name
+from pkd_core.report.results import COUNTED_METRICS, depth_name
 from pkd_core.report.tables import Table
-
-_COUNTED = ("accuracy",)
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ def compare_all(methods: Sequence[MethodAnswers]) -> list[ComparedPair]:
         here = [one for one in methods if (one.task, one.num_layers) == (task, num_layers)]
         answers = {one.method: one.answers for one in here}
         seeds = {name: len(one.predictions_SR) for name, one in answers.items()}
-        num_examples = len(here[0].answers.labels_R) if here[0].metric in _COUNTED else None
+        num_examples = len(here[0].answers.labels_R) if here[0].metric in COUNTED_METRICS else None
         for result in compare_methods(answers, here[0].metric):
             num_seeds = min(seeds[result.first], seeds[result.second])
             pairs.append(ComparedPair(task, num_layers, num_examples, num_seeds, result))

@@ -10,6 +10,8 @@ from pkd_core.report.intervals import wilson_interval
 
 # The mean of equal scores may differ from them by this.
 _ROUNDING = 1e-9
+# Metrics that are the part of the examples answered rightly.
+COUNTED_METRICS = ("accuracy", "subset_accuracy")
 METHODS = ("teacher", "finetune", "kd", "pkd-skip", "pkd-last", "kd.full")
 
 
@@ -50,7 +52,7 @@ class ResultRow:
         size_bytes: Size of the weights file.
         speed: How much faster than the teacher its depth was measured; None for the teacher.
         baseline: Selecting score of a constant prediction, the most frequent label.
-        predicted_classes: How many different classes it predicts on the dev split; None for a score.
+        predicted_classes: How many different classes or sets of labels it predicts on the dev split; None for a score.
         settings: Settings of the training by dotted key.
         preset: Source of the settings.
         best_epoch: Epoch whose weights were kept, from 1.
@@ -120,9 +122,9 @@ class Group:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of a dev accuracy; None for other metrics or an unknown number of examples."""
+        """95 % interval of a part of the dev examples; None for other metrics or an unknown number of examples."""
         num_dev = self.rows[0].extra.get("num_dev")
-        if not num_dev or not self.selection.endswith("/accuracy"):
+        if not num_dev or self.selection.rpartition("/")[2] not in COUNTED_METRICS:
             return None
         return wilson_interval(self.score, num_dev)
 
@@ -134,7 +136,7 @@ class Group:
 
     @property
     def collapsed(self) -> tuple[ResultRow, ...]:
-        """The rows that predict one class for every example."""
+        """The rows that give one answer to every example."""
         return tuple(row for row in self.rows if row.predicted_classes == 1)
 
 

@@ -3,7 +3,6 @@
 Shape suffixes: B batch, C classes, M matched layers, D hidden size, N layers.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,11 +18,12 @@ from pkd_core.method.losses import (
     combine,
     cross_entropy_loss,
     distillation_loss,
-    partly_labelled_losses,
     patience_loss,
     squared_error_loss,
     with_heads,
 )
+from pkd_core.method.partly_labelled import partly_labelled_losses
+from pkd_core.method.several_labels import binary_cross_entropies, softened_label_divergences
 from pkd_core.method.soft_losses import decoupled_divergences, softened_divergences, squared_logit_errors
 from pkd_core.model.forward import Outputs
 from pkd_core.teacher_states.reader import TeacherStates, TeacherTargets
@@ -129,13 +129,14 @@ def batch_losses(
 
     Args:
         outputs: The student's logits and [CLS] states.
-        labels_B: Class positions or scores, shape (B,); -1 or nan for a missing one.
+        labels_B: Class positions or scores, shape (B,); of several labels, 0 or 1 for each, shape (B, C). A missing one
+            is -1 or nan.
         teacher: The teacher's targets of the same examples at the matched layers; None for plain fine-tuning.
         objective: The weights and reductions; None for plain fine-tuning.
         is_regression: Whether labels are scores.
     """
     if objective is None or teacher is None:
-        return combine(_hard_loss(is_regression)(outputs.logits_BC, labels_B))
+        return combine(_hard_loss(outputs.logits_BC, labels_B, is_regression))
     patience = _patience(outputs, teacher, objective) if objective.matched_layers else None
     parts = _distilled(outputs.logits_BC, labels_B, teacher.logits_BC, objective, is_regression, patience)
     if objective.heads is None:
@@ -147,8 +148,11 @@ def batch_losses(
     return with_heads(parts, of_heads, objective.head_weight)
 
 
-def _hard_loss(is_regression: bool) -> Callable[[Tensor, Tensor], Tensor]:
-    return squared_error_loss if is_regression else cross_entropy_loss
+def _hard_loss(student_BC: Tensor, labels_B: Tensor, is_regression: bool) -> Tensor:
+    """Return the mean of L_CE."""
+    if labels_B.ndim == 2:
+        return binary_cross_entropies(student_BC, labels_B).mean()
+    return (squared_error_loss if is_regression else cross_entropy_loss)(student_BC, labels_B)
 
 
 def _distilled(
@@ -172,7 +176,7 @@ def _distilled(
             beta=beta,
             is_regression=is_regression,
         )
-    hard = _hard_loss(is_regression)(student_BC, labels_B)
+    hard = _hard_loss(student_BC, labels_B, is_regression)
     soft = _soft_loss(student_BC, labels_B, teacher_BC, objective, is_regression)
     return combine(hard, soft, patience, alpha=objective.alpha, beta=beta)
 
@@ -183,7 +187,7 @@ def _soft_loss(
     """Return the mean of L_DS."""
     if is_regression:
         return squared_error_loss(student_BC, teacher_BC)
-    if objective.distillation_loss == "kl":
+    if objective.distillation_loss == "kl" and labels_B.ndim == 1:
         return distillation_loss(
             student_BC, teacher_BC, objective.temperature, objective.distillation_reduction
         )
@@ -198,7 +202,8 @@ def _soft_losses(
     if is_regression or objective.distillation_loss == "logits-mse":
         return squared_logit_errors(student_BC, teacher_BC, reduction)
     if objective.distillation_loss == "kl":
-        return softened_divergences(student_BC, teacher_BC, objective.temperature, reduction)
+        divergences = softened_label_divergences if labels_B.ndim == 2 else softened_divergences
+        return divergences(student_BC, teacher_BC, objective.temperature, reduction)
     return decoupled_divergences(
         student_BC,
         teacher_BC,

@@ -1,6 +1,7 @@
 """Varied copies are made of the example's words and spans of its class, once each, and never an original."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -154,3 +155,14 @@ def test_every_copy_is_an_example_of_its_task(seed: int, mask: float, swap: floa
         assert len(copy) == 2
         assert all(text and all(word for word in text) for text in copy)
         assert set(flat(copy[0]) + flat(copy[1])) <= set(PAIRS.input_ids.tolist()) - {CLS, SEP} | {MASK}
+
+
+def test_spans_come_from_examples_with_the_same_set_of_labels() -> None:
+    texts = ([10, 10, 10], [20, 20, 20], [30, 30, 30], [40, 40, 40])
+    table = replace(
+        table_of(*(([text], 0) for text in texts)),
+        labels_R=np.array([[1, 1], [1, 0], [1, 1], [0, 0]], dtype=np.float32),
+    )
+    found = {frozenset(flat(text)) for (text,) in copies_of(table, num_copies=20, swap_probability=1)}
+    assert {10, 30} in found
+    assert not any(one & {20, 40} and len(one) > 1 for one in found)

@@ -68,3 +68,25 @@ def test_the_shards_are_divided_and_no_row_is_lost_or_on_both_sides(tmp_path: Pa
     assert dev.labels_R is not None
     assert dev.labels_R.tolist() == LABELS[dev.example_ids_R].tolist()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["dev-00000.parquet", "train-00000.parquet"]
+
+
+def test_of_several_labels_the_rarest_of_a_row_is_its_class() -> None:
+    labels = np.zeros((100, 3), dtype=np.float32)
+    labels[:60, 0] = 1
+    labels[40:60, 1] = 1  # beside the frequent one
+    labels[60:70, 2] = 1  # and 30 rows have none
+    held_out = choose_held_out(labels, 0.2, seed=0)
+    parts = [range(40), range(40, 60), range(60, 70), range(70, 100)]
+    assert [len(set(part) & set(held_out.tolist())) for part in parts] == [8, 4, 2, 6]
+
+
+def test_a_part_of_rows_with_several_labels_becomes_the_dev_split(tmp_path: Path) -> None:
+    labels = np.array([[1, 0], [0, 1], [1, 1], [0, 0]] * 5, dtype=np.float32)
+    write_tokens(tmp_path, [0] * 20)
+    path = tmp_path / "train-00000.parquet"
+    table = pq.read_table(path).drop_columns("label")
+    pq.write_table(table.append_column("label", pa.array(labels.tolist(), pa.list_(pa.float32()))), path)
+    assert hold_out(tmp_path, "dev", 0.25, seed=1) == {"train": 15, "dev": 5}
+    dev = TokenTable.load(tmp_path, "dev")
+    assert dev.labels_R is not None
+    assert dev.labels_R.tolist() == labels[dev.example_ids_R].tolist()

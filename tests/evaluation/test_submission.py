@@ -36,3 +36,10 @@ def test_scores_of_a_task_without_a_range_are_not_clipped(tmp_path: Path) -> Non
     task = replace(SCORE_TASK, label_range=None)
     write_submission(tmp_path / "free.tsv", task, np.array([0]), np.array([[-7.25]]))
     assert (tmp_path / "free.tsv").read_text() == "index\tprediction\n0\t-7.250\n"
+
+
+def test_several_labels_of_a_line_are_joined(tmp_path: Path) -> None:
+    task = replace(TASK, labels=("joy", "fear", "anger"), multi_label=True)
+    logits = np.array([[1.0, -1.0, 0.5], [-1.0, -2.0, -3.0], [-1.0, 2.0, -3.0]])
+    write_submission(tmp_path / "moods.tsv", task, np.array([2, 0, 1]), logits)
+    assert (tmp_path / "moods.tsv").read_text() == "index\tprediction\n2\tjoy|anger\n0\t\n1\tfear\n"

@@ -7,9 +7,10 @@ from pkd_core.method.losses import (
     combine,
     cross_entropy_loss,
     distillation_loss,
-    partly_labelled_losses,
     squared_error_loss,
 )
+from pkd_core.method.partly_labelled import partly_labelled_losses
+from pkd_core.method.several_labels import binary_cross_entropies, softened_label_divergences
 from pkd_core.method.soft_losses import softened_divergences, squared_logit_errors
 
 STUDENT = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
@@ -71,3 +72,18 @@ def test_a_missing_score_is_nan_and_reaches_no_gradient() -> None:
     assert found.cross_entropy.item() == pytest.approx(
         squared_error_loss(student[has_score], scores[has_score]).item()
     )
+
+
+def test_missing_labels_are_nan_and_reach_no_gradient() -> None:
+    student = STUDENT.clone().requires_grad_()
+    labels = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]).repeat(3, 1)
+    labels[[1, 4]] = float("nan")
+    soft_B = softened_label_divergences(student, TEACHER, 3.0, "batch_mean")
+    found = partly_labelled_losses(student, labels, soft_B, alpha=0.4, beta=0.0)
+    rows = [0, 2, 3, 5]
+    hard_B = binary_cross_entropies(student[rows], labels[rows])
+    expected = (0.6 * hard_B.sum() + 0.4 * soft_B[rows].sum() + soft_B[[1, 4]].sum()) / 6
+    torch.testing.assert_close(found.total, expected)
+    torch.testing.assert_close(found.cross_entropy, hard_B.mean())
+    (gradient,) = torch.autograd.grad(found.total, student)
+    assert gradient.isfinite().all()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pkd_core.method.several_labels import softened_label_divergences
 from pkd_core.method.soft_losses import decoupled_divergences, squared_logit_errors
 from pkd_core.model.forward import Outputs
 from pkd_core.teacher_states.reader import TeacherTargets
@@ -66,3 +67,22 @@ def test_with_every_label_the_losses_do_not_depend_on_a_transfer_set(loss: str, 
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value)
+
+
+@pytest.mark.parametrize("reduction", ["element_mean", "batch_mean"])
+def test_several_labels_have_the_losses_of_questions_with_two_answers(reduction: str) -> None:
+    labels = torch.tensor([[1.0, 0.0, 0.0, 1.0]] * 5)
+    labels[1] = 0.0
+    hard = torch.nn.functional.binary_cross_entropy_with_logits(STUDENT, labels)
+    soft = softened_label_divergences(STUDENT, TEACHER, 2.0, reduction).mean()
+    for has_unlabelled in (False, True):
+        found = losses(labels, distillation_reduction=reduction, has_unlabelled=has_unlabelled)
+        torch.testing.assert_close(found["cross_entropy"], hard)
+        torch.testing.assert_close(found["distillation"], soft)
+        torch.testing.assert_close(found["total"], 0.7 * hard + 0.3 * soft)
+    squared = losses(labels, distillation_reduction=reduction, distillation_loss="logits-mse")
+    torch.testing.assert_close(
+        squared["distillation"], squared_logit_errors(STUDENT, TEACHER, reduction).mean()
+    )
+    plain = batch_losses(Outputs(STUDENT, torch.zeros(5, 1, 1)), labels, None, None, is_regression=False)
+    torch.testing.assert_close(plain.total, hard)

@@ -6,7 +6,7 @@ from transformers import BertForSequenceClassification
 
 from pkd_core.data.token_table import TokenTable
 from pkd_core.evaluation.answers import write_answers
-from pkd_core.evaluation.metrics import compute_metrics, majority_baseline
+from pkd_core.evaluation.metrics import compute_metrics, majority_baseline, predictions_of
 from pkd_core.evaluation.predict import Array, count_parameters, predict
 from pkd_core.evaluation.result import EvaluationResult, write_result
 from pkd_core.evaluation.speed_result import read_speed
@@ -62,13 +62,14 @@ def evaluate(job: Job, spec: EvaluationSpec) -> EvaluationFacts:
 def _score(
     job: Job, spec: EvaluationSpec, model: BertForSequenceClassification, tables: dict[str, TokenTable]
 ) -> tuple[dict[str, float], int]:
-    """Return the scores of every split, and how many classes are predicted on the first one."""
+    """Return the scores of every split, and how many different answers are given to the first one."""
     scores: dict[str, float] = {}
     predicted_classes = []
     for name, table in tables.items():
         example_ids, logits = _predict(job, spec, model, table)
         write_answers(job.work, name, example_ids, _labels(table), logits)
-        predicted_classes.append(len(np.unique(logits.argmax(axis=-1))))
+        answers = predictions_of(_labels(table), logits, job.task.is_regression)
+        predicted_classes.append(len(np.unique(answers, axis=0)))
         metrics = compute_metrics(spec.metrics, _labels(table), logits, job.task.is_regression)
         scores |= {f"{name}/{metric}": value for metric, value in metrics.items()}
     return scores, predicted_classes[0]

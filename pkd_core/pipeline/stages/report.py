@@ -90,7 +90,7 @@ def _confusions(job: Job, methods: Sequence[MethodAnswers]) -> list[Confusion]:
     return [
         Confusion(one.task, one.method, one.num_layers, labels[one.task], count_confusions(one.answers))
         for one in methods
-        if labels[one.task]
+        if labels[one.task] and one.answers.labels_R.ndim == 1
     ]
 
 

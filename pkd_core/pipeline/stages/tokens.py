@@ -1,12 +1,15 @@
 """Stage: raw TSV files to token ids in Parquet."""
 
+from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 
-import pyarrow.compute as pc
+import numpy as np
 
 from pkd_core.data.holdout import hold_out
-from pkd_core.data.token_table import read_shards, shards_of
+from pkd_core.data.token_table import label_array, read_shards, shards_of
 from pkd_core.data.tokenize import write_tokens
+from pkd_core.data.tsv import Label
 from pkd_core.data.validation import check_labels
 from pkd_core.pipeline.facts import TokensFacts
 from pkd_core.pipeline.job import Job
@@ -37,6 +40,12 @@ def tokenize(job: Job, spec: TokensSpec) -> TokensFacts:
             job.work, dev_splits[0].name, spec.holdout.fraction, spec.holdout.seed, job.task.num_choices
         )
     for split in (job.task.train_split, *dev_splits):
-        labels = pc.unique(read_shards(shards_of(job.work, split.name), ["label"])["label"]).to_pylist()
-        check_labels(data_raw / split.file, job.task, split, labels)
+        check_labels(data_raw / split.file, job.task, split, _distinct_labels(job.work, split.name))
     return TokensFacts(**facts, max_length=spec.tokens.max_length)
+
+
+def _distinct_labels(folder: Path, split: str) -> Collection[Label]:
+    labels_R = np.unique(label_array(read_shards(shards_of(folder, split), ["label"])["label"]), axis=0)
+    if labels_R.ndim == 1:
+        return list(labels_R.tolist())
+    return [tuple(np.flatnonzero(row_C).tolist()) for row_C in labels_R]

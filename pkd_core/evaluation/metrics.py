@@ -50,15 +50,15 @@ def predictions_of(labels_R: Array, logits_RC: Array, is_regression: bool) -> Ar
         is_regression: Whether the outputs are scores.
 
     Returns:
-        The most probable class, or the score; of several labels, 1 for each with a probability over 0.5, else 0.
+        The most probable class, or the score; of several labels, 1 for each with a probability of 0.5 or more, else 0.
     """
     if labels_R.ndim == 2:
-        return (logits_RC > 0).astype(labels_R.dtype)
+        return (logits_RC >= 0).astype(labels_R.dtype)
     return np.asarray(logits_RC[:, 0] if is_regression else logits_RC.argmax(axis=-1))
 
 
 def majority_baseline(labels_R: Array, name: str, is_regression: bool) -> float:
-    """Score a constant prediction: the most frequent class, the mean score, or the labels that most examples have.
+    """Score a constant prediction: the most frequent class, the mean score, or the labels that half of them have.
 
     Args:
         labels_R: Class positions or scores; of several labels, 0 or 1 for each, shape (R, C).

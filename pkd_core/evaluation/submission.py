@@ -25,7 +25,7 @@ def write_submission(path: Path, task: Task, example_ids_R: Array, logits_RC: Ar
     elif task.multi_label:
         predictions = [
             LABEL_SEPARATOR.join(task.labels[position] for position in np.flatnonzero(row))
-            for row in logits_RC > 0
+            for row in logits_RC >= 0
         ]
     else:
         predictions = [task.labels[position] for position in logits_RC.argmax(axis=-1)]

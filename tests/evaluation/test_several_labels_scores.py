@@ -45,8 +45,8 @@ def test_scores_equal_those_of_scikit_learn() -> None:
     assert 0.4 < found["macro_f1"] < found["micro_f1"] < 0.8
 
 
-def test_a_label_is_given_where_its_probability_is_over_one_half() -> None:
-    labels, logits = np.zeros((2, 2), np.float32), np.array([[0.001, 0.0], [-0.001, 3.0]])
+def test_a_label_is_given_where_its_probability_is_one_half_or_more() -> None:
+    labels, logits = np.zeros((2, 2), np.float32), np.array([[0.0, -0.001], [-2.0, 3.0]])
     assert predictions_of(labels, logits, False).tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
@@ -62,10 +62,10 @@ def test_a_resample_scores_as_the_repeated_examples_do(name: str) -> None:
         assert score == pytest.approx(expected(name, labels[rows], predictions[rows]))
 
 
-def test_the_baseline_gives_the_labels_that_most_examples_have() -> None:
+def test_the_baseline_gives_the_labels_that_half_of_the_examples_have() -> None:
     labels = np.array([[1, 0, 1], [1, 1, 0], [1, 0, 0], [0, 0, 1]], dtype=np.float32)
-    # The first label always, and not the third, which half of them have: 3 right of 4 given, 6 to find.
-    assert majority_baseline(labels, "micro_f1", False) == pytest.approx(2 * 3 / (4 + 6))
+    # The first and the third label: 3 and 2 right of 8 given, 6 to find.
+    assert majority_baseline(labels, "micro_f1", False) == pytest.approx(2 * 5 / (8 + 6))
     assert majority_baseline(labels, "subset_accuracy", False) == pytest.approx(1 / 4)
     assert majority_baseline(0 * labels, "micro_f1", False) == 0.0
 

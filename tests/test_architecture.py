@@ -18,6 +18,7 @@ PACKAGES = (
     "runtime",
     "method",
     "data",
+    "own_data",
     "config",
     "model",
     "teacher_states",

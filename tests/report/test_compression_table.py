@@ -33,7 +33,18 @@ def test_the_terminal_shows_each_model_with_its_formats_in_80_columns() -> None:
 def test_a_refused_format_says_why_below_its_line() -> None:
     lines = terminal_table(compression(student=REFUSED)).splitlines()
     number = next(number for number, line in enumerate(lines) if "refused" in line)
-    assert lines[number - 1].split() == ["ONNX,", "int8", "75.0", "70.5–79.0", "-15.0", "85.0", "%", "–", "–", "–"]
+    assert lines[number - 1].split() == [
+        "ONNX,",
+        "int8",
+        "75.0",
+        "70.5–79.0",
+        "-15.0",
+        "85.0",
+        "%",
+        "–",
+        "–",
+        "–",
+    ]
     assert lines[number].startswith("    ! refused: 13.0 % of the answers to dev change")
     assert max(map(len, lines)) <= 80
     assert next(line for line in lines if line.startswith("*")).startswith("* ONNX, float32")

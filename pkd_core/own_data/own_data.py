@@ -1,0 +1,224 @@
+"""A user's own data: read, understood and divided into splits; their texts stay in the files until they are written."""
+
+import hashlib
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from pkd_core.data.glue import GLUE_TASKS
+from pkd_core.data.race import RACE
+from pkd_core.errors import DataError, listed, quoted
+from pkd_core.own_data.columns import Columns, choose_columns, text_columns_of
+from pkd_core.own_data.cut import DEV, TEST, TRAIN, UNLABELLED, cut
+from pkd_core.own_data.files import SplitSource, find_files
+from pkd_core.own_data.first_look import FirstLook, look_at
+from pkd_core.own_data.labels import Labels, understand
+from pkd_core.own_data.names import split_of
+from pkd_core.own_data.request import DataRequest
+from pkd_core.own_data.row_index import (
+    LEFT_OUT,
+    NO_LABEL,
+    SPLITS,
+    UNKNOWN,
+    Part,
+    RowIndex,
+    index_rows,
+    read_texts,
+)
+from pkd_core.store.address import is_reserved
+from pkd_core.store.fingerprint import canonical_json, sha256_file
+
+# Part of the digest: raise it when the same files become other rows.
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """A user's data as a task.
+
+    Attributes:
+        name: The task's name.
+        texts: The one or two columns of texts.
+        label: The column of labels.
+        labels: Their kind, names and meaning.
+        notes: How the files were read and what was guessed, as sentences.
+        first_look: Sizes, lengths, and what may be wrong.
+        digest: Hash of the files and of all in the request that decides about rows.
+        parts: The tables.
+        index: Their rows.
+        splits_R: Position in SPLITS of each row, or LEFT_OUT.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    label: str
+    labels: Labels
+    notes: tuple[str, ...]
+    first_look: FirstLook
+    digest: str
+    parts: tuple[Part, ...] = field(repr=False)
+    index: RowIndex = field(repr=False)
+    splits_R: npt.NDArray[np.int8] = field(repr=False)
+
+    @property
+    def sample(self) -> Sequence[tuple[str, ...]]:
+        """Texts of up to 2000 rows, to measure lengths or times by."""
+        return self.index.sample
+
+
+def read_own_data(request: DataRequest) -> OwnData:
+    """Recognise, read and divide a user's files.
+
+    Args:
+        request: Names the files, and what of them is text, label and split.
+
+    Raises:
+        DataError: A file, column, label or split is missing or not what was expected.
+    """
+    name = _task_name(request)
+    files = find_files(request)
+    first = files[0].source
+    has_split_files = {one.split for one in files} & {"dev", "test"} != set() or len(files) > 1
+    columns = choose_columns(first, request, has_split_files)
+    parts = [_part(one, columns, first is one.source) for one in files]
+    index = index_rows(parts)
+    counts = np.bincount(index.labels_R[index.labels_R != NO_LABEL], minlength=len(index.raw_labels))
+    order = next(iter(first.class_names.get(one, ()) for one in columns.labels), ())
+    labels = understand(dict(zip(index.raw_labels, counts.tolist(), strict=True)), request, order)
+    splits_R, notes = _splits(request, parts, index, labels)
+    num_without_label = int(((splits_R == DEV) | (splits_R == TEST))[index.labels_R == NO_LABEL].sum())
+    splits_R[((splits_R == DEV) | (splits_R == TEST)) & (index.labels_R == NO_LABEL)] = LEFT_OUT
+    _check_splits(request, index, splits_R, labels)
+    return OwnData(
+        name,
+        columns.texts,
+        columns.labels[0] if len(columns.labels) == 1 else _free_name("labels", columns.texts),
+        labels,
+        (*_read_notes(parts), *columns.notes, *labels.notes, *notes),
+        look_at(index, splits_R, labels, num_without_label, lambda row: _texts_at(parts, index, row)),
+        _digest(request, parts),
+        tuple(parts),
+        index,
+        splits_R,
+    )
+
+
+def _part(file: SplitSource, columns: Columns, is_first: bool) -> Part:
+    source = file.source
+    if is_first:
+        return Part(source, columns.texts, columns.labels, file.split, columns.split)
+    texts = text_columns_of(source, columns.texts)
+    has_labels = set(columns.labels) <= set(source.columns) and file.split != "unlabelled"
+    if not has_labels and file.split in ("train", "dev"):
+        raise DataError(
+            f"{source.path} has no column {quoted(columns.labels[0])}; its columns are {listed(source.columns)}: name "
+            "the labels' column as in the other files"
+        )
+    return Part(source, texts, columns.labels if has_labels else (), file.split, None)
+
+
+def _splits(
+    request: DataRequest, parts: Sequence[Part], index: RowIndex, labels: Labels
+) -> tuple[npt.NDArray[np.int8], list[str]]:
+    """Return each row's split, and what to say about it."""
+    splits_R, notes = index.splits_R.copy(), []
+    splits_R[splits_R == UNKNOWN] = TRAIN
+    for part, start, end in zip(parts, index.part_starts, index.part_starts[1:], strict=False):
+        if part.split == "test" and (index.labels_R[start:end] == NO_LABEL).all():
+            splits_R[start:end] = LEFT_OUT
+            notes.append(
+                f"{part.source.path.name} has no labels, so nothing can be scored on it and it is not used; "
+                "`pkd predict` labels it afterwards."
+            )
+    without_label = (splits_R == TRAIN) & (index.labels_R == NO_LABEL)
+    if without_label.any():
+        notes.append(f"{int(without_label.sum())} rows without label are texts for the teacher to label.")
+    splits_R[without_label] = UNLABELLED
+    for split, fraction in ((TEST, request.test_fraction), (DEV, request.dev_fraction)):
+        if not (splits_R == split).any() and fraction:
+            splits_R = cut(index, splits_R, labels, split, fraction, request.seed)
+            use = "final scores" if split == TEST else "choosing models"
+            notes.append(
+                f"{int((splits_R == split).sum())} rows were taken out of train as {SPLITS[split]}, for {use} "
+                f"(seed {request.seed})."
+            )
+    return splits_R, notes
+
+
+def _check_splits(
+    request: DataRequest, index: RowIndex, splits_R: npt.NDArray[np.int8], labels: Labels
+) -> None:
+    in_train = _raw_labels(index, splits_R, TRAIN)
+    known = {position for raw in in_train for position in labels.positions(raw)}
+    for split in (TRAIN, DEV, TEST):
+        found = _raw_labels(index, splits_R, split)
+        if split == TEST and not found:
+            continue
+        unknown = [labels.names[at] for raw in found for at in labels.positions(raw) if at not in known]
+        if unknown:
+            raise DataError(
+                f"{request.data}: expected every label of {SPLITS[split]} in train too, got "
+                f"{listed(list(dict.fromkeys(unknown)))} in {SPLITS[split]} alone; add such rows to train, or take "
+                "them out"
+            )
+        if len({labels.values[raw] for raw in found}) < 2:
+            got = f"{listed(found)} alone" if found else "no row with a label"
+            raise DataError(
+                f"{request.data}: expected at least two different labels in {SPLITS[split]}, got {got}; add rows, or "
+                f"give another {SPLITS[split]} split"
+            )
+
+
+def _raw_labels(index: RowIndex, splits_R: npt.NDArray[np.int8], split: int) -> list[str | tuple[str, ...]]:
+    codes = np.unique(index.labels_R[splits_R == split])
+    return [index.raw_labels[code] for code in codes if code != NO_LABEL]
+
+
+def _texts_at(parts: Sequence[Part], index: RowIndex, row: int) -> tuple[str, ...]:
+    number = next(at for at in range(len(parts)) if row < index.part_starts[at + 1])
+    rows: Iterator[tuple[str, ...]] = itertools.chain.from_iterable(
+        texts for texts, _ in read_texts(parts[number])
+    )
+    return next(itertools.islice(rows, row - index.part_starts[number], None))
+
+
+def _read_notes(parts: Sequence[Part]) -> list[str]:
+    read: dict[str, list[str]] = {}
+    for part in parts:
+        read.setdefault(part.source.description, []).append(part.source.path.name)
+    notes = [note for part in parts for note in part.source.notes]
+    return [*(f"{listed(names)}: {what}." for what, names in read.items()), *notes]
+
+
+def _digest(request: DataRequest, parts: Sequence[Part]) -> str:
+    """Hash the files' bytes and what of the request decides about rows; no path and no name is part of it."""
+    values = request.model_dump(mode="json", exclude={"data", "name", "dev", "test", "unlabelled"})
+    files = [
+        [part.split, part.texts, part.labels, [sha256_file(file) for file in part.source.files]]
+        for part in parts
+    ]
+    return hashlib.sha256(canonical_json([_VERSION, values, files])).hexdigest()
+
+
+def _free_name(name: str, taken: Sequence[str]) -> str:
+    return name if name not in taken else _free_name(f"{name}_", taken)
+
+
+def _task_name(request: DataRequest) -> str:
+    data = request.data.expanduser().resolve()
+    stem = data.name if data.is_dir() else data.stem
+    if request.name is None and split_of(stem):
+        stem = data.parent.name
+    name = request.name or re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100]
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise DataError(
+            f"expected a name of up to 100 letters, digits, '.', '_' or '-', got {quoted(name)}; give another with "
+            "--name"
+        )
+    if name in (*GLUE_TASKS, RACE.name, "AX") or is_reserved(name):
+        raise DataError(f"{name} is a name that pkd uses itself; give your data another one with --name")
+    return name

@@ -33,6 +33,9 @@ _ON_DEVICE = (
     StageKind.SPEED,
     StageKind.EVALUATION,
     StageKind.DISTANCES,
+    # On the processor, which trainings use too.
+    StageKind.LATENCY_CANDIDATES,
+    StageKind.LATENCY,
 )
 
 

@@ -8,7 +8,7 @@ from pkd_core.config.section import Section
 
 
 class LatencyConfig(Section):
-    """Timing models on the task's own texts, on the CPU: part of no training's address."""
+    """Timing models on the task's own texts, on the CPU, in `pkd compress` alone: part of no training's address."""
 
     num_calls: Annotated[
         int,

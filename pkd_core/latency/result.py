@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 _FILE = "latency.json"
 # Wall time over CPU time, from which on the machine is called busy.
@@ -75,17 +75,24 @@ class LatencyResult:
         return next((row for row in self.rows if (row.model, row.format) == (model, format)), None)
 
 
-def write_latency(folder: Path, result: LatencyResult, file: str = _FILE) -> None:
-    """Write `latency.json`, or another file, into a folder."""
-    (folder / file).write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+def write_latency(folder: Path, result: LatencyResult) -> None:
+    """Write `latency.json` into a folder."""
+    (folder / _FILE).write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
 
 
-def read_latency(folder: Path, file: str = _FILE) -> LatencyResult:
+def read_latency(folder: Path) -> LatencyResult:
     """Read a published measurement.
 
     Raises:
         TypeError: If the file has other keys than `write_latency` writes.
     """
-    values = json.loads((folder / file).read_text(encoding="utf-8"))
-    rows = tuple(LatencyRow(**row) for row in values.pop("rows"))
-    return LatencyResult(rows, **values)
+    return latency_of(json.loads((folder / _FILE).read_text(encoding="utf-8")))
+
+
+def latency_of(values: dict[str, Any]) -> LatencyResult:
+    """Return a result from its JSON values.
+
+    Raises:
+        TypeError: If there are other keys than those of a result.
+    """
+    return LatencyResult(**values | {"rows": tuple(LatencyRow(**row) for row in values["rows"])})

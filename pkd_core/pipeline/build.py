@@ -9,6 +9,7 @@ from pkd_core.pipeline.facts import Facts
 from pkd_core.pipeline.inputs import VerifiedInputs, read_inputs
 from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.kinds import CODE_VERSIONS
+from pkd_core.pipeline.latency_specs import LatencyCandidatesSpec, LatencySpec
 from pkd_core.pipeline.search_specs import SearchSpec
 from pkd_core.pipeline.specs import (
     DistancesSpec,
@@ -24,6 +25,7 @@ from pkd_core.pipeline.specs import (
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.stages.distances import compare_with_teacher
 from pkd_core.pipeline.stages.evaluation import evaluate
+from pkd_core.pipeline.stages.latency import time_candidates, time_models
 from pkd_core.pipeline.stages.report import write_run_report
 from pkd_core.pipeline.stages.search import report_search
 from pkd_core.pipeline.stages.speed import time_depth
@@ -129,6 +131,10 @@ def _compute(job: Job) -> Facts:
             facts = write_run_report(job, spec)
         case SearchSpec() as spec:
             facts = report_search(job, spec)
+        case LatencyCandidatesSpec() as spec:
+            facts = time_candidates(job, spec)
+        case LatencySpec() as spec:
+            facts = time_models(job, spec)
     return facts
 
 

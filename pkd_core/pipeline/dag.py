@@ -21,6 +21,7 @@ from pkd_core.pipeline.sources import (
     UNLABELLED,
     Models,
     PretrainedModel,
+    raw_sources,
 )
 from pkd_core.pipeline.specs import (
     EvaluationSpec,
@@ -187,11 +188,8 @@ def _tokens_stage(
     name: str = "tokens",
     student_model: PretrainedModel | None = None,
 ) -> Stage:
-    sources = {
-        f"raw/{split.name}": raw_hashes[split.name] for split in task.splits if split.name in raw_hashes
-    }
     spec = TokensSpec(task=FileShape.of(task), tokens=settings.tokens, holdout=holdout)
-    sources |= {TOKENIZER: model.tokenizer}
+    sources = raw_sources(task, raw_hashes) | {TOKENIZER: model.tokenizer}
     return make_stage(task.name, name, spec, {}, sources, student_model=student_model)
 
 

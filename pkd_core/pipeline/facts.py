@@ -86,6 +86,21 @@ class SearchFacts(Facts):
     score: float
 
 
+class LatencyCandidatesFacts(Facts):
+    """The p99 by depth, in milliseconds, and the teacher's if it was timed; whether the machine was busy."""
+
+    p99_ms: dict[int, float]
+    teacher_p99_ms: float | None
+    busy: bool
+
+
+class LatencyFacts(Facts):
+    """The p99 by model and format, in milliseconds; whether the machine was busy."""
+
+    p99_ms: dict[str, float]
+    busy: bool
+
+
 class ReportFacts(Facts):
     """How many models the report compares, and the reason of each failure by the stage's key."""
 

@@ -17,6 +17,8 @@ class StageKind(StrEnum):
     DISTANCES = "distances"
     REPORT = "report"
     SEARCH = "search"
+    LATENCY_CANDIDATES = "latency-candidates"
+    LATENCY = "latency"
 
 
 # A version is raised when code changes so that old results are no longer valid. Beside each version,
@@ -32,4 +34,6 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.DISTANCES: 1,
     StageKind.REPORT: 5,
     StageKind.SEARCH: 1,
+    StageKind.LATENCY_CANDIDATES: 1,
+    StageKind.LATENCY: 1,
 }

@@ -179,6 +179,13 @@ def hash_split(path: Path, task: Task) -> str | None:
     return None
 
 
+def raw_sources(task: Task, raw_hashes: Mapping[str, str]) -> dict[str, str]:
+    """Return the hashes of a task's split files as the parts of a stage that reads them."""
+    return {
+        f"{_RAW}{split.name}": raw_hashes[split.name] for split in task.splits if split.name in raw_hashes
+    }
+
+
 def hash_unlabelled(task: Task, data_raw: Path) -> dict[str, str]:
     """Return the hash of the task's unlabelled texts as the part "unlabelled"; nothing if it has no such file."""
     path = data_raw / task.unlabelled_split.file

@@ -25,6 +25,7 @@ from pkd_core.config.settings import (
 from pkd_core.method.layer_map import LayerMap
 from pkd_core.pipeline.file_shape import FileShape
 from pkd_core.pipeline.kinds import StageKind
+from pkd_core.pipeline.latency_specs import LatencyCandidatesSpec, LatencySpec
 from pkd_core.pipeline.search_specs import HoldoutSpec, SearchSpec
 
 # Settings that are newer than published addresses, whose JSON leaves out their defaults.
@@ -234,6 +235,8 @@ StageSpec = (
     | DistancesSpec
     | ReportSpec
     | SearchSpec
+    | LatencyCandidatesSpec
+    | LatencySpec
 )
 
 

@@ -81,6 +81,8 @@ READERS = {
     "transfer": {"transfer-set", "transfer-states", *DISTILLED, *measured(*DISTILLED), "report"},
     "evaluation": {*evaluations("teacher", *STUDENTS), "report"},
     "speed": {"speed-3l", *evaluations(*STUDENTS), "report"},
+    # Of `pkd compress` alone.
+    "latency": set(),
     "compute": EVERYTHING - {"tokens", "speed-3l"} | {"transfer-states"},
 }
 OF_PATIENCE = ("distill.beta", "distill.normalize", "distill.patience_reduction")

@@ -1,7 +1,7 @@
 """The text of single figures and names of a compression."""
 
 from pkd_core.report.cells import ABSENT, metric_name, points, signed_points
-from pkd_core.report.compression.content import FORMATS, Compression, Gap, Variant
+from pkd_core.report.compression.content import FORMATS, Compression, Gap, Machine, Variant
 from pkd_core.report.results import depth_name
 
 
@@ -96,6 +96,11 @@ def compared(gap: Gap | None, compression: Compression, than: str) -> str:
     if gap.difference and not gap.is_distinguishable:
         parts.append("that may be chance")
     return f"{size} ({'; '.join(parts)})"
+
+
+def where(machine: Machine) -> str:
+    """Return where the timing was done, such as "AMD EPYC 7B13, 1 CPU thread"."""
+    return f"{machine.name}, {machine.threads} CPU thread{'s' if machine.threads > 1 else ''}"
 
 
 def _short(value: float) -> str:

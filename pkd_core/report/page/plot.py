@@ -38,7 +38,19 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """A value to draw as a dot, with an interval along x if it has one."""
+    """A value to draw as a dot, with an interval along x or y if it has one.
+
+    Attributes:
+        name: What a reader calls it.
+        style: Classes of the page's style sheet.
+        x: The value.
+        y: The other one.
+        low: Lower end of an interval of x.
+        high: Its upper end.
+        y_low: Lower end of an interval of y.
+        y_high: Its upper end.
+        scale: How many times larger than usual the dot is drawn.
+    """
 
     name: str
     style: str
@@ -46,6 +58,9 @@ class Mark:
     y: float
     low: float | None = None
     high: float | None = None
+    y_low: float | None = None
+    y_high: float | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +74,7 @@ class DrawnLine:
 
 @dataclass(frozen=True)
 class DrawnMark:
-    """A dot at a position of the drawing, and the ends of its interval."""
+    """A dot at a position of the drawing, the ends of its intervals, and how much larger than usual it is."""
 
     name: str
     style: str
@@ -67,6 +82,9 @@ class DrawnMark:
     y: float
     low: float
     high: float
+    y_low: float
+    y_high: float
+    scale: float
 
 
 @dataclass(frozen=True)
@@ -146,6 +164,7 @@ def draw(
     xs = [x for one in series for x, _ in one.points]
     xs += [x for one in marks for x in (one.x, one.low, one.high) if x is not None]
     ys = [y for one in series for _, y in one.points] + [one.y for one in marks]
+    ys += [y for one in marks for y in (one.y_low, one.y_high) if y is not None]
     x_axis = axis_over(xs, _LEFT, WIDTH - _RIGHT)
     y_axis = axis_over(ys, HEIGHT - _BOTTOM, _TOP, may_be_log)
     lines = [
@@ -162,6 +181,9 @@ def draw(
             y_axis.at(one.y),
             x_axis.at(one.x if one.low is None else one.low),
             x_axis.at(one.x if one.high is None else one.high),
+            y_axis.at(one.y if one.y_low is None else one.y_low),
+            y_axis.at(one.y if one.y_high is None else one.y_high),
+            one.scale,
         )
         for one in marks
     ]

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from pkd_core.report.cells import joined, metric_name, points
 from pkd_core.report.confusion import MAX_CLASSES, Confusion, most_confused
 from pkd_core.report.content import Report
@@ -14,6 +12,7 @@ from pkd_core.report.differences import by_task as pairs_by_task
 from pkd_core.report.differences import differences_table
 from pkd_core.report.distances import MethodDistances, about_distances, distances_tables
 from pkd_core.report.markdown import about_task, all_notes
+from pkd_core.report.page.environment import page_environment
 from pkd_core.report.page.overview import overview
 from pkd_core.report.page.plot import HEIGHT, WIDTH, Plot
 from pkd_core.report.page.plots import (
@@ -28,7 +27,7 @@ from pkd_core.report.page.plots import (
 from pkd_core.report.results import Group, ResultRow, aggregate, by_task, depth_name
 from pkd_core.report.tables import Table, task_table, used_settings
 
-_LIBRARIES = ("pkd", "torch", "transformers", "tokenizers", "numpy", "scipy", "scikit-learn", "pyarrow")
+LIBRARIES = ("pkd", "torch", "transformers", "tokenizers", "numpy", "scipy", "scikit-learn", "pyarrow")
 
 
 @dataclass(frozen=True)
@@ -78,30 +77,27 @@ def html_report(report: Report) -> str:
     """Return the page; its only style and pictures are inside it, and it has no script."""
     groups = aggregate(report.rows)
     depths = student_depths(groups)
-    environment = Environment(
-        loader=PackageLoader("pkd_core.report.page", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html").render(
-        tasks=list(by_task(groups)),
-        base_model=report.base_model,
-        failures=report.failures,
-        overview=overview(groups, report.published),
-        has_published=report.published is not None,
-        no_published=report.no_published,
-        sections=[_section(task, of_task, report, depths) for task, of_task in by_task(groups).items()],
-        legend=_legend(groups, depths),
-        settings=used_settings(groups),
-        command=report.command,
-        machines=list(dict.fromkeys(group.speed.where for group in groups if group.speed)),
-        precision=joined(row.extra["precision"] for row in _rows(groups) if "precision" in row.extra),
-        versions={"Python": platform.python_version()} | {name: version(name) for name in _LIBRARIES},
-        notes=all_notes(report, groups),
-        width=WIDTH,
-        height=HEIGHT,
+    return (
+        page_environment()
+        .get_template("page.html")
+        .render(
+            tasks=list(by_task(groups)),
+            base_model=report.base_model,
+            failures=report.failures,
+            overview=overview(groups, report.published),
+            has_published=report.published is not None,
+            no_published=report.no_published,
+            sections=[_section(task, of_task, report, depths) for task, of_task in by_task(groups).items()],
+            legend=_legend(groups, depths),
+            settings=used_settings(groups),
+            command=report.command,
+            machines=list(dict.fromkeys(group.speed.where for group in groups if group.speed)),
+            precision=joined(row.extra["precision"] for row in _rows(groups) if "precision" in row.extra),
+            versions={"Python": platform.python_version()} | {name: version(name) for name in LIBRARIES},
+            notes=all_notes(report, groups),
+            width=WIDTH,
+            height=HEIGHT,
+        )
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import f1_score
 
-from pkd_core.evaluation.agreement import probabilities
+from pkd_core.evaluation.agreement import are_equal, probabilities
 from pkd_core.evaluation.answers import AnswerTable
 from pkd_core.report.compression.content import Answer, ClassScore, Disagreement
 
@@ -56,8 +56,7 @@ def disagreements(
     """
     teacher_RC, student_RC = (_confidences(one, labels) for one in (teacher, student))
     distances_R = np.abs(teacher_RC - student_RC).sum(axis=1)
-    differ_R = teacher.predictions_R != student.predictions_R
-    differing = np.flatnonzero(differ_R.reshape(len(differ_R), -1).any(axis=1))
+    differing = np.flatnonzero(~are_equal(teacher.predictions_R, student.predictions_R))
     order = differing[np.argsort(-distances_R[differing], kind="stable")]
     return [
         Disagreement(

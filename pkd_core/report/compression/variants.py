@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pkd_core.evaluation.agreement import are_equal
 from pkd_core.evaluation.answers import AnswerTable
 from pkd_core.evaluation.metrics import compute_metrics
 from pkd_core.evaluation.paired_bootstrap import Answers, Difference, compare_methods, score_interval
@@ -13,11 +14,9 @@ from pkd_core.evaluation.result import EvaluationResult
 from pkd_core.latency.result import Format, LatencyRow
 from pkd_core.report.compression.content import Gap, Role, Variant
 from pkd_core.report.intervals import wilson_interval
+from pkd_core.report.results import COUNTED_METRICS
 
 Array = np.ndarray[Any, Any]
-
-# Scores that are shares of examples: an interval of theirs needs no resampling, and a difference is one of examples.
-_SHARES = ("accuracy", "subset_accuracy")
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ class _Gaps:
         self._names = names
         self._pairs = pairs | {(second, first): _reversed(one) for (first, second), one in pairs.items()}
         first = next(iter(answers.values()))
-        self._num_examples = len(first.labels_R) if metric in _SHARES else None
+        self._num_examples = len(first.labels_R) if metric in COUNTED_METRICS else None
 
     def between(self, first: tuple[str, bool], second: tuple[str, bool]) -> Gap | None:
         """Return the first one's score minus the second's; None if they are the same or one was not measured."""
@@ -157,7 +156,7 @@ def _score(table: AnswerTable, metric: str) -> float:
 
 
 def _interval(table: AnswerTable, metric: str) -> tuple[float, float]:
-    if metric in _SHARES:
+    if metric in COUNTED_METRICS:
         return wilson_interval(_score(table, metric), len(table.labels_R))
     return score_interval(_answers(table), metric)
 
@@ -166,8 +165,7 @@ def _agreement(table: AnswerTable, teacher: AnswerTable) -> float | None:
     """Return the share of equal answers: of equal sets of labels where there may be several; None for scores."""
     if table is teacher or _has_scores(table):
         return None
-    equal = table.predictions_R == teacher.predictions_R
-    return float(equal.reshape(len(equal), -1).all(axis=1).mean())
+    return float(are_equal(table.predictions_R, teacher.predictions_R).mean())
 
 
 def _answers(table: AnswerTable) -> Answers:

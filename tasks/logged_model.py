@@ -2,9 +2,10 @@
 
 import importlib.metadata
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pkd_core.data.task import Task
 from tasks.mlflow_store import Store, store_errors
@@ -13,9 +14,33 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec
 
 _SERVED_CODE = Path(__file__).with_name("served_model.py")
 _REQUIREMENTS = ("mlflow", "numpy", "pandas", "torch", "transformers")
+
+
+@dataclass(frozen=True)
+class Served:
+    """What MLflow makes a model of.
+
+    Attributes:
+        code: A Python file that defines the model and imports nothing of pkd.
+        artifacts: Files or folders that the code reads, by the names that it gives them.
+        config: What else the code reads.
+        outputs: Columns of its answers.
+        text_columns: Names of the one or two texts.
+        examples: A few examples' texts, shown with the model.
+        requirements: Packages that the code imports; their versions here are recorded.
+    """
+
+    code: Path
+    artifacts: Mapping[str, Path]
+    config: Mapping[str, Any]
+    outputs: "Sequence[ColSpec]"
+    text_columns: Sequence[str]
+    examples: Sequence[tuple[str, ...]]
+    requirements: Sequence[str]
 
 
 def log_model(
@@ -45,10 +70,40 @@ def log_model(
     Raises:
         StoreError: MLflow does not accept it.
     """
+    return log_written(
+        store,
+        run,
+        name,
+        Served(
+            code=_SERVED_CODE,
+            artifacts={"checkpoint": folder},
+            config={"max_length": max_length, "text_columns": list(task.text_columns)}
+            | ({"choices": list(task.labels)} if task.num_choices > 1 else {}),
+            outputs=_outputs(task),
+            text_columns=task.text_columns,
+            examples=examples,
+            requirements=_REQUIREMENTS,
+        ),
+    )
+
+
+def log_written(store: Store, run: "Run", name: str, served: Served) -> "LoggedModel":
+    """Log a model to a run; harmless to repeat, also after an interrupted call.
+
+    Args:
+        store: Where the run is.
+        run: Open or ended; its tags become the model's.
+        name: The model's own name.
+        served: What it is made of.
+
+    Returns:
+        The model, which is complete.
+
+    Raises:
+        StoreError: MLflow does not accept it.
+    """
     with store_errors(name):
-        return _find_ready(store, run.info.run_id, name) or _create(
-            store, run, folder, name, task, max_length, examples
-        )
+        return _find_ready(store, run.info.run_id, name) or _create(store, run, name, served)
 
 
 def log_card(store: Store, version: "ModelVersion", card: str) -> None:
@@ -78,15 +133,7 @@ def _find_ready(store: Store, run_id: str, name: str) -> "LoggedModel | None":
     return ready
 
 
-def _create(
-    store: Store,
-    run: "Run",
-    folder: Path,
-    name: str,
-    task: Task,
-    max_length: int,
-    examples: Sequence[tuple[str, ...]],
-) -> "LoggedModel":
+def _create(store: Store, run: "Run", name: str, served: Served) -> "LoggedModel":
     model = store.client.create_logged_model(
         store.experiment_id,
         name=name,
@@ -95,7 +142,7 @@ def _create(
         model_type="classifier",
     )
     try:
-        _write(store, model, folder, task, max_length, examples)
+        _write(store, model, served)
     except BaseException:
         store.client.finalize_logged_model(model.model_id, "FAILED")
         raise
@@ -106,31 +153,27 @@ def _pkd_tags(run: "Run") -> dict[str, str]:
     return {key: value for key, value in run.data.tags.items() if not key.startswith("mlflow.")}
 
 
-def _signature(task: Task) -> "ModelSignature":
+def _outputs(task: Task) -> "list[ColSpec]":
+    from mlflow.types import ColSpec
+
+    if task.is_regression:
+        return [ColSpec("double", "score")]
+    return [ColSpec("string", "label"), *(ColSpec("double", f"probability_{label}") for label in task.labels)]
+
+
+def _signature(served: Served) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    outputs = [("string", "label"), *(("double", f"probability_{label}") for label in task.labels)]
-    if task.is_regression:
-        outputs = [("double", "score")]
-    signature = ModelSignature(
-        Schema([ColSpec("string", name) for name in task.text_columns]),
-        Schema([ColSpec(kind, name) for kind, name in outputs]),
-    )
+    inputs = Schema([ColSpec("string", name) for name in served.text_columns])
+    signature = ModelSignature(inputs, Schema(list(served.outputs)))
     # MLflow then hands over what it is given as it is, and the served model checks it: by itself MLflow would refuse a
     # list of strings for a column that has a name.
     signature._is_signature_from_type_hint = True
     return signature
 
 
-def _write(
-    store: Store,
-    model: "LoggedModel",
-    folder: Path,
-    task: Task,
-    max_length: int,
-    examples: Sequence[tuple[str, ...]],
-) -> None:
+def _write(store: Store, model: "LoggedModel", served: Served) -> None:
     import mlflow.pyfunc
     from mlflow.models import Model
 
@@ -144,15 +187,14 @@ def _write(
                 run_id=model.source_run_id,
                 model_id=model.model_id,
             ),
-            python_model=str(_SERVED_CODE),
-            artifacts={"checkpoint": str(folder)},
-            model_config={"max_length": max_length, "text_columns": list(task.text_columns)}
-            | ({"choices": list(task.labels)} if task.num_choices > 1 else {}),
-            signature=_signature(task),
-            input_example=[dict(zip(task.text_columns, texts, strict=True)) for texts in examples],
+            python_model=str(served.code),
+            artifacts={part: str(path) for part, path in served.artifacts.items()},
+            model_config=dict(served.config),
+            signature=_signature(served),
+            input_example=[dict(zip(served.text_columns, texts, strict=True)) for texts in served.examples],
             # A local version such as +cpu may be missing from another machine's package index.
             pip_requirements=[
-                f"{name}=={importlib.metadata.version(name).split('+')[0]}" for name in _REQUIREMENTS
+                f"{name}=={importlib.metadata.version(name).split('+')[0]}" for name in served.requirements
             ],
         )
         store.client.log_model_artifacts(model.model_id, str(written))

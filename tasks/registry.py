@@ -5,6 +5,7 @@ The aliases of a name follow from its versions: `newest`, and `best`, the highes
 
 import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 NEWEST, BEST = "newest", "best"
 SCORE, METRIC, DEV_DATA = "score", "metric", "dev_data"
 _VERSION_TAGS = (
-    *("task", "method", "layers", "seed", "base_model", "base_model_digest", "fingerprint"),
+    *("task", "method", "layers", "seed", "format", "base_model", "base_model_digest", "fingerprint"),
     *("teacher_base_model", "teacher_base_model_digest"),
 )
 _PREFIX = "pkd-"
 _PER_CALL = 1000
+_EXPORT = re.compile(r"export-(?P<method>.+)-(?P<layers>[0-9]+)l-s(?P<seed>[0-9]+)")
 
 
 def registered_name(task: str, method: str, num_layers: int) -> str:
@@ -33,6 +35,26 @@ def registered_name(task: str, method: str, num_layers: int) -> str:
     ('pkd-RTE-teacher', 'pkd-RTE-3l')
     """
     return f"{_PREFIX}{task}-teacher" if method == "teacher" else f"{_PREFIX}{task}-{num_layers}l"
+
+
+def exported_tags(stage: str) -> dict[str, str]:
+    """Return method, depth and seed of an exported model, as its stage's name has them; of a teacher only the method.
+
+    >>> exported_tags("export-pkd-skip-3l-s42"), exported_tags("export-teacher")
+    ({'method': 'pkd-skip', 'layers': '3', 'seed': '42'}, {'method': 'teacher'})
+    """
+    match = _EXPORT.fullmatch(stage)
+    return match.groupdict() if match else {"method": "teacher"}
+
+
+def exported_name(task: str, stage: str) -> str:
+    """Return the name of a task's exported teachers, or of its exported students of a depth.
+
+    >>> exported_name("RTE", "export-teacher"), exported_name("RTE", "export-pkd-skip-3l-s42")
+    ('pkd-RTE-teacher-onnx', 'pkd-RTE-3l-onnx')
+    """
+    tags = exported_tags(stage)
+    return f"{registered_name(task, tags['method'], int(tags.get('layers', 0)))}-onnx"
 
 
 def register(store: Store, run: "Run", model: "LoggedModel", name: str) -> None:
@@ -175,8 +197,10 @@ def _create_name(store: Store, name: str, tags: Mapping[str, str]) -> None:
     from mlflow.exceptions import MlflowException
 
     models = "teachers" if tags.get("method") == "teacher" else f"students of {tags.get('layers')} layers"
+    exported = ", exported to ONNX" if "format" in tags else ""
     described = (
-        f"All {models} of {tags.get('task')}. `{BEST}` has the highest dev score, `{NEWEST}` is the last one."
+        f"All {models} of {tags.get('task')}{exported}. "
+        f"`{BEST}` has the highest dev score, `{NEWEST}` is the last one."
     )
     try:
         store.client.create_registered_model(name, description=described)
@@ -187,12 +211,14 @@ def _create_name(store: Store, name: str, tags: Mapping[str, str]) -> None:
 
 def _describe_version(tags: Mapping[str, str]) -> str:
     """Return a sentence such as "accuracy 66.4 on dev: pkd-skip, 3 layers, seed 42, from bert-base-uncased."."""
+    trained = [str(tags.get("method"))]
+    trained += [f"{tags['layers']} layers"] if "layers" in tags else []
+    trained += [f"seed {tags['seed']}"] if "seed" in tags else []
+    trained += [tags["format"]] if "format" in tags else []
     score = f"{tags[METRIC]} {100 * float(tags[SCORE]):.1f} on dev: " if SCORE in tags else ""
     base = f", from {tags['base_model']}" if "base_model" in tags else ""
     teacher = f", teacher from {tags['teacher_base_model']}" if "teacher_base_model" in tags else ""
-    return (
-        f"{score}{tags.get('method')}, {tags.get('layers')} layers, seed {tags.get('seed')}{base}{teacher}."
-    )
+    return f"{score}{', '.join(trained)}{base}{teacher}."
 
 
 def _find_version(store: Store, name: str, run_id: str) -> "ModelVersion | None":

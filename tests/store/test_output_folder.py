@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from kill_points import kill_at_each_operation
 
 from pkd_core.errors import ConfigError, DamagedError
 from pkd_core.store import output_folder
@@ -25,7 +26,9 @@ def copies(root: Path, **files: str) -> dict[str, Copy]:
 
 
 def content(folder: Path) -> dict[str, str]:
-    paths = [path for path in folder.rglob("*") if path.is_file() and path.name != RECORD]
+    paths = [
+        path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((RECORD, ".pkd"))
+    ]
     return {path.relative_to(folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
@@ -132,3 +135,29 @@ def test_a_damaged_source_is_not_copied(tmp_path: Path) -> None:
         write_output(tmp_path / "out", given)
     assert content(tmp_path / "out") == {}
     assert not is_complete(tmp_path / "out")
+
+
+FIRST = {"model__weights": "old weights", "model__int8": "old int8", "page": "page"}
+SECOND = {"model__weights": "new weights", "page": "page", "card": "card"}
+
+
+def first_output(folder: Path) -> None:
+    write_output(folder / "out", copies(folder / "store", **FIRST))
+    (folder / "out" / "notes.md").write_text("mine", encoding="utf-8")
+
+
+def second_output(folder: Path) -> None:
+    write_output(folder / "out", copies(folder / "store2", **SECOND))
+
+
+def test_wherever_it_is_killed_it_is_marked_and_the_next_call_completes_it(tmp_path: Path) -> None:
+    whole = {"model/weights.txt": "new weights", "page.txt": "page", "card.txt": "card", "notes.md": "mine"}
+    folders = kill_at_each_operation(tmp_path, first_output, second_output)
+    assert len(folders) > 10
+    for folder in folders:
+        if is_complete(folder / "out"):
+            before = {"model/weights.txt": "old weights", "model/int8.txt": "old int8", "page.txt": "page"}
+            assert content(folder / "out") in ({**before, "notes.md": "mine"}, whole), folder.name
+        second_output(folder)
+        assert is_complete(folder / "out")
+        assert content(folder / "out") == whole, folder.name

@@ -12,6 +12,7 @@ from pkd_core.config.overrides import (
     build_run_config,
     build_run_options,
     check_key,
+    fields_of,
     parse_assignments,
     setting_keys,
     validated,
@@ -54,9 +55,8 @@ class Request:
         Raises:
             ConfigError: A value is unknown, of the wrong type or out of range.
         """
-        of_run = {name: values[name] for name in RunConfig.model_fields if name in values}
-        of_options = {name: values[name] for name in RunOptions.model_fields if name in values}
-        return cls(build_run_config(**of_run), build_run_options(**of_options), workspace)
+        run = build_run_config(**fields_of(RunConfig, values))
+        return cls(run, build_run_options(**fields_of(RunOptions, values)), workspace)
 
     def parameters(self) -> dict[str, Any]:
         """Return the flat mapping of `from_parameters` as JSON values, valid in every current folder."""
@@ -103,17 +103,26 @@ def split_arguments(arguments: Iterable[str]) -> tuple[list[str], dict[str, str]
     Raises:
         ConfigError: A setting is not one word of the form key=value, or is given twice, or a task has a comma.
     """
-    words = list(arguments)
-    for word, *following in (words[start:] for start in range(len(words))):
-        _check_is_one_word(word, following)
-    settings = parse_assignments(word for word in words if "=" in word)
-    tasks = [word for word in words if "=" not in word]
+    tasks, settings = split_words(arguments)
     for task in tasks:
         if "," in task:
             raise ConfigError(
                 f"tasks are separated by spaces, not commas: {shortened(task.replace(',', ' '))}."
             )
     return tasks, settings
+
+
+def split_words(arguments: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the names and the key=value settings among words in any order.
+
+    Raises:
+        ConfigError: A setting is not one word of the form key=value, or is given twice.
+    """
+    words = list(arguments)
+    for word, *following in (words[start:] for start in range(len(words))):
+        _check_is_one_word(word, following)
+    settings = parse_assignments(word for word in words if "=" in word)
+    return [word for word in words if "=" not in word], settings
 
 
 def _check_is_one_word(word: str, following: list[str]) -> None:

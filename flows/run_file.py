@@ -11,12 +11,13 @@ num_epochs = 6
 import difflib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.errors import ConfigError, quoted, reason
+from pkd_core.pipeline.growing_record import GrowingRecord
 from pkd_core.store.atomic import atomic_write_text
 from pkd_core.store.os_errors import file_errors
 
@@ -24,6 +25,13 @@ from pkd_core.store.os_errors import file_errors
 def run_file(record: Path) -> Path:
     """Return the file that repeats a recorded run, beside its record."""
     return record.with_suffix(".toml")
+
+
+def growing_record(
+    workspace: Path, values: Mapping[str, Any], parameters: Mapping[str, Any]
+) -> GrowingRecord:
+    """Return the record of work in rounds, beside which the file that repeats it is written."""
+    return GrowingRecord(workspace, values, lambda record: write_run_file(parameters, run_file(record)))
 
 
 def write_run_file(parameters: Mapping[str, Any], path: Path) -> None:
@@ -38,8 +46,14 @@ def write_run_file(parameters: Mapping[str, Any], path: Path) -> None:
         atomic_write_text(path, _to_toml(values), has_concurrent_writers=True)
 
 
-def read_run_file(path: Path) -> dict[str, Any]:
-    """Return what a file asks for: the fields of RunConfig and RunOptions, with settings by dotted key.
+def read_run_file(
+    path: Path, known: Sequence[str] = (*RunConfig.model_fields, *RunOptions.model_fields)
+) -> dict[str, Any]:
+    """Return what a file asks for, with settings by dotted key.
+
+    Args:
+        path: The file.
+        known: The keys that it may have.
 
     Raises:
         ConfigError: The file cannot be read, is no TOML, or has a key that is no field.
@@ -54,7 +68,6 @@ def read_run_file(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: expected a TOML file, got one that cannot be read ({reason(error)})."
         ) from error
-    known = [*RunConfig.model_fields, *RunOptions.model_fields]
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1) or known

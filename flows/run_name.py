@@ -21,8 +21,17 @@ _SUGGESTED = re.compile(
 
 def run_name() -> str:
     """Return the name of the current flow run, for Prefect, which asks before the flow checks its parameters."""
+    return _given_name() or describe_run(flow_run.get_parameters())
+
+
+def compression_name() -> str:
+    """Return the same for a compression."""
+    return _given_name() or describe_compression(flow_run.get_parameters())
+
+
+def _given_name() -> str:
     given = str(flow_run.get_name() or "")
-    return describe_run(flow_run.get_parameters()) if not given or is_generated(given) else given
+    return "" if is_generated(given) else given
 
 
 def is_generated(name: str) -> bool:
@@ -51,6 +60,25 @@ def describe_run(parameters: Mapping[str, Any]) -> str:
         parts += [f"{key}={value}" for key, value in settings.items()]
     tasks = _listed(parameters.get("tasks", ""))
     return shortened(": ".join(filter(None, [tasks, ", ".join(parts)])), _MAX_LENGTH)
+
+
+def describe_compression(parameters: Mapping[str, Any]) -> str:
+    """Return what a compression makes of which data.
+
+    >>> describe_compression({"data": "/data/reviews.csv", "latency_ms": 20})
+    'compress reviews.csv: latency_ms=20'
+
+    Args:
+        parameters: As they were sent: of any type.
+    """
+    names = ("student_layers", "latency_ms")
+    parts = [f"{name}={parameters[name]}" for name in names if parameters.get(name) is not None]
+    teachers = parameters.get("teachers")
+    parts += (
+        [f"teacher {Path(str(name)).name}" for name in teachers] if isinstance(teachers, list | tuple) else []
+    )
+    data = f"compress {Path(str(parameters.get('data', ''))).name}"
+    return shortened(": ".join(filter(None, [data, ", ".join(parts)])), _MAX_LENGTH)
 
 
 def _listed(values: object) -> str:

@@ -37,7 +37,7 @@ PROJECT_IMPORTS_ALLOWED = {
         if package != "method"
     },
     "pkd_core/errors.py": (),
-    "pkd_core/__init__.py": (),
+    "pkd_core/__init__.py": ("pkd_core.pipeline",),
     "tasks": ("tasks", "pkd_core"),
     "flows": ("flows", "tasks", "pkd_core"),
 }

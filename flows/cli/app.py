@@ -11,6 +11,7 @@ import typer
 
 from flows.cli import display
 from flows.cli.command import Command, usage_sentence
+from flows.cli.compress_command import compress
 from flows.cli.options import (
     AsJson,
     IgnoredQuiet,
@@ -22,6 +23,7 @@ from flows.cli.options import (
 )
 from flows.cli.run import amount, run_request
 from flows.cli.search_command import search
+from flows.cli.up_command import up
 from flows.environment import prepare_environment
 from flows.request import Request
 from pkd_core.config.settings import Method
@@ -65,6 +67,9 @@ def demo(workspace: Workspace = Path("demo"), quiet: Quiet = False, verbose: Ver
     run_request(
         lambda: demo_request(workspace), amount(quiet, verbose), display.after_demo(workspace), preparing
     )
+
+
+app.command()(compress)
 
 
 @app.command()
@@ -249,21 +254,7 @@ def submit(
     write_submission(workspace, output, method, layers, fill)
 
 
-@app.command()
-@takes_request(default_all=True)
-def up(
-    request: Request,
-    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Prefect server.")] = 4200,
-    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow UI.")] = 5000,
-) -> None:
-    """Start what `prefect deployment run pkd/full-glue` needs; the arguments become the deployment's defaults."""
-    from flows.service.up import serve_until_stopped
-    from pkd_core.data.glue import load_task
-
-    prepare_environment(request.workspace)
-    for task in request.run.tasks:
-        load_task(task, request.workspace / "data_raw")
-    serve_until_stopped(request, prefect_port, mlflow_port)
+app.command()(up)
 
 
 for _command in app.registered_commands:

@@ -1,7 +1,7 @@
 """The options of `pkd run`, `pkd plan` and `pkd up`: one for each field of RunConfig and RunOptions."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +16,16 @@ from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
 
+# Shorter than their fields, or in the singular where one value is given at a time.
+_FLAGS = {
+    "teachers": "--teacher",
+    "texts": "--text",
+    "split_column": "--split",
+    "seed": "--split-seed",
+    "latency_ms": "--latency",
+    "deploy_format": "--format",
+}
+_REPEATED = ("teachers", "texts", "label")
 # Older names, which keep working.
 _ALIASES = {"max_concurrent_runs": "--share"}
 _LISTS = {"methods": split_list, "student_layers": split_numbers, "seeds": split_numbers}
@@ -112,31 +122,43 @@ def _merged(
 
 def _run_parameters() -> list[inspect.Parameter]:
     fields = RunConfig.model_fields | RunOptions.model_fields
-    options = [_option(name, field) for name, field in fields.items() if name not in _FROM_ARGUMENTS]
-    arguments = _keyword("arguments", None, TaskArguments)
+    options = [
+        option_of(name, field, _LISTS) for name, field in fields.items() if name not in _FROM_ARGUMENTS
+    ]
+    arguments = keyword("arguments", None, TaskArguments)
     return [
         arguments,
         *options,
-        _keyword("config", None, ConfigFile),
-        _keyword("workspace", Path(), Workspace),
+        keyword("config", None, ConfigFile),
+        keyword("workspace", Path(), Workspace),
     ]
 
 
-def _option(name: str, field: FieldInfo) -> inspect.Parameter:
-    """Return the option of a field, which is None where it is not given: the file of --config may have it."""
-    flag = f"--{name.replace('_', '-')}"
+def option_of(name: str, field: FieldInfo, lists: Collection[str]) -> inspect.Parameter:
+    """Return the option of a field, which is None where it is not given: the file of --config may have it.
+
+    Args:
+        name: The field's name.
+        field: The field.
+        lists: Names of fields whose values are typed between commas.
+    """
+    flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
     flags = [f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag]
     flags += [_ALIASES[name]] if name in _ALIASES else []
     text = str(field.description)
-    if name in _LISTS:
+    if name in lists:
         completion = complete_methods if name == "methods" else None
         option = typer.Option(*flags, help=f"{_LIST_HELP[name]} {text}", autocompletion=completion)
-        return _keyword(name, None, Annotated[str | None, option])
+        return keyword(name, None, Annotated[str | None, option])
+    if name in _REPEATED:
+        option = typer.Option(flag, help=f"{text} Repeatable.", show_default=False)
+        return keyword(name, None, Annotated[list[str] | None, option])
     if field.annotation is not bool and field.default is not None:
         text += f"  [default: {field.default}]"
     kind: Any = str if field.default is None else field.annotation
-    return _keyword(name, None, Annotated[kind | None, typer.Option(*flags, help=text, show_default=False)])
+    return keyword(name, None, Annotated[kind | None, typer.Option(*flags, help=text, show_default=False)])
 
 
-def _keyword(name: str, default: object, annotation: object) -> inspect.Parameter:
+def keyword(name: str, default: object, annotation: object) -> inspect.Parameter:
+    """Return a keyword parameter of a command."""
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

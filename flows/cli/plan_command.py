@@ -1,7 +1,7 @@
 """`pkd plan`: which stages a run has, which are done, why the others are not, and how long they will take."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
@@ -33,18 +33,54 @@ def show_plan(request: Request, as_json: bool) -> None:
     check_addressable(request.workspace)
     plan = make_plan(request.run, request.workspace, request.options.deep, request.options.device)
     check_data(plan)
-    estimates = estimate_seconds(plan, find_device(request.options.device)) if plan.todo else {}
+    device = request.options.device
     if as_json:
-        show_json(_json(plan, estimates))
+        of_student = _json_model(plan.models.other) if plan.models.other else None
+        show_json(
+            {"model": _json_model(plan.model), "student_model": of_student} | json_stages([plan], device)
+        )
         return
     show_text(f"model: {_describe(plan.model)}")
     if plan.models.other:
         show_text(f"students' model: {_describe(plan.models.other)}")
     if plan.models.remark:
         show_text(plan.models.remark)
-    rows = [_row(one, estimates) for one in plan.stages]
+    show_stages([plan], device)
+
+
+def show_stages(plans: Sequence[Plan], device: str) -> None:
+    """Show the stages of some plans as a table, and how long they will take.
+
+    Args:
+        plans: In the order in which they run; a stage of several is shown once.
+        device: What they compute on.
+    """
+    stages, estimates = _stages(plans), _estimates(plans, device)
+    rows = [_row(one, estimates) for one in stages]
     show_rows(("stage", "status", "time", "why", "fingerprint"), rows, num_names=2, optional=["fingerprint"])
-    show_text(_summary(plan, estimates))
+    show_text(_summary(stages, estimates))
+
+
+def json_stages(plans: Sequence[Plan], device: str) -> dict[str, Any]:
+    """Return the same as JSON values."""
+    stages, estimates = _stages(plans), _estimates(plans, device)
+    return {
+        "stages": [_json_stage(one, estimates.get(one.stage.key)) for one in stages],
+        "counts": _counts(stages),
+        "estimated_seconds": round(sum(estimates.values()), 1) if estimates else None,
+    }
+
+
+def _stages(plans: Sequence[Plan]) -> list[PlannedStage]:
+    return list({one.stage.key: one for plan in plans for one in plan.stages}.values())
+
+
+def _estimates(plans: Sequence[Plan], device: str) -> dict[str, float]:
+    estimates: dict[str, float] = {}
+    for plan in plans:
+        if plan.todo:
+            estimates |= estimate_seconds(plan, find_device(device))
+    return estimates
 
 
 def _describe(model: PretrainedModel) -> str:
@@ -57,25 +93,16 @@ def _row(one: PlannedStage, estimates: Mapping[str, float]) -> list[str | Text]:
     return [key, Text(one.status.value, _STYLES[one.status]), time, one.reason, one.stage.fingerprint]
 
 
-def _summary(plan: Plan, estimates: Mapping[str, float]) -> str:
-    parts = ", ".join(f"{number} {status}" for status, number in _counts(plan).items())
+def _summary(stages: Sequence[PlannedStage], estimates: Mapping[str, float]) -> str:
+    parts = ", ".join(f"{number} {status}" for status, number in _counts(stages).items())
     time = f"; {duration(sum(estimates.values()))} by earlier runs here" if estimates else ""
-    part = f", for {len(estimates)} of {len(plan.todo)} to do" if 0 < len(estimates) < len(plan.todo) else ""
-    return f"{len(plan.stages)} stages: {parts}{time}{part}"
+    num_todo = sum(one.status is not StageStatus.DONE for one in stages)
+    part = f", for {len(estimates)} of {num_todo} to do" if 0 < len(estimates) < num_todo else ""
+    return f"{len(stages)} stages: {parts}{time}{part}"
 
 
-def _counts(plan: Plan) -> dict[str, int]:
-    return dict(sorted(Counter(one.status.value for one in plan.stages).items()))
-
-
-def _json(plan: Plan, estimates: Mapping[str, float]) -> dict[str, Any]:
-    return {
-        "model": _json_model(plan.model),
-        "student_model": _json_model(plan.models.other) if plan.models.other else None,
-        "stages": [_json_stage(one, estimates.get(one.stage.key)) for one in plan.stages],
-        "counts": _counts(plan),
-        "estimated_seconds": round(sum(estimates.values()), 1) if estimates else None,
-    }
+def _counts(stages: Sequence[PlannedStage]) -> dict[str, int]:
+    return dict(sorted(Counter(one.status.value for one in stages).items()))
 
 
 def _json_model(model: PretrainedModel) -> dict[str, Any]:

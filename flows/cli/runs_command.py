@@ -36,18 +36,7 @@ def show_runs(workspace: Path, as_json: bool) -> None:
     if as_json:
         show_json([_json(record, workspace) for record in records])
     elif records:
-        headings = (
-            "started",
-            "tasks",
-            "methods",
-            "layers",
-            "seeds",
-            "model",
-            "done",
-            "running",
-            "repeat with --config",
-        )
-        show_rows(headings, [_row(record, workspace) for record in records], num_names=2)
+        show_rows(_HEADINGS, [_row(record, workspace) for record in records], num_names=2)
     else:
         raise PkdError(f"{workspace.resolve()} has no record of any run yet; start one with `pkd run TASK`.")
 
@@ -56,7 +45,7 @@ def _row(record: RunRecord, workspace: Path) -> list[str]:
     request = record.request
     return [
         datetime.fromisoformat(record.started).astimezone().strftime("%Y-%m-%d %H:%M"),
-        _joined(request.get("tasks")) + (" (search)" if "search" in request else ""),
+        _joined(request.get("tasks")) + _kind(request),
         _joined(request.get("methods")),
         _joined(request.get("student_layers")) or "half",
         _joined(request.get("seeds")),
@@ -80,6 +69,11 @@ def _json(record: RunRecord, workspace: Path) -> dict[str, Any]:
 
 def _num_done(record: RunRecord, workspace: Path) -> int:
     return sum((workspace / folder / MANIFEST_NAME).is_file() for folder in record.folders)
+
+
+def _kind(request: Mapping[str, Any]) -> str:
+    """Return what a run was, unless it was one of `pkd run`; its file is for the same command."""
+    return next((f" ({command})" for command in ("search", "compress") if command in request), "")
 
 
 def _joined(values: Sequence[object] | None) -> str:

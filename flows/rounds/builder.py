@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.rounds.lookup import records_of
-from flows.rounds.record import RoundsRecord
 from flows.submission import Future, submit_stage
 from flows.summary import name_failures
 from pkd_core.config.settings import RunOptions
 from pkd_core.errors import PkdError
+from pkd_core.pipeline.growing_record import GrowingRecord
 from pkd_core.pipeline.plan import Plan
 from pkd_core.store.address import StageRecord
 from pkd_core.store.stage_store import StageStatus
@@ -33,7 +33,7 @@ class PlanBuilder:
     options: RunOptions
     show: ShowStage
     begin: Callable[[Plan], None]
-    record: RoundsRecord
+    record: GrowingRecord
     remedy: str
     num_built: int = 0
 

@@ -12,7 +12,6 @@ from flows.flow_process import end_in_sentence, set_up_process, working
 from flows.form import parameters_section, search_signature
 from flows.pages import show_report, show_search
 from flows.rounds.builder import PlanBuilder
-from flows.rounds.record import RoundsRecord
 from flows.run_name import run_name
 from flows.search.prepare import prepare_search
 from flows.search.request import SearchRequest
@@ -21,6 +20,7 @@ from flows.search.survey import survey_search
 from flows.stopping import received_signal
 from pkd_core.config.search import describe_point
 from pkd_core.errors import PkdError
+from pkd_core.pipeline.growing_record import GrowingRecord
 from pkd_core.pipeline.plan import Plan
 from pkd_core.pipeline.search import run_search
 from pkd_core.pipeline.search_plan import Search
@@ -75,7 +75,7 @@ def _run(
     return end_in_sentence(work)
 
 
-def _search(search: Search, asked: SearchRequest, record: RoundsRecord, builder: PlanBuilder) -> State[Any]:
+def _search(search: Search, asked: SearchRequest, record: GrowingRecord, builder: PlanBuilder) -> State[Any]:
     # What an earlier start has made stays recorded while this one follows it.
     record.add(*survey_search(search, sampler_for(search)).plans)
     assert record.path is not None, "a search has a first plan"

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from flows.request import Request, check_workspace
-from flows.rounds.record import RoundsRecord
+from flows.run_file import growing_record
 from pkd_core.config.model_paths import model_paths
 from pkd_core.config.search import SearchConfig, build_search_config, searched_rounds
 from pkd_core.errors import ConfigError, quoted
+from pkd_core.pipeline.growing_record import GrowingRecord
 
 PREFIX = "search."
 
@@ -53,12 +54,12 @@ class SearchRequest:
         """Folder that holds data_raw, data_feat and artifacts."""
         return self.request.workspace
 
-    def recorded(self) -> RoundsRecord:
+    def recorded(self) -> GrowingRecord:
         """Return the record of the search, to which its plans are added while it runs."""
         run = self.request.run
         config = self.config.model_dump(mode="json")
         values = run.model_dump(mode="json") | model_paths(run) | {"search": config}
-        return RoundsRecord(self.workspace, values, self.parameters())
+        return growing_record(self.workspace, values, self.parameters())
 
     def parameters(self) -> dict[str, Any]:
         """Return the mapping of `from_parameters` as JSON values, valid in every current folder."""

@@ -1,4 +1,4 @@
-"""The serving process: registers the deployments of both flows and runs them at each request, until stopped.
+"""The serving process: registers the deployments of all flows and runs them at each request, until stopped.
 
 `pkd up` starts it as `python -m flows.service.serve PARAMETERS`, with the deployments' default parameters as JSON.
 """
@@ -15,16 +15,18 @@ from typing import Any
 from prefect.exceptions import TerminationSignal
 from prefect.runner import Runner
 
+from flows.compress.flow import pkd_compress
+from flows.compress.request import FIELDS
 from flows.pkd import pkd
 from flows.search.flow import pkd_search
 from flows.service.answers import answers
 from flows.service.processes import SECONDS_TO_START
 from flows.service.root import ROOT_VARIABLE
-from flows.service.services import DEPLOYMENT, SEARCH_DEPLOYMENT
+from flows.service.services import COMPRESS_DEPLOYMENT, DEPLOYMENT, SEARCH_DEPLOYMENT
 
 
 def serve(parameters: Mapping[str, Any]) -> None:
-    """Wait for the server, then serve both flows, one run at a time.
+    """Wait for the server, then serve all flows, one run at a time.
 
     Prefect runs a flow that it is given as an object in a new process, which imports the current source, and never
     reads from its server what to run: with a flow that is loaded from a source, whoever may write to the server could
@@ -46,6 +48,12 @@ def serve(parameters: Mapping[str, Any]) -> None:
         description="One task: the best settings of each method, in the paper's rounds.",
     )
     runner.add_flow(
+        pkd_compress,
+        name=COMPRESS_DEPLOYMENT,
+        parameters=compress_parameters(parameters),
+        description="A file of texts and labels, and a classifier if there is one: a smaller and faster classifier.",
+    )
+    runner.add_flow(
         pkd,
         name=DEPLOYMENT,
         parameters=dict(parameters),
@@ -59,6 +67,13 @@ def search_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the default parameters of searches: those of runs, without several tasks or depths."""
     several = {name for name in ("tasks", "student_layers") if len(parameters.get(name) or ()) > 1}
     return {name: value for name, value in parameters.items() if name not in several}
+
+
+def compress_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the default parameters of compressions: workspace, model and options, but no training of GLUE's tasks."""
+    of_tasks = {"tasks", "methods", "student_layers", "seeds", "settings"}
+    known = {*FIELDS, "workspace"} - of_tasks
+    return {name: value for name, value in parameters.items() if name in known}
 
 
 if __name__ == "__main__":

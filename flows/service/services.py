@@ -24,6 +24,7 @@ from tasks.mlflow_store import artifact_root, tracking_uri
 
 DEPLOYMENT = "full-glue"
 SEARCH_DEPLOYMENT = "staged"
+COMPRESS_DEPLOYMENT = "compress"
 _HOST = HOSTS[0]
 # Where our packages are: without this option uvicorn imports from the current folder first.
 _APP_DIR = ("--app-dir", str(Path(__file__).parents[2]))

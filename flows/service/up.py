@@ -31,6 +31,7 @@ from flows.service.processes import (
     wait_until_ready,
 )
 from flows.service.services import (
+    COMPRESS_DEPLOYMENT,
     DEPLOYMENT,
     SEARCH_DEPLOYMENT,
     Servers,
@@ -180,6 +181,7 @@ In another terminal:
     export PREFECT_API_URL={api}
     export PREFECT_API_AUTH_STRING="{source}"
     prefect deployment run pkd/{DEPLOYMENT} --watch
+    prefect deployment run pkd/{COMPRESS_DEPLOYMENT} --watch --param 'data="reviews.csv"'
     prefect deployment run pkd-search/{SEARCH_DEPLOYMENT} --watch --param 'tasks=["{request.run.tasks[0]}"]'
 
 Tasks by default: {", ".join(request.run.tasks)}. Ctrl-C stops all three."""

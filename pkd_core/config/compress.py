@@ -3,13 +3,19 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pkd_core.config.overrides import build_run_config, validated
 from pkd_core.config.section import Count, Name, Positive, Section, Seed
 from pkd_core.config.settings import DEFAULT_MODEL, Method, RunConfig
 from pkd_core.errors import ConfigError
 
+
+def _without_unit(value: Any) -> Any:
+    return value.strip().removesuffix("ms").rstrip() if isinstance(value, str) else value
+
+
+Milliseconds = Annotated[Positive, BeforeValidator(_without_unit)]
 DeployFormat = Literal["onnx-int8", "onnx-float32", "torch-float32"]
 
 
@@ -27,7 +33,7 @@ class CompressConfig(Section):
         Count | None, Field(description="Layers of the student. Default: half of its model's.")
     ] = None
     latency_ms: Annotated[
-        Positive | None,
+        Milliseconds | None,
         Field(
             description="Instead of a number of layers: the most milliseconds that 99 of 100 of your own texts may "
             "take, one at a time; the deepest student that keeps to it is trained."

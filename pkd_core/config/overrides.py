@@ -117,6 +117,11 @@ def validated(model: type[_Model], values: Mapping[str, Any]) -> _Model:
         raise ConfigError(_first_problem(error)) from error
 
 
+def fields_of(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of some values that are fields of a model."""
+    return {name: values[name] for name in model.model_fields if name in values}
+
+
 def _at(settings: Mapping[str, Mapping[str, Any]], key: str) -> Any:
     section, _, name = key.partition(".")
     return settings[section][name]

@@ -97,22 +97,22 @@ def _texts(
     by_name = {simple_name(name): name for name in reversed(free)}
     for pair in PAIRS:
         if all(name in by_name for name in pair):
-            return tuple(by_name[name] for name in pair), "guessed by their names; --texts names others"
+            return tuple(by_name[name] for name in pair), "guessed by their names; --text names others"
     words = {name: _mean_words(sample[name]) for name in free if not is_id(name)}
     for name in TEXTS:
         if name in by_name and words.get(by_name[name]):
-            return (by_name[name],), "guessed by its name; --texts names another, or two"
+            return (by_name[name],), "guessed by its name; --text names another, or two"
     # Columns of one word a row are labels.
     long = sorted((name for name in words if words[name] > 1.5), key=lambda name: -words[name])
     if len(long) == 1 or (len(long) > 1 and words[long[0]] > 2 * words[long[1]]):
-        return (long[0],), "guessed, as its texts are the longest; --texts names another, or two"
+        return (long[0],), "guessed, as its texts are the longest; --text names another, or two"
     wordy = [name for name in words if words[name]]
     if len(wordy) == 1 or (len(wordy) == 2 and not request.label and _num_distinct(sample, wordy)):
         best = max(wordy, key=lambda name: len({str(value) for value in sample[name]}))
-        return (best,), "guessed, as its texts differ most; --texts names another, or two"
+        return (best,), "guessed, as its texts differ most; --text names another, or two"
     raise DataError(
         f"{source.path} does not say which of its columns holds the texts ({listed(source.columns)}); name it with "
-        "--texts"
+        "--text"
     )
 
 

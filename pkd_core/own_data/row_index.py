@@ -142,7 +142,7 @@ def _text(cell: object) -> str:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     if not isinstance(cell, str | int | float):
-        raise LabelError(f"expected a text, got {quoted(cell)}; name another column with --texts")
+        raise LabelError(f"expected a text, got {quoted(cell)}; name another column with --text")
     text = str(cell).strip()
     try:
         text.encode("utf-8")
@@ -163,7 +163,7 @@ def _splits(part: Part, batch: Batch, texts: Sequence[tuple[str, ...]], num_befo
                     raise DataError(
                         f"{part.source.path}: row {num_before + row + 1}: expected train, dev, test or unlabelled in "
                         f"the column {quoted(part.split_column)}, got {quoted(cell)}; fix that row, or name "
-                        "another column with --split-column"
+                        "another column with --split"
                     )
                 known[cell] = SPLITS.index(split)
             splits[row] = known[cell]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pkd_core.pipeline.compress_plan import Compression
+from pkd_core.pipeline.compress_plan import CompressionRun
 from pkd_core.pipeline.facts import EvaluationFacts
 from pkd_core.pipeline.plan import BuildPlan
 from pkd_core.pipeline.specs import EvaluationSpec
@@ -32,7 +32,7 @@ class Compressed:
     records: Mapping[str, StageRecord]
 
 
-def run_compression(compression: Compression, build: BuildPlan) -> Compressed:
+def run_compression(compression: CompressionRun, build: BuildPlan) -> Compressed:
     """Run the rounds of a compression.
 
     Args:

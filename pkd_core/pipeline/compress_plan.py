@@ -17,7 +17,7 @@ from pkd_core.pipeline.sources import UNLABELLED
 
 
 @dataclass(frozen=True)
-class Compression:
+class CompressionRun:
     """A classifier that is to be compressed, with the data and models that were found for it.
 
     Attributes:
@@ -59,7 +59,7 @@ class Compression:
 
 def find_compression(
     config: CompressConfig, task: str, workspace: Path, device: str = "auto", deep: bool = False
-) -> Compression:
+) -> CompressionRun:
     """Find what a compression is made from: its data, which are read once, and its models.
 
     Args:
@@ -75,7 +75,7 @@ def find_compression(
     run = run_of(config, task, config.student_layers, {})
     inputs = find_inputs(run, workspace, device)
     recommended = recommended_settings(_amounts(inputs, workspace / "data_raw", task), config.methods)
-    return Compression(task, config, workspace, inputs, recommended, deep)
+    return CompressionRun(task, config, workspace, inputs, recommended, deep)
 
 
 def _amounts(inputs: RunInputs, data_raw: Path, name: str) -> Amounts:

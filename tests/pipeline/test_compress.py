@@ -9,7 +9,7 @@ from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 
 from pkd_core.config.compress import build_compress_config
 from pkd_core.pipeline.compress import run_compression
-from pkd_core.pipeline.compress_plan import Compression, find_compression
+from pkd_core.pipeline.compress_plan import CompressionRun, find_compression
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.pipeline.specs import EvaluationSpec, StudentSpec
 from pkd_core.store.address import StageRecord
@@ -24,7 +24,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def compression_of(root: Path, **values: Any) -> Compression:
+def compression_of(root: Path, **values: Any) -> CompressionRun:
     settings = QUICK_SETTINGS | values.pop("settings", {})
     config = build_compress_config(model=str(root / "model"), settings=settings, **values)
     return find_compression(config, "Tiny", root, "cpu")

@@ -1,0 +1,129 @@
+"""`pkd compress`: shows what is in the data and what will be computed, computes it, and shows what came of it."""
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from flows.best import describe_best
+from flows.cli import display
+from flows.cli.first_look import first_look
+from flows.cli.listing import show_json, show_text
+from flows.cli.log_lines import Amount
+from flows.cli.plan_command import json_stages, show_stages
+from flows.cli.run import failure_of, prefect_server
+from flows.cli.run_view import RunView, viewing_run
+from flows.compress.prepare import Prepared, prepare_compression
+from flows.compress.request import CompressRequest
+from flows.latest_report import record_latest
+from flows.limits import check_limits
+from flows.stopping import ending_at_signals, received_signal, report_stopped
+from pkd_core.store.stage_store import StageStatus
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State
+
+    from flows.compress.survey import Survey
+    from pkd_core.pipeline.compress import Compressed
+    from pkd_core.pipeline.plan import Plan
+
+
+def preview_compression(asked: CompressRequest, as_json: bool) -> None:
+    """Show the first look at the data, and which stages a compression has, as far as that is known.
+
+    Raises:
+        PkdError: The compression cannot begin.
+    """
+    prepared = prepare_compression(asked)
+    survey = _survey(prepared)
+    if as_json:
+        is_done = survey.outcome is not None
+        stages = json_stages(survey.plans, asked.options.device)
+        show_json({"task": prepared.data.task, "is_done": is_done} | stages)
+        return
+    if look := first_look(prepared.data):
+        typer.echo(look)
+    show_stages(survey.plans, asked.options.device)
+    if survey.outcome is None:
+        show_text("What comes after these stages is known when they are done.")
+
+
+def compress(asked: CompressRequest, amount: Amount) -> None:
+    """Compute what is not done of a compression in this process, and show what it has found.
+
+    Raises:
+        PkdError: The compression cannot begin, or some of it failed.
+    """
+    check_limits()
+    with ending_at_signals(), viewing_run(amount) as view:
+        with view.waiting("reading data and model, and looking up what is done"):
+            prepared = prepare_compression(asked)
+            survey = _survey(prepared)
+        if look := first_look(prepared.data):
+            view.message(look)
+        if _is_complete(survey, view):
+            view.message("nothing is to be computed")
+            _record_again(asked, prepared, survey)
+            failure = None
+        else:
+            failure = failure_of(_compute(asked, prepared, view))
+            survey = _survey(prepared)
+    if stopped := received_signal():
+        raise typer.Exit(report_stopped(stopped))
+    if failure is not None:
+        raise failure
+    assert survey.outcome is not None, "a compression without a failure has an outcome"
+    _show_outcome(asked, survey.outcome)
+
+
+def _survey(prepared: Prepared) -> "Survey":
+    from flows.compress.survey import survey_compression
+
+    return survey_compression(prepared.run)
+
+
+def _is_complete(survey: "Survey", view: RunView) -> bool:
+    """Return whether neither a stage nor anything that MLflow holds of one is missing."""
+    if survey.outcome is None:
+        return False
+    from tasks.completeness import find_incomplete
+
+    with view.waiting("looking whether MLflow is complete"):
+        return not any(find_incomplete(plan) for plan in survey.plans)
+
+
+def _record_again(asked: CompressRequest, prepared: Prepared, survey: "Survey") -> None:
+    """Record what a compression whose stages are all done records, and complete its output folder."""
+    from pkd_core.pipeline.compress_output import hand_over
+
+    assert survey.outcome is not None
+    with asked.recorded(prepared.data.task) as record:
+        record.add(*survey.plans)
+        record_latest(asked.workspace, survey.outcome.report)
+        if asked.out is not None:
+            hand_over(asked.workspace, survey.outcome, asked.out)
+
+
+def _compute(asked: CompressRequest, prepared: Prepared, view: RunView) -> "State[Any]":
+    """Run the flow in this process, and return its final state."""
+    from flows.crashes import ending_at_crashes
+    from flows.dead_threads import ending_at_dead_threads
+
+    def begin(plan: "Plan") -> None:
+        view.message(display.counts(plan))
+        done = [one.stage.key for one in plan.stages if one.status is StageStatus.DONE]
+        view.begin(len(plan.stages), done)
+
+    with ending_at_crashes(), ending_at_dead_threads(), prefect_server(asked.workspace, view):
+        from flows.compress.flow import build_compress_flow
+
+        flow = build_compress_flow(lambda _: prepared, view.stage, begin)
+        state: State[Any] = flow(**asked.parameters(), return_state=True)
+    return state
+
+
+def _show_outcome(asked: CompressRequest, outcome: "Compressed") -> None:
+    folder = asked.workspace / outcome.report.path
+    display.show_report(folder)
+    typer.echo(describe_best(asked.workspace, folder))
+    if asked.out is not None:
+        typer.echo(f"\nwritten to {asked.out}: transformers")

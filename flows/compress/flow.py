@@ -1,0 +1,94 @@
+"""The flow of `pkd compress`: find the depth, train its students, and hand over the best one.
+
+Its name is `pkd`, as Prefect addresses a deployment by its flow's name: pkd/compress.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prefect import Flow, flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import deployment
+from prefect.states import Completed, Failed
+
+from flows.compress.form import compress_section, compress_signature
+from flows.compress.prepare import Prepared, prepare_compression
+from flows.compress.request import CompressRequest
+from flows.compress.survey import survey_compression
+from flows.flow_process import end_in_sentence, set_up_process, working
+from flows.pages import show_report
+from flows.rounds.builder import PlanBuilder
+from flows.run_name import compression_name
+from flows.service.root import check_below_root
+from flows.stopping import received_signal
+from pkd_core.errors import PkdError
+from pkd_core.pipeline.compress import run_compression
+from pkd_core.pipeline.compress_output import hand_over
+from pkd_core.pipeline.growing_record import GrowingRecord
+from pkd_core.pipeline.plan import Plan
+from tasks.progress import ShowStage, show_in_log
+
+_REMEDY = "run again, or change what the sentence names"
+
+
+def build_compress_flow(
+    make: Callable[[CompressRequest], Prepared] = prepare_compression,
+    show: ShowStage = show_in_log,
+    begin: Callable[[Plan], None] = lambda _: None,
+) -> Flow[..., State[Any]]:
+    """Return the flow of a compression.
+
+    Args:
+        make: Prepares it; `pkd compress` has done so already, and passes it on.
+        show: Shows each stage while it is being built.
+        begin: Called with each plan before its stages are built.
+    """
+
+    def pkd_compress(**parameters: Any) -> State[Any]:
+        """Make a small, fast classifier of your own, computing only what is not done."""
+        return _run(parameters, make, show, begin)
+
+    pkd_compress.__signature__ = compress_signature()  # type: ignore[attr-defined]
+    pkd_compress.__doc__ = f"{pkd_compress.__doc__}\n\n{compress_section()}"
+    return flow(name="pkd", flow_run_name=compression_name, validate_parameters=False)(pkd_compress)
+
+
+def _run(
+    parameters: Mapping[str, Any],
+    make: Callable[[CompressRequest], Prepared],
+    show: ShowStage,
+    begin: Callable[[Plan], None],
+) -> State[Any]:
+    def work() -> State[Any]:
+        asked = CompressRequest.from_parameters(parameters)
+        set_up_process(asked.workspace)
+        if deployment.id and asked.out is not None:
+            check_below_root(asked.out)
+        prepared = make(asked)
+        with working(), asked.recorded(prepared.data.task) as record:
+            builder = PlanBuilder(asked.options, show, begin, record, _REMEDY)
+            try:
+                return _compress(prepared, asked, record, builder)
+            except PkdError as error:
+                if received_signal():
+                    return Failed(message=str(error))
+                raise
+
+    return end_in_sentence(work)
+
+
+def _compress(
+    prepared: Prepared, asked: CompressRequest, record: GrowingRecord, builder: PlanBuilder
+) -> State[Any]:
+    # What an earlier start has made stays recorded while this one follows it.
+    record.add(*survey_compression(prepared.run).plans)
+    outcome = run_compression(prepared.run, builder.build)
+    show_report(asked.workspace, outcome.report)
+    if asked.out is not None:
+        hand_over(asked.workspace, outcome, asked.out)
+    return Completed(
+        message=f"{outcome.student.key} is the best on dev, {builder.num_built} stages were built."
+    )
+
+
+pkd_compress = build_compress_flow()

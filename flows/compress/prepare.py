@@ -1,0 +1,47 @@
+"""Checks, before hours are spent, that a compression has its data and its models, and that its result can be kept."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flows.compress.request import CompressRequest
+from flows.prepare import download_missing_data
+from pkd_core.pipeline.compress_data import FoundData, find_data
+from pkd_core.runtime.device import find_device
+from pkd_core.store.output_folder import check_output
+from pkd_core.store.stage_store import StageStore
+
+if TYPE_CHECKING:
+    from pkd_core.pipeline.compress_plan import CompressionRun
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A compression that can begin.
+
+    Attributes:
+        data: The task that its data are, and the first look at them.
+        run: What its stages are made from.
+    """
+
+    data: FoundData
+    run: "CompressionRun"
+
+
+def prepare_compression(asked: CompressRequest) -> Prepared:
+    """Check workspace, device and output folder, make the data a task, and find the models.
+
+    Raises:
+        PkdError: One of them cannot be used.
+    """
+    from pkd_core.pipeline.compress_plan import find_compression  # imports torch, which takes seconds
+
+    StageStore(asked.workspace)
+    if asked.out is not None:
+        check_output(asked.out)
+    if asked.options.device != "auto":
+        find_device(asked.options.device)
+    data_raw = asked.workspace / "data_raw"
+    data = find_data(asked.data, data_raw)
+    download_missing_data((data.task,), data_raw)
+    run = find_compression(asked.config, data.task, asked.workspace, asked.options.device, asked.options.deep)
+    return Prepared(data, run)

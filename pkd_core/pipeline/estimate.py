@@ -54,7 +54,7 @@ def estimate_seconds(plan: Plan, device: "torch.device") -> dict[str, float]:
             wanted = _duration(planned.stage, plan.tasks, plan.workspace / "data_raw", model, device, 0.0)
             if similar := _most_similar(wanted, known):
                 seconds = similar.seconds * wanted.amount / similar.amount
-                estimates[planned.stage.key] = seconds * _part_to_do(planned)
+                estimates[planned.stage.key] = seconds * part_to_do(planned)
     return estimates
 
 
@@ -66,7 +66,8 @@ def _most_similar(wanted: Duration, known: Sequence[Duration]) -> Duration | Non
     return min(similar, key=lambda one: abs(math.log(one.amount / wanted.amount)), default=None)
 
 
-def _part_to_do(planned: PlannedStage) -> float:
+def part_to_do(planned: PlannedStage) -> float:
+    """Return the part of a stage that its last attempt has left to do, from 0 to 1."""
     position = planned.position
     return 1 - position.step / position.num_steps if position else 1.0
 

@@ -4,6 +4,7 @@ from importlib.metadata import version
 
 from pkd_core.data.task import Task
 from pkd_core.evaluation.result import EvaluationResult
+from pkd_core.report.card_text import LICENSE, hub_name
 from pkd_core.report.cells import markdown_table, points
 
 
@@ -59,7 +60,7 @@ The folder below `artifacts` holds the same model in transformers' files.
 
 ## License
 
-None is stated here: it depends on those of the base model and of the training data.
+{LICENSE}
 """
 
 
@@ -96,8 +97,7 @@ def _how(method: str) -> str:
 
 
 def _front_matter(result: EvaluationResult, base_model: str) -> str:
-    # The hub accepts its own names only, and a folder has none.
-    base = f"base_model: {base_model}\n" if "/" in base_model else ""
+    base = f"base_model: {base_model}\n" if hub_name(base_model) else ""
     metrics = "".join(f"- {key.removeprefix('dev/')}\n" for key in result.scores if key.startswith("dev/"))
     return f"""---
 {base}library_name: transformers

@@ -133,6 +133,7 @@ def compression(
         disagreements=(),
         training=Training(
             teacher="reviews-bert",
+            has_own_teacher=True,
             student_base="reviews-bert",
             settings={"student.learning_rate": 5e-5},
             teacher_settings={},

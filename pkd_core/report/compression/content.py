@@ -151,6 +151,7 @@ class Training:
 
     Attributes:
         teacher: Name of the teacher, or of the pretrained model that it was fine-tuned from.
+        has_own_teacher: Whether the teacher was given, not fine-tuned here.
         student_base: Name of the model that the student's first layers are of.
         settings: Of the student's training, by dotted key.
         teacher_settings: Of the teacher's; empty for a teacher that was given.
@@ -159,6 +160,7 @@ class Training:
     """
 
     teacher: str
+    has_own_teacher: bool
     student_base: str
     settings: Mapping[str, Any]
     teacher_settings: Mapping[str, Any]

@@ -93,7 +93,7 @@ def _objections(compression: Compression) -> Iterator[str]:
     yield from _about_finetuning(compression)
     int8 = compression.find("student", "onnx-int8")
     if int8 and int8.refused:
-        yield f"int8 was refused: {int8.refused}"
+        yield int8.refused
 
 
 def _about_quantised_teacher(compression: Compression) -> Iterator[str]:

@@ -11,8 +11,6 @@ import pyarrow.parquet as pq
 from pkd_core.errors import DataError, reason
 from pkd_core.own_data.source import BATCH_ROWS, Batch, Source
 
-_CLASS_LABEL = "ClassLabel"
-
 
 def open_parquet(path: Path) -> Source:
     """Recognise a Parquet file.
@@ -64,10 +62,13 @@ def open_datasets_folder(path: Path) -> Mapping[str, Source]:
 
 
 def _source_of(path: Path, table: Any) -> Source:
+    import datasets
+
     names = {
-        name: tuple(feature.names)
+        name: tuple(one.names)
         for name, feature in table.features.items()
-        if type(feature).__name__ == _CLASS_LABEL
+        # Of a list of classes, the class lies within.
+        if isinstance(one := getattr(feature, "feature", feature), datasets.ClassLabel)
     }
 
     def batches(chosen: Sequence[str]) -> Iterator[Batch]:
@@ -88,9 +89,9 @@ def _class_names_of(schema: pa.Schema) -> dict[str, tuple[str, ...]]:
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return {
-            name: tuple(feature["names"])
+            name: tuple(one["names"])
             for name, feature in features.items()
-            if feature.get("_type") == _CLASS_LABEL
+            if (one := feature.get("feature", feature)).get("_type") == "ClassLabel"
         }
     except (KeyError, ValueError, TypeError, AttributeError):
         return {}

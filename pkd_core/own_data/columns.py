@@ -9,8 +9,6 @@ from pkd_core.own_data.names import LABELS, PAIRS, TEXTS, is_id, is_split_column
 from pkd_core.own_data.request import DataRequest
 from pkd_core.own_data.source import Batch, Source
 
-_SAMPLE_ROWS = 1000
-
 
 @dataclass(frozen=True)
 class Columns:
@@ -45,7 +43,9 @@ def choose_columns(source: Source, request: DataRequest, has_split_files: bool) 
         _check(source, name)
     if len(set(given)) < len(given):
         raise DataError(f"each column is text, label or split, got {listed(given)}; name each column once")
-    sample = source.first_rows(_SAMPLE_ROWS)
+    sample = source.first_rows()
+    if not any(sample.values()):
+        raise DataError(f"{source.path}: expected rows below the header, got none; add some")
     split = request.split_column or (None if has_split_files else _split_column(source, sample, given))
     free = [name for name in source.columns if name not in (*given, split)]
     texts, how_texts = (request.texts, "given") if request.texts else _texts(source, free, sample, request)
@@ -53,11 +53,15 @@ def choose_columns(source: Source, request: DataRequest, has_split_files: bool) 
     labels, how_label = (request.label, "given") if request.label else _label(source, free, sample)
     free = [name for name in free if name not in labels]
     notes = [
-        f"Texts: {' and '.join(map(repr, texts))} ({how_texts}). Label: {listed(labels)!r} ({how_label}).",
+        f"Texts: {_shown(texts)} ({how_texts}). Label: {_shown(labels)} ({how_label}).",
         *([f"Split: {split!r} says which rows are train, dev and test."] if split else []),
         *([f"Other columns are not used: {listed(free)}."] if free else []),
     ]
     return Columns(tuple(texts), tuple(labels), split, tuple(notes))
+
+
+def _shown(names: Sequence[str]) -> str:
+    return " and ".join(map(repr, names)) if len(names) <= 3 else listed(names)
 
 
 def text_columns_of(source: Source, texts: Sequence[str]) -> tuple[str, ...]:

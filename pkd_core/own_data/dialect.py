@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -54,9 +55,8 @@ def find_dialect(file: TextIO) -> Dialect:
     lines = [line for line in (file.readline(MAX_FIELD) for _ in range(_SAMPLE_LINES)) if line]
     if lines and (hint := _EXCELS_HINT.fullmatch(lines[0])):
         return Dialect(hint[1], quotes=True, skipped_lines=1)
-    is_whole = len(lines) < _SAMPLE_LINES
     candidates = [Dialect(delimiter, _quotes(lines, delimiter)) for delimiter in _DELIMITERS]
-    fits = {dialect: _widths(dialect, lines, is_whole) for dialect in candidates}
+    fits = {dialect: _widths(dialect, lines) for dialect in candidates}
     even = [one for one, widths in fits.items() if len(set(widths)) == 1 and widths[0] > 1]
     if even:
         return max(even, key=lambda one: fits[one][0])
@@ -66,7 +66,7 @@ def find_dialect(file: TextIO) -> Dialect:
         return max(mostly, key=lambda one: _agree(fits[one]))
     single = Dialect(None, quotes=True)
     starts_quoted = any(line.startswith('"') for line in lines)
-    is_single = starts_quoted and set(_widths(single, lines, is_whole)) == {1}
+    is_single = starts_quoted and set(_widths(single, lines)) == {1}
     return single if is_single else Dialect(None, quotes=False)
 
 
@@ -110,14 +110,11 @@ def _quotes(lines: Sequence[str], delimiter: str) -> bool:
     return bool(fields) and all(len(field) > 1 and field.endswith('"') for field in fields)
 
 
-def _widths(dialect: Dialect, lines: Sequence[str], is_whole: bool) -> list[int]:
-    """Return the number of fields of each row, up to the first that cannot be read."""
+def _widths(dialect: Dialect, lines: Sequence[str]) -> list[int]:
+    """Return the number of fields of each row, up to the first that cannot be read: the lines may end within it."""
     widths: list[int] = []
-    try:
+    with suppress(csv.Error):
         widths.extend(len(row) for row in dialect.rows(lines) if any(row))
-    except csv.Error:
-        # The sample may end within a quoted field.
-        return widths if not is_whole else [*widths, 0]
     return widths
 
 

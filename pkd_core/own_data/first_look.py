@@ -104,8 +104,9 @@ class FirstLook:
             )
         if self.rare_classes:
             named = [f"{name} ({count})" for name, count in self.rare_classes.items()]
+            classes = "classes have" if len(named) > 1 else "class has"
             texts.append(
-                f"{len(self.rare_classes)} classes have fewer than {FEW_ROWS} rows in train, which is little to learn "
+                f"{len(named)} {classes} fewer than {FEW_ROWS} rows in train, which is little to learn "
                 f"from: {listed(named)}."
             )
         if self.num_empty:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pkd_core.errors import DataError, listed, quoted, reason
+from pkd_core.own_data.names import split_of
 from pkd_core.own_data.source import BATCH_ROWS, Batch, Source
 from pkd_core.own_data.text_encoding import TextEncoding, find_encoding
 
@@ -85,9 +86,14 @@ def _whole(path: Path, encoding: TextEncoding) -> list[_Row]:
         ) from None
     if isinstance(value, dict):
         lists = {name: one for name, one in value.items() if isinstance(one, list)}
-        if len(lists) == len(value) > 1 and len({len(one) for one in lists.values()}) == 1:
+        is_of_splits = all(map(split_of, lists))
+        if (
+            not is_of_splits
+            and len(lists) == len(value) > 1
+            and len({len(one) for one in lists.values()}) == 1
+        ):
             return [dict(zip(lists, cells, strict=True)) for cells in zip(*lists.values(), strict=True)]
-        if len(lists) != 1:
+        if len(lists) != 1 or is_of_splits:
             raise DataError(
                 f"{path}: expected a list of objects such as "
                 f'[{{"text": ..., "label": ...}}], got an object with {listed(list(value))}; save its rows as such a '

@@ -6,6 +6,7 @@ A cell becomes a text, several texts, or None where there is no label: see `labe
 import ast
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -77,7 +78,7 @@ def label_of(cell: object, class_names: Sequence[str] = ()) -> RawLabel | None:
             raise LabelError(f"expected a number below {len(class_names)}, got {cell}")
         return class_names[cell] if cell >= 0 else None
     if not isinstance(cell, str | int | float):
-        raise LabelError(f"expected a label, got {quoted(cell)}")
+        raise LabelError(f"expected a text or a number as label, got {quoted(cell)}")
     return str(cell).strip() or None
 
 
@@ -155,9 +156,11 @@ def _classes(counts: Mapping[str, int], request: DataRequest, order: Sequence[st
     found = set(name_of.values())
     num_rows = sum(counts.values())
     if len(found) > _MAX_CLASSES or (len(found) > 20 and 2 * len(found) > num_rows):
+        separators = [mark for mark in "|;,/" if sum(mark in text for text in counts) > len(counts) // 2]
+        remedy = f"give --label-separator {separators[0]!r}, or " if separators else ""
         raise DataError(
             f"{request.data}: expected classes that come again and again, got {len(found)} different labels in "
-            f"{num_rows} rows, such as {quoted(next(iter(counts)))}; name the right column with --label"
+            f"{num_rows} rows, such as {quoted(next(iter(counts)))}; {remedy}name the right column with --label"
         )
     if len(found) < 2:
         raise DataError(
@@ -249,7 +252,8 @@ def _nearly_equal(names: Sequence[str]) -> list[str]:
 
 def _number(text: str) -> float | None:
     try:
-        number = float(text)
+        # Many countries' spreadsheets write 3,5.
+        number = float(re.sub(r"(?<=\d),(?=\d+$)", ".", text))
     except ValueError:
         return None
     return number if math.isfinite(number) else None

@@ -34,6 +34,8 @@ from pkd_core.store.fingerprint import canonical_json, sha256_file
 
 # Part of the digest: raise it when the same files become other rows.
 _VERSION = 1
+# Fewer leave nothing to measure.
+_MIN_TEXTS = 20
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def read_own_data(request: DataRequest) -> OwnData:
     parts = [_part(one, columns, first is one.source) for one in files]
     index = index_rows(parts)
     counts = np.bincount(index.labels_R[index.labels_R != NO_LABEL], minlength=len(index.raw_labels))
-    order = next(iter(first.class_names.get(one, ()) for one in columns.labels), ())
+    order = columns.labels if len(columns.labels) > 1 else first.class_names.get(columns.labels[0], ())
     labels = understand(dict(zip(index.raw_labels, counts.tolist(), strict=True)), request, order)
     splits_R, notes = _splits(request, parts, index, labels)
     num_without_label = int(((splits_R == DEV) | (splits_R == TEST))[index.labels_R == NO_LABEL].sum())
@@ -140,6 +142,7 @@ def _splits(
     splits_R[without_label] = UNLABELLED
     for split, fraction in ((TEST, request.test_fraction), (DEV, request.dev_fraction)):
         if not (splits_R == split).any() and fraction:
+            _check_enough(request, index, splits_R)
             splits_R = cut(index, splits_R, labels, split, fraction, request.seed)
             use = "final scores" if split == TEST else "choosing models"
             notes.append(
@@ -147,6 +150,15 @@ def _splits(
                 f"(seed {request.seed})."
             )
     return splits_R, notes
+
+
+def _check_enough(request: DataRequest, index: RowIndex, splits_R: npt.NDArray[np.int8]) -> None:
+    num_texts = len(np.unique(index.keys_R[(splits_R == TRAIN) & (index.labels_R != NO_LABEL)]))
+    if num_texts < _MIN_TEXTS:
+        raise DataError(
+            f"{request.data}: expected at least {_MIN_TEXTS} different texts with labels, to take dev and test out of "
+            f"them, got {num_texts}; add rows, or name files with --dev and --test"
+        )
 
 
 def _check_splits(

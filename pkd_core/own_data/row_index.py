@@ -23,6 +23,8 @@ SPLITS = ("train", "dev", "test", "unlabelled")
 LEFT_OUT, UNKNOWN = -1, -2
 NO_LABEL = -1
 _SAMPLE_ROWS = 2000
+# More than a BERT can read.
+_SAMPLE_CHARACTERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class RowIndex:
         labels_R: Position in `raw_labels`, or NO_LABEL.
         part_starts: Where each part's rows begin, and R.
         raw_labels: The distinct labels as the files write them.
-        sample: Texts of up to 2000 rows, drawn by their hashes.
+        sample: Beginnings of the texts of up to 2000 rows, drawn by their hashes.
     """
 
     splits_R: npt.NDArray[np.int8]
@@ -91,7 +93,11 @@ def index_rows(parts: Sequence[Part]) -> RowIndex:
                     np.array(_labels(part, batch, codes, num_rows, len(texts)), np.int32),
                 )
             )
-            kept = (pair for pair in zip(keys, texts, strict=True) if any(pair[1]))
+            kept = (
+                (key, tuple(text[:_SAMPLE_CHARACTERS] for text in one))
+                for key, one in zip(keys, texts, strict=True)
+                if any(one)
+            )
             sample = heapq.nsmallest(_SAMPLE_ROWS, [*sample, *kept])
             num_rows += len(texts)
         if not num_rows:
@@ -175,14 +181,20 @@ def _labels(
 ) -> list[int]:
     if not part.labels:
         return [NO_LABEL] * num_rows
-    found = []
+    found: list[int] = []
+    known: dict[str, int] = {}
     names = [part.source.class_names.get(name, ()) for name in part.labels]
     for row, cells in enumerate(
         zip(*(batch[name] for name in part.labels), strict=True), start=num_before + 1
     ):
+        if isinstance(cells[0], str) and len(cells) == 1 and cells[0] in known:
+            found.append(known[cells[0]])
+            continue
         try:
             raw = label_of(cells[0], names[0]) if len(cells) == 1 else label_of_columns(cells, part.labels)
         except LabelError as error:
             raise DataError(f"{part.source.path}: row {row}: {error}; fix that row") from None
         found.append(NO_LABEL if raw is None else codes.setdefault(raw, len(codes)))
+        if isinstance(cells[0], str):
+            known[cells[0]] = found[-1]
     return found

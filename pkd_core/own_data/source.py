@@ -8,7 +8,7 @@ from pathlib import Path
 Batch = Mapping[str, Sequence[object]]
 ReadBatches = Callable[[Sequence[str]], Iterator[Batch]]
 
-BATCH_ROWS = 4096
+BATCH_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,6 @@ class Source:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def first_rows(self, count: int) -> Batch:
-        """Return the values of all columns in the first rows, at most BATCH_ROWS."""
-        batch = next(self.batches(self.columns), dict.fromkeys(self.columns, ()))
-        return {name: values[:count] for name, values in batch.items()}
+    def first_rows(self) -> Batch:
+        """Return the values of all columns in the first BATCH_ROWS rows."""
+        return next(self.batches(self.columns), dict.fromkeys(self.columns, ()))

@@ -19,6 +19,7 @@ from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import file_errors
 
 _GROUP_ROWS = 8192
+_GROUP_CHARACTERS = 1 << 24
 _METRICS = {
     "classes": ("accuracy", "macro_f1"),
     "multi-label": ("micro_f1", "macro_f1", "subset_accuracy"),
@@ -72,11 +73,13 @@ def _write_folder(own: OwnData, folder: Path, files: Mapping[str, Path]) -> None
             for split, path in files.items()
         }
         waiting: dict[str, list[_Row]] = {split: [] for split in files}
+        sizes = dict.fromkeys(files, 0)
         for split, row in _rows(own):
             waiting[split].append(row)
-            if len(waiting[split]) == _GROUP_ROWS:
+            sizes[split] += sum(map(len, row[: len(own.texts)]))
+            if len(waiting[split]) == _GROUP_ROWS or sizes[split] > _GROUP_CHARACTERS:
                 _write_group(writers[split], schemas[split], waiting[split])
-                waiting[split] = []
+                waiting[split], sizes[split] = [], 0
         for split, rows in waiting.items():
             if rows:
                 _write_group(writers[split], schemas[split], rows)

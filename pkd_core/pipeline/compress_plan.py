@@ -9,7 +9,6 @@ from pkd_core.config.recommended import Amounts, recommended_settings
 from pkd_core.config.settings import RunConfig
 from pkd_core.data.examples import read_split
 from pkd_core.data.task import Split, Task
-from pkd_core.data.tsv import read_examples
 from pkd_core.model.file_checks import read_settings
 from pkd_core.pipeline.dag import build_dag
 from pkd_core.pipeline.plan import Plan, RunInputs, find_inputs, plan_stages
@@ -82,7 +81,7 @@ def _amounts(inputs: RunInputs, data_raw: Path, name: str) -> Amounts:
     task, models = inputs.tasks[name], inputs.models
     unlabelled = task.unlabelled_split if UNLABELLED in inputs.raw_hashes[name] else None
     return Amounts(
-        num_train=sum(1 for _ in read_split(data_raw / task.train_split.file, task, task.train_split, [])),
+        num_train=_num_rows(data_raw, task, task.train_split),
         num_transfer=0 if unlabelled is None else _num_rows(data_raw, task, unlabelled),
         teacher_width=read_settings(models.teacher.folder).hidden_size,
         student_width=read_settings(models.student.folder).hidden_size,
@@ -91,4 +90,4 @@ def _amounts(inputs: RunInputs, data_raw: Path, name: str) -> Amounts:
 
 
 def _num_rows(data_raw: Path, task: Task, split: Split) -> int:
-    return sum(1 for _ in read_examples(data_raw / split.file, task, split, []))
+    return sum(1 for _ in read_split(data_raw / split.file, task, split, []))

@@ -167,7 +167,7 @@ def test_json_of_nested_fields(tmp_path: Path) -> None:
     refused(
         {"texts": ("text",)},
         write_jsonl(tmp_path / "c.jsonl", lists),
-        r"row 1: expected a text, got \['.*--texts",
+        r"row 1: expected a text, got \['.*--text",
     )
 
 

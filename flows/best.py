@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 
 from pkd_core.errors import StoreError
+from pkd_core.model.file_checks import read_settings
 from pkd_core.pipeline.trained import ReportedModel, best_of, describe_trained, reported_models
 from pkd_core.report.cells import metric_name, points
 
@@ -49,7 +50,10 @@ def _usage(workspace: Path, model: ReportedModel) -> list[str]:
     place = [] if workspace == Path() else ["--workspace", str(workspace)]
     command = shlex.join(["pkd", "predict", model.key, *place])
     example = repr(texts[0]) if len(texts) == 1 else repr({"text": texts[0], "text_pair": texts[1]})
-    cut = f", truncation=True, max_length={trained.max_length}" if trained.max_length else ""
+    options = f", truncation=True, max_length={trained.max_length}" if trained.max_length else ""
+    if read_settings(model.folder).problem_type == "multi_label_classification":
+        # Otherwise transformers gives the most probable label alone.
+        options += ", top_k=None"
     return [
         "",
         f"{command} " + " ".join(f'"{text}"' for text in texts),
@@ -58,5 +62,5 @@ def _usage(workspace: Path, model: ReportedModel) -> list[str]:
         "",
         "from transformers import pipeline",
         f"classify = pipeline('text-classification', {str(model.folder.resolve())!r})",
-        f"print(classify({example}{cut}))",
+        f"print(classify({example}{options}))",
     ]

@@ -155,10 +155,12 @@ def _pkd_tags(run: "Run") -> dict[str, str]:
 
 def _outputs(task: Task) -> "list[ColSpec]":
     from mlflow.types import ColSpec
+    from mlflow.types.schema import Array
 
     if task.is_regression:
         return [ColSpec("double", "score")]
-    return [ColSpec("string", "label"), *(ColSpec("double", f"probability_{label}") for label in task.labels)]
+    answer = ColSpec(Array("string"), "labels") if task.multi_label else ColSpec("string", "label")
+    return [answer, *(ColSpec("double", f"probability_{label}") for label in task.labels)]
 
 
 def _signature(served: Served) -> "ModelSignature":

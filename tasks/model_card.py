@@ -68,13 +68,12 @@ def _facts(
     result: EvaluationResult, task: Task, base_model: str, teacher_base_model: str | None, max_length: int
 ) -> str:
     seed = result.settings.get("teacher.seed") if result.method == "teacher" else result.seed
-    low, high = task.label_range or (None, None)
     facts = [
         ("base model", base_model),
         *([("the teacher's base model", teacher_base_model)] if teacher_base_model else []),
         ("task", task.name),
         ("input", ", ".join(task.text_columns)),
-        ("output", ", ".join(task.labels) or f"a score from {low} to {high}"),
+        ("output", _output(task)),
         ("method", result.method),
         ("layers", str(result.num_layers)),
         ("seed", str(seed)),
@@ -84,6 +83,13 @@ def _facts(
         ("trained in", result.precision),
     ]
     return markdown_table(("", ""), facts)
+
+
+def _output(task: Task) -> str:
+    if task.is_regression:
+        low, high = task.label_range or (None, None)
+        return f"a score from {low} to {high}"
+    return ("any number of " if task.multi_label else "") + ", ".join(task.labels)
 
 
 def _how(method: str) -> str:

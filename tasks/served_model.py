@@ -17,7 +17,7 @@ _ROWS_PER_BATCH = 64
 
 
 class ServedModel(PythonModel):
-    """Predicts a label and a probability for each label, or a score."""
+    """Predicts a label, or any number of labels, and a probability for each label; or a score."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the checkpoint of the logged model."""
@@ -71,10 +71,17 @@ class ServedModel(PythonModel):
     def _predictions(self, logits_BC: torch.Tensor, labels: list[str]) -> pd.DataFrame:
         if self._model.config.problem_type == "regression":
             return pd.DataFrame({"score": logits_BC[:, 0].double().numpy()})
-        probabilities_BC = logits_BC.softmax(dim=1).double().numpy()
-        predictions = pd.DataFrame(
-            {"label": [labels[position] for position in logits_BC.argmax(dim=1).tolist()]}
-        )
+        if self._model.config.problem_type == "multi_label_classification":
+            probabilities_BC = logits_BC.sigmoid().double().numpy()
+            given = [
+                [labels[position] for position in np.flatnonzero(row)] for row in probabilities_BC >= 0.5
+            ]
+            predictions = pd.DataFrame({"labels": given}, dtype=object)
+        else:
+            probabilities_BC = logits_BC.softmax(dim=1).double().numpy()
+            predictions = pd.DataFrame(
+                {"label": [labels[position] for position in logits_BC.argmax(dim=1).tolist()]}
+            )
         for position, label in enumerate(labels):
             predictions[f"probability_{label}"] = probabilities_BC[:, position]
         return predictions

@@ -21,7 +21,9 @@ def write_checkpoint(folder: Path, task: Task) -> Path:
         initializer_range=1.0,
         id2label=labels,
         label2id={label: position for position, label in labels.items()},
-        problem_type="regression" if task.is_regression else "single_label_classification",
+        problem_type=f"{'multi' if task.multi_label else 'single'}_label_classification"
+        if task.labels
+        else "regression",
     )
     BertForSequenceClassification(config).save_pretrained(folder)
     vocabulary = folder.parent / "vocab.txt"

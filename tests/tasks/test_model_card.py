@@ -1,9 +1,9 @@
 """A model's card names its origin, scores and settings, in the form that the Hugging Face hub reads."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
-from pkd_core.data.glue import GLUE_TASKS
+from pkd_core.data.glue import GLUE_TASKS, Task
 from pkd_core.evaluation.result import EvaluationResult
 from tasks.model_card import model_card
 
@@ -24,13 +24,16 @@ STUDENT: dict[str, Any] = {
 
 
 def card(
-    base_model: str = "google-bert/bert-base-uncased", teacher_base_model: str | None = None, **changes: Any
+    base_model: str = "google-bert/bert-base-uncased",
+    teacher_base_model: str | None = None,
+    of: Task | None = None,
+    **changes: Any,
 ) -> str:
     values = STUDENT | changes
     result = EvaluationResult(**{field.name: values.get(field.name) for field in fields(EvaluationResult)})
     return model_card(
         result,
-        GLUE_TASKS[result.task],
+        of or GLUE_TASKS[result.task],
         base_model=base_model,
         max_length=128,
         address="models:/pkd-RTE-3l/2",
@@ -76,3 +79,8 @@ def test_a_teacher_has_the_seed_of_its_settings_and_a_score_its_range() -> None:
     assert "| seed | 42 |" in text
     assert "| output | a score from 0.0 to 5.0 |" in text
     assert "fine-tuned from the base model" in text
+
+
+def test_a_card_says_that_a_text_may_have_several_labels() -> None:
+    moods = replace(GLUE_TASKS["SST-2"], labels=("joy", "fear"), multi_label=True)
+    assert "| output | any number of joy, fear |" in card(of=moods)

@@ -1,6 +1,7 @@
 """A model that MLflow loads accepts the task's own columns, and texts alone."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,19 @@ import pytest
 from checkpoint import write_checkpoint
 from mlflow.pyfunc import PyFuncModel
 from runs import finished
+from transformers import pipeline
 
 from pkd_core.data.glue import GLUE_TASKS
 from tasks.logged_model import log_model
 from tasks.mlflow_store import Store
 
+MOODS = replace(
+    GLUE_TASKS["SST-2"],
+    name="Moods",
+    labels=("joy", "fear", "anger", "love", "hope"),
+    metrics=("micro_f1",),
+    multi_label=True,
+)
 Load = Callable[[str, Sequence[tuple[str, ...]]], PyFuncModel]
 
 
@@ -24,7 +33,7 @@ def load(workspace: Path, store: Store, tmp_path_factory: pytest.TempPathFactory
     """A function that logs the model of a task, with examples, and loads it back."""
 
     def log_and_load(name: str, examples: Sequence[tuple[str, ...]]) -> PyFuncModel:
-        task = GLUE_TASKS[name]
+        task = MOODS if name == "Moods" else GLUE_TASKS[name]
         folder = write_checkpoint(tmp_path_factory.mktemp(name) / "checkpoint", task)
         run = store.client.get_run(finished(workspace, f"s-{name}"))
         model = log_model(store, run, folder, name=f"{name}-kd", task=task, max_length=12, examples=examples)
@@ -94,3 +103,23 @@ def test_pairs_of_texts_need_no_columns_and_other_names_are_refused(load: Load) 
     pd.testing.assert_frame_equal(served.predict(pairs), named)
     with pytest.raises(ValueError, match=r"got \['premise', 'hypothesis'\]"):
         served.predict(pd.DataFrame(pairs, columns=["premise", "hypothesis"]))
+
+
+def test_several_labels_are_those_that_transformers_finds_likely(load: Load, tmp_path: Path) -> None:
+    served = load("Moods", [("a dog",)])
+    texts = ["a dog runs", "far home .", "a cat sleeps", "home"]
+    found = served.predict(texts)
+    folder = write_checkpoint(tmp_path / "checkpoint", MOODS)  # the same weights again
+    classify = pipeline("text-classification", str(folder), top_k=None)
+    assert list(found.columns) == ["labels", *(f"probability_{label}" for label in MOODS.labels)]
+    for row, expected in enumerate(classify(texts)):
+        scores = {one["label"]: one["score"] for one in expected}
+        assert found["labels"][row] == [label for label in MOODS.labels if scores[label] >= 0.5]
+        for label, score in scores.items():
+            assert found[f"probability_{label}"][row] == pytest.approx(score, abs=1e-5)
+    assert {len(labels) for labels in found["labels"]} > {2}
+    signature = served.metadata.signature.outputs.to_dict()
+    assert signature[0] == {
+        "type": "array", "items": {"type": "string"}, "name": "labels", "required": True
+    }  # fmt: skip
+    assert served.predict([]).columns.tolist() == found.columns.tolist()

@@ -21,6 +21,7 @@ from flows.cli.options import (
     Workspace,
     takes_request,
 )
+from flows.cli.predict_command import predict
 from flows.cli.run import amount, run_request
 from flows.cli.search_command import search
 from flows.cli.up_command import up
@@ -180,34 +181,7 @@ def report(workspace: Workspace = Path(), as_json: AsJson = False) -> None:
     show_latest_report(workspace, as_json)
 
 
-@app.command()
-def predict(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A name from the report, such as RTE/pkd-skip-3l-s42, or RTE for the best student; a model folder; a "
-            "bundle, or one ONNX file of it; or an address in MLflow, such as models:/pkd-RTE-3l@best.",
-        ),
-    ],
-    texts: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="TEXT", help="Texts; two for each example of a task of pairs. Default: stdin."
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option(help="Predict a TSV file with the task's columns in its header.")
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write the answers to a file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write a JSON object for each example.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
-    workspace: Workspace = Path(),
-) -> None:
-    """Predict texts with a trained model: label and probability, or score."""
-    from flows.cli import predict as command
-
-    command.predict(command.PredictRequest(model, texts or (), file, output, as_json, device, workspace))
+app.command()(predict)
 
 
 @app.command()

@@ -10,10 +10,12 @@ import typer
 
 from flows.cli.answer_lines import Form, Lines, form_of
 from flows.cli.answering import answered, ending_as_by_ctrl_c, show_table, write_file, write_stream
+from flows.cli.lists import split_list
 from flows.latest_report import latest_report
-from pkd_core.data.texts import Texts, texts_of_arguments, texts_of_file, texts_of_lines
+from pkd_core.data.texts import Texts, texts_of_arguments, texts_of_lines
 from pkd_core.errors import ConfigError
 from pkd_core.evaluation.text_answers import TextModel
+from pkd_core.own_data.texts import FileOfTexts
 from pkd_core.pipeline.bundles import TrainedModel
 from pkd_core.pipeline.text_models import open_text_model
 from pkd_core.pipeline.trained import describe_trained, find_trained, reported_models, verify_trained
@@ -28,7 +30,7 @@ class PredictRequest:
     Attributes:
         model: A name from the report, a folder, or an address in MLflow.
         texts: As typed; without texts and file, lines of standard input.
-        file: TSV with a header.
+        file: A file of many texts, of any format that `pkd compress` reads.
         output: A file to write; None for standard output.
         as_json: Write JSON lines.
         device: Where to compute.
@@ -37,11 +39,24 @@ class PredictRequest:
 
     model: str
     texts: Sequence[str]
-    file: Path | None
+    file: FileOfTexts | None
     output: Path | None
     as_json: bool
     device: str
     workspace: Path
+
+
+def file_of(path: Path | None, columns: str | None, encoding: str | None) -> FileOfTexts | None:
+    """Return what the options of a command line say of a file.
+
+    Raises:
+        ConfigError: They say something of no file.
+    """
+    if path is not None:
+        return FileOfTexts(path, tuple(split_list(columns)) if columns else (), encoding)
+    if columns or encoding:
+        raise ConfigError("--texts and --encoding say how a --file is read; give one.")
+    return None
 
 
 def predict(request: PredictRequest) -> None:
@@ -81,7 +96,10 @@ def _read(request: PredictRequest, trained: TrainedModel) -> Texts:
     if request.file is not None and request.texts:
         raise ConfigError("give either texts or --file, not both.")
     if request.file is not None:
-        return texts_of_file(request.file, trained.columns)
+        texts, notes = request.file.read(trained.columns)
+        for note in notes:
+            typer.echo(note, err=True)
+        return texts
     if request.texts:
         return texts_of_arguments(request.texts, trained.columns)
     if sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""Texts that a user wants predicted: given as arguments, as lines, or as a TSV file with a header.
+"""Texts that a user wants predicted: given as arguments, as lines, or in the rows of a table.
 
 Rows are read and checked one after the other, so that a file of any length needs little memory.
 """
@@ -6,15 +6,14 @@ Rows are read and checked one after the other, so that a file of any length need
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
-from pkd_core.data.tsv import read_lines, read_table
+from pkd_core.data.tsv import read_lines
 from pkd_core.errors import DataError, listed, quoted, shortened
 
 _ANY_COLUMNS = (("text",), ("text_a", "text_b"))
 
-# The fields of an example as its file has them: strings in TSV, whatever JSON or Parquet hold elsewhere.
+# The fields of an example as its file has them: strings, or whatever JSON or Parquet hold.
 Row = tuple[Any, ...]
 
 
@@ -67,53 +66,26 @@ def texts_of_lines(file: BinaryIO, name: str, columns: tuple[str, ...] | None) -
     return _texts(rows, columns)
 
 
-def texts_of_file(path: Path, columns: tuple[str, ...] | None) -> Texts:
-    """Return the texts of a TSV file with a header, and its other columns.
-
-    Args:
-        path: The file.
-        columns: Names of a task's texts; None for a model of which no task is known: the file's only columns, or those
-            named "text", or "text_a" and "text_b".
-
-    Raises:
-        DataError: The file cannot be read, a column is missing, or there is no row; a line is malformed or a text is
-            empty, when it is reached.
-    """
-    lines = read_table(path)
-    header = tuple(next(lines, []))
-    rows = ((f"{path}:{number}", tuple(fields)) for number, fields in enumerate(lines, start=2))
-    return texts_of_rows(f"{path}:1", header, rows, columns)
-
-
 def texts_of_rows(
-    place: str, header: tuple[str, ...], rows: Iterable[tuple[str, Row]], columns: tuple[str, ...] | None
+    name: str, header: tuple[str, ...], rows: Iterable[tuple[str, Row]], columns: Sequence[str]
 ) -> Texts:
     """Return the texts of a table.
 
     Args:
-        place: The file and, if it has lines, the header's, for errors.
+        name: Of the table, for errors.
         header: Names of the table's columns.
         rows: The place and the fields of each row.
-        columns: As for `texts_of_file`.
+        columns: Those one or two of its columns that are the texts.
 
     Raises:
-        DataError: A column is missing, or there is no row; a text is empty or null, when it is reached.
+        DataError: There is no row; a text is empty or null, when it is reached.
     """
-    if columns is None:
-        named = [names for names in _ANY_COLUMNS if set(names) <= set(header)]
-        columns = named[-1] if named else header
-    if len(columns) > 2 or any(header.count(name) != 1 for name in columns) or not header:
-        wanted = " and ".join(quoted(name) for name in columns) if len(columns) <= 2 else "'text'"
-        raise DataError(
-            f"{place}: expected a header with the column {wanted} once, got {quoted(chr(9).join(header))}; "
-            "name the columns so"
-        )
-    positions = tuple(header.index(name) for name in columns)
-    return Texts(header, positions, _some(_checked_rows(rows, columns, positions), f"{place}: "))
+    positions = tuple(header.index(column) for column in columns)
+    return Texts(header, positions, _some(_checked_rows(rows, columns, positions), f"{name}: "))
 
 
 def _checked_rows(
-    rows: Iterable[tuple[str, Row]], columns: tuple[str, ...], positions: tuple[int, ...]
+    rows: Iterable[tuple[str, Row]], columns: Sequence[str], positions: tuple[int, ...]
 ) -> Iterator[Row]:
     for place, row in rows:
         for name, position in zip(columns, positions, strict=True):

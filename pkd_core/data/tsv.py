@@ -115,23 +115,6 @@ def read_lines(file: BinaryIO, name: object) -> Iterator[tuple[int, str]]:
             raise DataError(f"{name}:{number}: {error}; fix the file") from None
 
 
-def read_table(path: Path) -> Iterator[list[str]]:
-    """Yield the fields of every line, the header first.
-
-    Raises:
-        DataError: The file cannot be read, a line is malformed, or it has another number of fields than the header.
-    """
-    header: list[str] = []
-    for number, line in _lines(path):
-        fields = line.split("\t")
-        header = header or fields
-        if len(fields) != len(header):
-            raise DataError(
-                f"{path}:{number}: expected {_fields(len(header))}, got {len(fields)}; fix the file"
-            )
-        yield fields
-
-
 def _decode(line: bytes) -> str:
     if len(line) > _MAX_LINE_BYTES:
         raise _LineError(f"expected a line of at most {_MAX_LINE_BYTES} bytes, got a longer one")

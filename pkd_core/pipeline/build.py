@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 
 from pkd_core.errors import HeldError
 from pkd_core.pipeline.estimate import recorded_duration
+from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.facts import Facts
 from pkd_core.pipeline.inputs import VerifiedInputs, read_inputs
 from pkd_core.pipeline.job import Job, RunContext
@@ -25,6 +26,7 @@ from pkd_core.pipeline.specs import (
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.stages.distances import compare_with_teacher
 from pkd_core.pipeline.stages.evaluation import evaluate
+from pkd_core.pipeline.stages.export import export_model
 from pkd_core.pipeline.stages.latency import time_candidates, time_models
 from pkd_core.pipeline.stages.report import write_run_report
 from pkd_core.pipeline.stages.search import report_search
@@ -108,7 +110,7 @@ def build(
             pass
 
 
-def _compute(job: Job) -> Facts:
+def _compute(job: Job) -> Facts:  # noqa: PLR0912 (a branch for each kind of stage)
     facts: Facts
     match job.stage.spec:
         case TokensSpec() as spec:
@@ -131,6 +133,8 @@ def _compute(job: Job) -> Facts:
             facts = write_run_report(job, spec)
         case SearchSpec() as spec:
             facts = report_search(job, spec)
+        case ExportSpec() as spec:
+            facts = export_model(job, spec)
         case LatencyCandidatesSpec() as spec:
             facts = time_candidates(job, spec)
         case LatencySpec() as spec:

@@ -19,10 +19,10 @@ from flows.stopping import received_signal
 from flows.submission import Future, submit_stage
 from flows.summary import count_done, name_failures
 from pkd_core.errors import StoreError
-from pkd_core.pipeline.dag import report_stage
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.plan import Plan, PlannedStage
+from pkd_core.pipeline.report_stages import report_stage
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import StageRecord
 from pkd_core.store.stage_store import StageStatus

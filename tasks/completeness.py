@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pkd_core.pipeline.own_teacher_specs import OwnTeacherSpec
 from pkd_core.pipeline.plan import Plan
 from pkd_core.pipeline.search_specs import SearchSpec
 from pkd_core.pipeline.specs import DistancesSpec, EvaluationSpec, ReportSpec, StudentSpec, TeacherSpec
@@ -13,10 +14,10 @@ from pkd_core.store.manifest import read_manifest
 from pkd_core.store.stage_store import StageStatus
 from tasks.completion import missing_values
 from tasks.distance_tracking import distance_values
+from tasks.evaluation_tracking import evaluation_tags, final_values
 from tasks.mlflow_store import Store, ensure_store, store_errors
 from tasks.registry import complete_versions, has_score, registered_name
 from tasks.run_contents import belongs_to
-from tasks.stage_tracking import evaluation_tags, final_values
 from tasks.unfinished import attempt_file, fail_dead_runs
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _is_complete(stage: Stage, done: dict[str, Stage], finished: _Finished) -> b
             return finished.has_run(stage)
         case TeacherSpec() | StudentSpec():
             return finished.has_run(stage) and finished.version_of(stage) is not None
-        case ReportSpec() | SearchSpec():
+        case OwnTeacherSpec() | ReportSpec() | SearchSpec():
             return finished.has_run(stage)
         case EvaluationSpec() if not stage.trial:
             model, tokens = done.get(stage.inputs["model"]), done.get(stage.inputs["tokens"])
@@ -93,12 +94,14 @@ def _is_complete(stage: Stage, done: dict[str, Stage], finished: _Finished) -> b
 
 
 def _has_scores(stage: Stage, model: Stage, tokens: Stage, finished: "_Finished") -> bool:
-    run, version = finished.run_of(model), finished.version_of(model)
-    if run is None or version is None:
+    run, folder = finished.run_of(model), finished.workspace / stage.address.folder
+    if run is None or missing_values(run, final_values(folder)):
         return False
-    folder = finished.workspace / stage.address.folder
+    if isinstance(model.spec, OwnTeacherSpec):
+        return True
+    version = finished.version_of(model)
     tags = evaluation_tags(folder, finished.workspace / tokens.address.folder)
-    return not missing_values(run, final_values(folder)) and has_score(version, tags)
+    return version is not None and has_score(version, tags)
 
 
 def _has_distances(stage: Stage, model: Stage, finished: "_Finished") -> bool:

@@ -4,13 +4,12 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkd_core.data.examples import read_split
-from pkd_core.evaluation.result import read_result
 from pkd_core.pipeline.facts import TokensFacts
 from pkd_core.pipeline.job import RunContext
+from pkd_core.pipeline.own_teacher_specs import OwnTeacherSpec
 from pkd_core.pipeline.search_specs import SearchSpec
 from pkd_core.pipeline.specs import (
     DistancesSpec,
@@ -27,19 +26,20 @@ from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.verification import verify_files
 from pkd_core.training.metric_history import read_metrics
-from tasks.completion import complete_run, complete_values
+from tasks.completion import complete_run
 from tasks.distance_tracking import log_distances
-from tasks.logged_model import log_card, log_model
+from tasks.evaluation_tracking import log_evaluation
+from tasks.logged_model import log_model
 from tasks.mlflow_store import Store
-from tasks.model_card import model_card
-from tasks.registry import has_score, register, registered_name, score_tags, set_score, version_of
+from tasks.own_teacher_tracking import log_own_teacher, own_teacher_tags
+from tasks.registry import register, registered_name
 from tasks.run_contents import RunContents
 from tasks.search_tracking import log_search
 from tasks.tracking import tracked_run
 from tasks.unfinished import attempt_file
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    pass
 
 # The stages that a partial report lacks; a whole report has no such tag.
 FAILED_STAGES_TAG = "failed_stages"
@@ -99,8 +99,10 @@ def log_stage(
     match stage.spec:
         case TeacherSpec() | StudentSpec() as spec:
             _log_training(stage, spec, inputs, record, context, flow_run)
+        case OwnTeacherSpec() as spec:
+            log_own_teacher(stage, spec, record, context, flow_run)
         case EvaluationSpec() as spec if not stage.trial:
-            _log_evaluation(stage, spec, inputs, record, context)
+            log_evaluation(stage, spec, inputs, record, context)
         case DistancesSpec():
             log_distances(inputs, record, context.workspace)
         case ReportSpec() as spec:
@@ -114,28 +116,6 @@ def log_stage(
 def run_name(stage: Stage) -> str:
     """Return the MLflow run's name, such as "rte/pkd-skip-3l-s42"."""
     return f"{stage.task.lower()}/{stage.name}"
-
-
-def final_values(folder: Path) -> dict[str, float]:
-    """Return what an evaluation adds to its model's run."""
-    result = read_result(folder)
-    values = {f"best/{name}": value for name, value in result.scores.items()}
-    values |= {
-        "score": result.score,
-        "parameters": result.parameters,
-        "size_mb": result.size_bytes / 1e6,
-        "best_epoch": result.best_epoch,
-    }
-    if result.speed_ratio is not None:
-        values["speed_ratio"] = result.speed_ratio
-    return values
-
-
-def evaluation_tags(folder: Path, tokens_folder: Path) -> dict[str, str]:
-    """Return what an evaluation adds to its model's version, given its own folder and that of its tokens."""
-    result = read_result(folder)
-    split, _, metric = result.selection.rpartition("/")
-    return score_tags(result.score, metric, read_manifest(tokens_folder).inputs[f"raw/{split}"])
 
 
 def _training_contents(
@@ -171,8 +151,12 @@ def _training_contents(
 
 
 def _teacher_tags(stage: Stage, context: RunContext) -> dict[str, str]:
-    """Return the teacher's pretrained model, for a student that has a teacher from another one."""
-    if stage.student_model is None or "states" not in stage.inputs:
+    """Return the teacher's pretrained model, for a student that has a teacher from another one, or its own teacher."""
+    if "states" not in stage.inputs:
+        return {}
+    if context.own_teachers:
+        return own_teacher_tags(context, "teacher_base_model")
+    if stage.student_model is None:
         return {}
     return {
         "teacher_base_model": context.model.short_name,
@@ -226,35 +210,6 @@ def _trial_tags(stage: Stage, inputs: Mapping[str, StageRecord], context: RunCon
 
 def _add_nothing(_store: Store, _run_id: str) -> None:
     pass
-
-
-def _log_evaluation(
-    stage: Stage,
-    spec: EvaluationSpec,
-    inputs: Mapping[str, StageRecord],
-    record: StageRecord,
-    context: RunContext,
-) -> None:
-    folder = context.workspace / record.path
-    model, tokens = inputs["model"], inputs["tokens"]
-    name = registered_name(stage.task, spec.method, spec.num_layers)
-
-    def add_score(store: Store, run: "Run") -> None:
-        version = version_of(store, name, run.info.run_id)
-        tags = evaluation_tags(folder, context.workspace / tokens.path)
-        if not has_score(version, tags):
-            card = model_card(
-                read_result(folder),
-                context.tasks[stage.task],
-                base_model=version.tags["base_model"],
-                teacher_base_model=version.tags.get("teacher_base_model"),
-                max_length=TokensFacts.of(tokens).max_length,
-                address=f"models:/{name}/{version.version}",
-            )
-            log_card(store, version, card)
-        set_score(store, version, tags)
-
-    complete_values(context.workspace, model.fingerprint, model.digest, final_values(folder), add_score)
 
 
 def _log_report(

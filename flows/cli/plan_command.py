@@ -11,8 +11,9 @@ from flows.cli.quantities import duration
 from flows.prepare import check_data
 from flows.request import Request, check_addressable
 from pkd_core.pipeline.estimate import estimate_seconds
+from pkd_core.pipeline.models import PretrainedModel
+from pkd_core.pipeline.own_teachers import OwnTeacher
 from pkd_core.pipeline.plan import Plan, PlannedStage, make_plan
-from pkd_core.pipeline.sources import PretrainedModel
 from pkd_core.runtime.device import find_device
 from pkd_core.store.stage_store import StageStatus
 
@@ -36,11 +37,15 @@ def show_plan(request: Request, as_json: bool) -> None:
     device = request.options.device
     if as_json:
         of_student = _json_model(plan.models.other) if plan.models.other else None
-        show_json(
-            {"model": _json_model(plan.model), "student_model": of_student} | json_stages([plan], device)
-        )
+        teachers = [_json_teacher(teacher) for teacher in plan.models.own_teachers]
+        models = {"model": _json_model(plan.model), "student_model": of_student, "teachers": teachers}
+        show_json(models | json_stages([plan], device))
         return
-    show_text(f"model: {_describe(plan.model)}")
+    for teacher in plan.models.own_teachers:
+        family, num_layers = teacher.settings.model_type, teacher.settings.num_layers
+        show_text(f"teacher: {teacher.name} ({family}, {num_layers} layers, files {teacher.digest[:12]})")
+    whose = "students' model" if plan.models.own_teachers else "model"
+    show_text(f"{whose}: {_describe(plan.model)}")
     if plan.models.other:
         show_text(f"students' model: {_describe(plan.models.other)}")
     if plan.models.remark:
@@ -107,6 +112,16 @@ def _counts(stages: Sequence[PlannedStage]) -> dict[str, int]:
 
 def _json_model(model: PretrainedModel) -> dict[str, Any]:
     return {"name": model.name, "num_layers": model.num_layers, "weights": model.weights}
+
+
+def _json_teacher(teacher: OwnTeacher) -> dict[str, Any]:
+    settings = teacher.settings
+    return {
+        "name": teacher.name,
+        "family": settings.model_type,
+        "num_layers": settings.num_layers,
+        "files": teacher.digest,
+    }
 
 
 def _json_stage(one: PlannedStage, seconds: float | None) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, FiniteFloat
 
 from pkd_core.config.distill_settings import DistillConfig
-from pkd_core.config.export_settings import ExportConfig
 from pkd_core.config.latency_settings import LatencyConfig
 from pkd_core.config.section import Count, Fraction, Name, NonNegative, Positive, Section, Seed
 from pkd_core.data.truncation import Truncation
@@ -214,7 +213,6 @@ class Settings(Section):
     transfer: TransferConfig = TransferConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     speed: SpeedConfig = SpeedConfig()
-    export: ExportConfig = ExportConfig()
     latency: LatencyConfig = LatencyConfig()
     compute: ComputeConfig = ComputeConfig()
 
@@ -258,6 +256,14 @@ class RunConfig(Section):
             "their [CLS] states are projected to the teacher's."
         ),
     ] = None
+    teachers: Annotated[
+        tuple[Name, ...],
+        Field(
+            description="A classifier of your own that is fine-tuned already, as the teacher: a folder, or a name on "
+            "the Hugging Face hub, of BERT, RoBERTa, XLM-R, CamemBERT, DistilBERT, DeBERTa, ELECTRA, ALBERT, MPNet or "
+            "ModernBERT. Of several, the mean of their probabilities teaches."
+        ),
+    ] = ()
     convention: Annotated[
         ConventionName, Field(description="How to read the paper: default, authors or paper.")
     ] = "default"

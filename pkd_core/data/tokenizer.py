@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,16 @@ TOKENIZER_FILES = (
     "tokenizer_config.json",
     "vocab.txt",
 )
+# Those of every family of encoders.
+ALL_TOKENIZER_FILES = (
+    *TOKENIZER_FILES,
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "spm.model",
+    "tokenizer.model",
+    "vocab.json",
+)
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -34,18 +44,41 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         ModelError: The folder has no fast tokenizer, or a file of it is a link out of the folder.
     """
-    from transformers import AutoTokenizer, BertConfig  # imports torch, which takes seconds
+    from transformers import BertConfig  # imports torch, which takes seconds
 
     # For a folder without a tokenizer, transformers 5 silently builds one of five words.
     if not any(find_file(folder, name) for name in ("tokenizer.json", "vocab.txt")):
         raise ModelError(
             f"{folder}: expected a tokenizer.json or a vocab.txt, got neither; add the tokenizer's files"
         )
-    with _copied_files(folder) as copy:
+    return _load(folder, TOKENIZER_FILES, BertConfig())
+
+
+def load_tokenizer_of(folder: Path, config: Any) -> Any:
+    """Load the tokenizer of a model of any family, as its AutoTokenizer does, padding on the right.
+
+    Args:
+        folder: The model; what is loaded depends on its ALL_TOKENIZER_FILES and the configuration alone.
+        config: The model's configuration, of transformers' own type.
+
+    Raises:
+        ModelError: The folder has no fast tokenizer, or a file of it is a link out of the folder.
+    """
+    if not any(find_file(folder, name) for name in ALL_TOKENIZER_FILES if not name.endswith("_config.json")):
+        raise ModelError(f"{folder}: expected a tokenizer.json, got no tokenizer's files; add them")
+    tokenizer = _load(folder, ALL_TOKENIZER_FILES, config)
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def _load(folder: Path, names: Sequence[str], config: Any) -> Any:
+    from transformers import AutoTokenizer
+
+    with _copied_files(folder, names) as copy:
         try:
             # Without a configuration, transformers would read the folder's config.json.
             tokenizer = AutoTokenizer.from_pretrained(
-                copy, config=BertConfig(), local_files_only=True, trust_remote_code=False
+                copy, config=config, local_files_only=True, trust_remote_code=False
             )
         except Exception as error:  # tokenizers raises plain Exception
             raise ModelError(
@@ -68,12 +101,12 @@ def lowers_case(folder: Path) -> bool:
 
 
 @contextmanager
-def _copied_files(folder: Path) -> Iterator[Path]:
+def _copied_files(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     """Yield a folder with copies of the tokenizer's files: transformers reads others, if it finds them beside these."""
     with file_errors("copy the tokenizer to", Path(tempfile.gettempdir())):
         copies = tempfile.TemporaryDirectory(prefix="pkd-tokenizer-")
     with copies as name:
         with file_errors("copy", folder):
-            for path in filter(None, (find_file(folder, name) for name in TOKENIZER_FILES)):
+            for path in filter(None, (find_file(folder, one) for one in names)):
                 shutil.copyfile(path, Path(name, path.name))
         yield Path(name)

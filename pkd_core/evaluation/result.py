@@ -28,7 +28,7 @@ class EvaluationResult:
         parameters: Number of parameters.
         size_bytes: Size of the weights file.
         speed: How much faster than the teacher models of its depth are; None for the teacher.
-        best_epoch: Epoch whose weights were kept, from 1.
+        best_epoch: Epoch whose weights were kept, from 1; None for a teacher that was not trained here.
         precision: What the forward of its training computed in.
         settings: Settings used, by dotted key.
         hidden_size: Width D.
@@ -47,7 +47,7 @@ class EvaluationResult:
     parameters: int
     size_bytes: int
     speed: Speed | None
-    best_epoch: int
+    best_epoch: int | None
     precision: str
     settings: Mapping[str, Any]
     hidden_size: int

@@ -42,7 +42,7 @@ def check_pretrained(name: str, folder: Path) -> "BertConfig":
             "save one there with AutoTokenizer.from_pretrained(...).save_pretrained(...)."
         )
     _check_tokenizer(name, path, config.vocab_size)
-    shapes = {key: shape for file in weights for key, shape in _read_shapes(folder / file).items()}
+    shapes = {key: shape for file in weights for key, shape in read_shapes(folder / file).items()}
     _check_shapes(folder, config, shapes)
     return config
 
@@ -53,7 +53,7 @@ def has_language_head(folder: Path) -> bool:
     Raises:
         ModelError: The weights are missing or unreadable.
     """
-    return any(_LANGUAGE_HEAD in _read_shapes(folder / file) for file in weight_files(folder))
+    return any(_LANGUAGE_HEAD in read_shapes(folder / file) for file in weight_files(folder))
 
 
 def read_config(folder: Path) -> "BertConfig":
@@ -173,7 +173,7 @@ def _check_tokenizer(name: str, path: Path, vocab_size: int) -> None:
         )
 
 
-def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Return each weight's shape, which the head of the file holds; opening it fails if it was cut short."""
     try:
         with safe_open(path, framework="numpy") as weights:

@@ -5,12 +5,12 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 
 from pkd_core.errors import HeldError
 from pkd_core.pipeline.estimate import recorded_duration
-from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.facts import Facts
 from pkd_core.pipeline.inputs import VerifiedInputs, read_inputs
 from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.kinds import CODE_VERSIONS
 from pkd_core.pipeline.latency_specs import LatencyCandidatesSpec, LatencySpec
+from pkd_core.pipeline.own_teacher_specs import OwnTeacherSpec
 from pkd_core.pipeline.search_specs import SearchSpec
 from pkd_core.pipeline.specs import (
     DistancesSpec,
@@ -26,8 +26,8 @@ from pkd_core.pipeline.specs import (
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.stages.distances import compare_with_teacher
 from pkd_core.pipeline.stages.evaluation import evaluate
-from pkd_core.pipeline.stages.export import export_model
 from pkd_core.pipeline.stages.latency import time_candidates, time_models
+from pkd_core.pipeline.stages.own_teacher import take_own_teacher
 from pkd_core.pipeline.stages.report import write_run_report
 from pkd_core.pipeline.stages.search import report_search
 from pkd_core.pipeline.stages.speed import time_depth
@@ -110,34 +110,52 @@ def build(
             pass
 
 
-def _compute(job: Job) -> Facts:  # noqa: PLR0912 (a branch for each kind of stage)
+def _compute(job: Job) -> Facts:
     facts: Facts
     match job.stage.spec:
         case TokensSpec() as spec:
             facts = tokenize(job, spec)
         case TeacherSpec() as spec:
             facts = train_teacher(job, spec)
+        case OwnTeacherSpec() as spec:
+            facts = take_own_teacher(job, spec)
         case TeacherStatesSpec() as spec:
             facts = extract_states(job, spec)
         case TransferSpec() as spec:
             facts = make_transfer_set(job, spec)
         case StudentSpec() as spec:
             facts = train_student(job, spec)
-        case SpeedSpec() as spec:
+        case spec:
+            facts = _measure(job, spec)
+    return facts
+
+
+def _measure(
+    job: Job,
+    spec: SpeedSpec
+    | EvaluationSpec
+    | DistancesSpec
+    | LatencyCandidatesSpec
+    | LatencySpec
+    | ReportSpec
+    | SearchSpec,
+) -> Facts:
+    """Compute a stage that measures or reports what others have made."""
+    facts: Facts
+    match spec:
+        case SpeedSpec():
             facts = time_depth(job, spec)
-        case EvaluationSpec() as spec:
+        case EvaluationSpec():
             facts = evaluate(job, spec)
         case DistancesSpec():
             facts = compare_with_teacher(job)
-        case ReportSpec() as spec:
+        case ReportSpec():
             facts = write_run_report(job, spec)
-        case SearchSpec() as spec:
+        case SearchSpec():
             facts = report_search(job, spec)
-        case ExportSpec() as spec:
-            facts = export_model(job, spec)
-        case LatencyCandidatesSpec() as spec:
+        case LatencyCandidatesSpec():
             facts = time_candidates(job, spec)
-        case LatencySpec() as spec:
+        case LatencySpec():
             facts = time_models(job, spec)
     return facts
 

@@ -4,37 +4,27 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pkd_core.config.conventions import CONVENTIONS
 from pkd_core.config.overrides import build_settings
-from pkd_core.config.presets import Preset, preset_for
+from pkd_core.config.presets import Preset
 from pkd_core.config.settings import Method, RunConfig, Settings
 from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError
 from pkd_core.method.layer_map import LayerMap
 from pkd_core.pipeline.distillation_limits import check_distillation, check_transfer
 from pkd_core.pipeline.file_shape import FileShape
-from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.layers import initial_layers, layer_map_of
 from pkd_core.pipeline.measurements import distances_stage, evaluation_stage, speed_stage
+from pkd_core.pipeline.models import Models, PretrainedModel
+from pkd_core.pipeline.report_stages import preset_of, report_stage
 from pkd_core.pipeline.search_specs import HoldoutSpec
-from pkd_core.pipeline.sources import (
-    PRETRAINED,
-    TOKENIZER,
-    UNLABELLED,
-    Models,
-    PretrainedModel,
-    raw_sources,
-)
+from pkd_core.pipeline.sources import PRETRAINED, TOKENIZER, UNLABELLED, raw_sources
 from pkd_core.pipeline.specs import (
-    EvaluationSpec,
-    ReportSpec,
-    StudentBase,
     StudentSpec,
-    TeacherSpec,
-    TeacherStatesSpec,
     TokensSpec,
     TransferSpec,
     distill_spec,
 )
 from pkd_core.pipeline.stage import STUDENT_TOKENS, Stage, make_stage
+from pkd_core.pipeline.teacher_stages import check_teachers, states_stage, teaching_of, transfer_states_stage
 
 
 def build_dag(
@@ -66,48 +56,6 @@ def build_dag(
     return [*stages, report_stage(run, stages, {}, models)]
 
 
-def report_stage(
-    run: RunConfig, stages: Sequence[Stage], failures: Mapping[str, str], models: Models
-) -> Stage:
-    """Return the report over the evaluations among some stages, naming the stages that failed and why."""
-    evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
-    presets = {stage.key: describe_preset(run, stage, models) for stage in evaluations}
-    return report_over(presets, stages, failures, models)
-
-
-def report_over(
-    presets: Mapping[str, str], stages: Sequence[Stage], failures: Mapping[str, str], models: Models
-) -> Stage:
-    """Return the report over some stages of one run or several, given where each evaluation's settings come from.
-
-    It reads the evaluations, and the trainings and the distances of their models, if these are among the stages too.
-    """
-    evaluations = [stage for stage in stages if stage.kind is StageKind.EVALUATION]
-    trained = {stage.inputs["model"] for stage in evaluations}
-    spec = ReportSpec(
-        base_model=models.teacher.short_name,
-        base_model_digest=models.teacher.weights,
-        presets=dict(presets),
-        failures=dict(failures),
-        student_base=_student_base(models),
-    )
-    inputs = {
-        stage.key: stage
-        for stage in stages
-        if stage.kind in (StageKind.EVALUATION, StageKind.DISTANCES) or stage.key in trained
-    }
-    return make_stage("reports", "report", spec, inputs, {})
-
-
-def _student_base(models: Models) -> StudentBase | None:
-    model = models.other
-    if model is None:
-        return None
-    return StudentBase(
-        name=model.short_name, digest=model.weights, num_layers=model.num_layers, remark=models.remark
-    )
-
-
 def _task_dag(
     run: RunConfig,
     task: Task,
@@ -116,35 +64,23 @@ def _task_dag(
     machine: str,
     holdout: HoldoutSpec | None,
 ) -> Iterator[Stage]:
-    model = models.teacher
-    settings = _settings(run, _preset(task.name, "teacher", model.num_layers, models))
+    settings = _settings(run, preset_of(task.name, "teacher", models.teacher.num_layers, models))
     _check_length(settings, models)
-    tokens = _tokens_stage(task, raw_hashes, settings, model, holdout)
-    teacher_spec = TeacherSpec(num_layers=model.num_layers, metric=task.metrics[0], training=settings.teacher)
+    check_teachers(models, run.methods)
+    tokens = _tokens_stage(task, raw_hashes, settings, models.teacher, holdout)
     threads, timing = settings.compute.threads, settings.speed
-    teacher = make_stage(
-        task.name, "teacher", teacher_spec, {"tokens": tokens}, {PRETRAINED: model.weights}, threads
-    )
+    teaching = teaching_of(task, settings, models, tokens, raw_hashes)
     yield tokens
-    yield teacher
-    yield evaluation_stage(task, settings, teacher_spec, {"tokens": tokens, "model": teacher})
-    inputs = {"tokens": tokens, "teacher": teacher}
+    yield from teaching
+    inputs = {"tokens": tokens, "teacher": teaching.teacher}
     if any(method != "finetune" for method in run.methods):
-        states_spec = TeacherStatesSpec(states=settings.states)
-        inputs["states"] = make_stage(task.name, "teacher-states", states_spec, inputs, {}, threads)
+        inputs["states"] = states_stage(task, settings, teaching)
         yield inputs["states"]
         transfer = _transfer_stage(task, tokens, raw_hashes, settings, models)
         if transfer is not None:
             yield transfer
             inputs |= {"transfer": transfer}
-            inputs["transfer-states"] = make_stage(
-                task.name,
-                "transfer-states",
-                states_spec,
-                {"tokens": tokens, "teacher": teacher, "transfer": transfer},
-                {},
-                threads,
-            )
+            inputs["transfer-states"] = transfer_states_stage(task, settings, teaching, transfer)
             yield inputs["transfer-states"]
     if not models.share_tokens:
         tokens = _tokens_stage(
@@ -153,12 +89,14 @@ def _task_dag(
         yield tokens
         inputs |= {"tokens": tokens}
     for num_layers in run.student_layers or (models.student.num_layers // 2,):
-        timed = {} if holdout else {"speed": speed_stage(task, num_layers, timing, tokens, models, machine)}
-        yield from timed.values()
+        timed = {}
+        if holdout is None:
+            timed["speed"] = speed_stage(task, num_layers, timing, tokens, models, machine, teaching.teacher)
+            yield timed["speed"]
         for method in run.methods:
-            preset = _preset(task.name, method, num_layers, models)
+            preset = preset_of(task.name, method, num_layers, models)
             settings = _settings(run, preset)
-            layer_map = layer_map_of(run, method, num_layers, model.num_layers)
+            layer_map = layer_map_of(run, method, num_layers, models.num_teacher_layers)
             for seed in run.seeds:
                 spec = _student_spec(task, method, num_layers, seed, settings, models, layer_map)
                 if spec.distill is not None and "transfer" in inputs:
@@ -166,7 +104,7 @@ def _task_dag(
                 student = _student_stage(task, spec, inputs, models, threads)
                 yield student
                 yield evaluation_stage(task, settings, spec, {"tokens": tokens, "model": student, **timed})
-                if "states" in inputs:
+                if "states" in inputs and len(models.own_teachers) <= 1:
                     yield distances_stage(student, num_layers, inputs)
 
 
@@ -202,7 +140,7 @@ def _transfer_stage(
         sources[UNLABELLED] = raw_hashes[UNLABELLED]
     elif not settings.transfer.num_copies:
         return None
-    check_transfer(task, models)
+    check_transfer(task, models, settings.transfer.num_copies)
     threads = None
     if settings.transfer.predicts_words:
         sources[PRETRAINED], threads = models.teacher.weights, settings.compute.threads
@@ -253,16 +191,3 @@ def _student_stage(
     sources = {} if from_teacher else {PRETRAINED: models.student.weights}
     read = {part: inputs[part] for part in parts}
     return make_stage(task.name, name, spec, read, sources, threads, models.other)
-
-
-def _preset(task: str, method: str, num_layers: int, models: Models) -> Preset:
-    return preset_for(task, method, num_layers, models.teacher.num_layers, models.student.num_layers)
-
-
-def describe_preset(run: RunConfig, evaluation: Stage, models: Models) -> str:
-    """Return where the settings of an evaluation's model come from."""
-    spec = evaluation.spec
-    assert isinstance(spec, EvaluationSpec), evaluation.key
-    preset = _preset(evaluation.task, spec.method, spec.num_layers, models)
-    changed = sorted(key for key in run.settings if key in preset.settings)
-    return preset.source + (f", but for {', '.join(changed)}" if changed else "")

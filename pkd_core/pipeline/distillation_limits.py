@@ -2,7 +2,7 @@
 
 from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError
-from pkd_core.pipeline.sources import Models
+from pkd_core.pipeline.models import Models
 from pkd_core.pipeline.specs import DistillSpec, FullDistillSpec
 
 
@@ -25,12 +25,17 @@ def check_distillation(distill: DistillSpec, task: Task, num_layers: int) -> Non
         )
 
 
-def check_transfer(task: Task, models: Models) -> None:
+def check_transfer(task: Task, models: Models, num_copies: int) -> None:
     """Check that a task can have texts without labels, for these models.
 
     Raises:
-        ConfigError: It is of multiple choice, or teacher and students have different tokenizers.
+        ConfigError: It is of multiple choice, or the teacher cannot read the students' tokens.
     """
+    if models.own_teachers and num_copies:
+        raise ConfigError(
+            f"transfer.num_copies={num_copies} varies the students' tokens, and {models.teacher_name} reads texts; set "
+            "transfer.num_copies=0, and give more texts without labels."
+        )
     if task.num_choices > 1:
         raise ConfigError(
             f"{task.name} has no texts without labels; set transfer.unlabelled=false and transfer.num_copies=0."

@@ -39,6 +39,13 @@ class TrainingFacts(Facts):
     precision: Precision
 
 
+class OwnTeacherFacts(Facts):
+    """The family of each classifier that was taken as the teacher, and the size of their files in bytes."""
+
+    families: tuple[str, ...]
+    bytes: int
+
+
 class TeacherStatesFacts(Facts):
     """Examples, the shape of what is stored for each, and the shards' size in bytes."""
 
@@ -84,14 +91,6 @@ class SearchFacts(Facts):
     best: str
     chosen_by: float
     score: float
-
-
-class ExportFacts(Facts):
-    """The size of each file in bytes, the part of answers that int8 changes, and why int8 is not published, if so."""
-
-    bytes: dict[str, int]
-    share_changed: float
-    refused: str
 
 
 class LatencyCandidatesFacts(Facts):

@@ -10,13 +10,8 @@ from pathlib import Path
 
 from pkd_core.errors import DamagedError, StoreError
 from pkd_core.pipeline.job import RunContext
-from pkd_core.pipeline.sources import (
-    PRETRAINED,
-    TEACHER_PRETRAINED,
-    TOKENIZER,
-    hash_sources,
-    source_files,
-)
+from pkd_core.pipeline.own_teachers import own_teacher_parts
+from pkd_core.pipeline.sources import PRETRAINED, TEACHER_PRETRAINED, TOKENIZER, hash_sources, source_files
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import Address, StageRecord
 from pkd_core.store.manifest import Manifest, read_manifest
@@ -117,4 +112,5 @@ class VerifiedInputs:
 
 def _model_folders(stage: Stage, context: RunContext) -> dict[str, Path]:
     own = context.model_of(stage).folder
-    return {TOKENIZER: own, PRETRAINED: own, TEACHER_PRETRAINED: context.model.folder}
+    teachers = {part: one.folder for part, one in own_teacher_parts(context.own_teachers).items()}
+    return {TOKENIZER: own, PRETRAINED: own, TEACHER_PRETRAINED: context.model.folder, **teachers}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 from pkd_core.config.settings import RunOptions
 from pkd_core.data.task import Task
 from pkd_core.pipeline.facts import Facts
-from pkd_core.pipeline.sources import PretrainedModel
+from pkd_core.pipeline.models import PretrainedModel
+from pkd_core.pipeline.own_teachers import OwnTeacher
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import find_device
 from pkd_core.runtime.observer import Observer
@@ -30,6 +31,7 @@ class RunContext:
         tasks: The run's tasks by name, as they were when it was planned.
         options: How the run works.
         command: Repeats the run; empty if it is not known.
+        own_teachers: The run's own teachers; `model` is then what students are taken from.
     """
 
     workspace: Path
@@ -37,6 +39,7 @@ class RunContext:
     tasks: Mapping[str, Task]
     options: RunOptions
     command: str = ""
+    own_teachers: tuple[OwnTeacher, ...] = ()
 
     @property
     def data_raw(self) -> Path:

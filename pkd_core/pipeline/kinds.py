@@ -9,6 +9,7 @@ class StageKind(StrEnum):
 
     TOKENS = "tokens"
     TEACHER = "teacher"
+    OWN_TEACHER = "own-teacher"
     STATES = "teacher-states"
     TRANSFER = "transfer-set"
     STUDENT = "student"
@@ -17,7 +18,6 @@ class StageKind(StrEnum):
     DISTANCES = "distances"
     REPORT = "report"
     SEARCH = "search"
-    EXPORT = "export"
     LATENCY_CANDIDATES = "latency-candidates"
     LATENCY = "latency"
 
@@ -27,6 +27,7 @@ class StageKind(StrEnum):
 CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.TOKENS: 1,
     StageKind.TEACHER: 2,
+    StageKind.OWN_TEACHER: 1,
     StageKind.STATES: 1,
     StageKind.TRANSFER: 1,
     StageKind.STUDENT: 2,
@@ -35,7 +36,6 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.DISTANCES: 1,
     StageKind.REPORT: 5,
     StageKind.SEARCH: 1,
-    StageKind.EXPORT: 1,
     StageKind.LATENCY_CANDIDATES: 1,
     StageKind.LATENCY: 1,
 }

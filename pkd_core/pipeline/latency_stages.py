@@ -6,7 +6,8 @@ from pkd_core.config.settings import Settings
 from pkd_core.data.task import Task
 from pkd_core.latency.result import Format
 from pkd_core.pipeline.latency_specs import LatencyCandidatesSpec, LatencySpec
-from pkd_core.pipeline.sources import PRETRAINED, TOKENIZER, Models, raw_sources
+from pkd_core.pipeline.models import Models
+from pkd_core.pipeline.sources import PRETRAINED, TOKENIZER, raw_sources
 from pkd_core.pipeline.stage import Stage, make_stage
 from pkd_core.runtime.device import machine_of
 

@@ -4,7 +4,7 @@ from pkd_core.config.conventions import CONVENTIONS
 from pkd_core.config.settings import Method, RunConfig
 from pkd_core.errors import ConfigError
 from pkd_core.method.layer_map import LayerMap, last_layers, skip_layers
-from pkd_core.pipeline.sources import Models
+from pkd_core.pipeline.models import Models
 
 _LAYER_MAPS = {"pkd-skip": skip_layers, "pkd-last": last_layers}
 
@@ -50,15 +50,16 @@ def initial_layers(init: str, num_layers: int, models: Models) -> tuple[int, ...
 
 def _check_source(init: str, num_layers: int, models: Models) -> None:
     """Refuse initial layers that the students' own pretrained model does not have or replaces."""
-    if models.other is None:
+    base = models.student_base
+    if base is None:
         return
     if init != "pretrained-first":
         raise ConfigError(
             f"student.init={init} takes the students' layers from the teacher, and --student-model from "
-            f"{models.other.name}; give one of the two."
+            f"{base.name}; give one of the two."
         )
-    if num_layers > models.other.num_layers:
+    if num_layers > base.num_layers:
         raise ConfigError(
-            f"a student of {num_layers} layers needs as many in {models.other.name}, which has "
-            f"{models.other.num_layers}; give --student-layers of at most {models.other.num_layers}."
+            f"a student of {num_layers} layers needs as many in {base.name}, which has "
+            f"{base.num_layers}; give --student-layers of at most {base.num_layers}."
         )

@@ -1,10 +1,13 @@
 """The stages that measure students and teachers: their scores, their speed, and how far their states are apart."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from pkd_core.config.settings import Settings, SpeedConfig
 from pkd_core.data.task import Task
-from pkd_core.pipeline.sources import PRETRAINED, TEACHER_PRETRAINED, Models
+from pkd_core.pipeline.models import Models
+from pkd_core.pipeline.own_teacher_specs import OwnTeacherSpec
+from pkd_core.pipeline.sources import PRETRAINED, TEACHER_PRETRAINED
 from pkd_core.pipeline.specs import DistancesSpec, EvaluationSpec, SpeedSpec, StudentSpec, TrainingSpec
 from pkd_core.pipeline.stage import Stage, make_stage
 
@@ -12,12 +15,18 @@ _DISTANCES = "distances-"
 
 
 def speed_stage(
-    task: Task, num_layers: int, timing: SpeedConfig, tokens: Stage, models: Models, machine: str
+    task: Task,
+    num_layers: int,
+    timing: SpeedConfig,
+    tokens: Stage,
+    models: Models,
+    machine: str,
+    teacher: Stage,
 ) -> Stage:
-    """Return the stage that times a depth against the teacher's."""
+    """Return the stage that times a depth against the teacher's, or against an own teacher."""
     spec = SpeedSpec(
         num_layers=num_layers,
-        num_teacher_layers=models.teacher.num_layers,
+        num_teacher_layers=models.num_teacher_layers,
         machine=machine,
         speed=timing,
     )
@@ -25,13 +34,19 @@ def speed_stage(
     if models.other:
         sources[TEACHER_PRETRAINED] = models.teacher.weights
     name = f"speed-{num_layers}l"
-    return make_stage(task.name, name, spec, {"tokens": tokens}, sources, student_model=models.other)
+    # The pretrained model takes the time of the teacher that is fine-tuned from it.
+    inputs = {"tokens": tokens, **({"teacher": teacher} if models.own_teachers else {})}
+    return make_stage(task.name, name, spec, inputs, sources, student_model=models.other)
 
 
 def evaluation_stage(
-    task: Task, settings: Settings, trained: TrainingSpec, inputs: Mapping[str, Stage]
+    task: Task,
+    settings: Settings,
+    trained: TrainingSpec | OwnTeacherSpec,
+    inputs: Mapping[str, Stage],
+    sources: Mapping[str, str] = MappingProxyType({}),
 ) -> Stage:
-    """Return the stage that scores a trained model."""
+    """Return the stage that scores a model; `sources` are the raw texts that an own teacher reads."""
     spec = EvaluationSpec(
         method=trained.method,
         num_layers=trained.num_layers,
@@ -40,7 +55,7 @@ def evaluation_stage(
         evaluation=settings.evaluation,
     )
     return make_stage(
-        task.name, f"evaluation-{inputs['model'].name}", spec, inputs, {}, settings.compute.threads
+        task.name, f"evaluation-{inputs['model'].name}", spec, inputs, sources, settings.compute.threads
     )
 
 

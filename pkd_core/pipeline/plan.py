@@ -6,23 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from pkd_core.config.command import run_command
 from pkd_core.config.model_paths import model_paths
 from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.data.glue import load_task
 from pkd_core.data.task import Task
 from pkd_core.pipeline.dag import build_dag
 from pkd_core.pipeline.job import RunContext
+from pkd_core.pipeline.models import Models, PretrainedModel, check_language_head, check_models, find_models
 from pkd_core.pipeline.position import Position, find_position
-from pkd_core.pipeline.sources import (
-    Models,
-    PretrainedModel,
-    check_language_head,
-    check_model,
-    find_models,
-    hash_raw_files,
-    hash_unlabelled,
-)
+from pkd_core.pipeline.sources import hash_raw_files, hash_unlabelled
 from pkd_core.pipeline.specs import TransferSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.why import explain_missing
@@ -87,7 +79,7 @@ class Plan:
 
     @property
     def model(self) -> PretrainedModel:
-        """The teacher's pretrained model."""
+        """The teacher's pretrained model; with own teachers, that of the students."""
         return self.models.teacher
 
     @property
@@ -97,9 +89,9 @@ class Plan:
 
     def context(self, options: RunOptions) -> RunContext:
         """Return what every stage of the run is given."""
-        other = self.models.other
-        command = run_command(self.run, self.model.short_name, other.short_name if other else None)
-        return RunContext(self.workspace.resolve(), self.model, self.tasks, options, command)
+        command = self.models.command_of(self.run)
+        own_teachers = self.models.own_teachers
+        return RunContext(self.workspace.resolve(), self.model, self.tasks, options, command, own_teachers)
 
     @contextmanager
     def recorded(self) -> Iterator[Path]:
@@ -150,7 +142,9 @@ def find_inputs(run: RunConfig, workspace: Path, device: str = "auto") -> RunInp
     hashes = {
         name: hash_raw_files(task, data_raw) | hash_unlabelled(task, data_raw) for name, task in tasks.items()
     }
-    return RunInputs(tasks, hashes, find_models(run.model, run.student_model), machine_of(device))
+    return RunInputs(
+        tasks, hashes, find_models(run.model, run.student_model, run.teachers), machine_of(device)
+    )
 
 
 def plan_stages(
@@ -179,9 +173,7 @@ def plan_stages(
     plan = Plan(run, workspace, inputs.tasks, inputs.models, tuple(_look_up(stages, store, deep, known)))
     if plan.todo:
         # Stages that are done were made from a model of the same bytes; the check imports torch, which takes seconds.
-        check_model(inputs.models.teacher)
-        if inputs.models.other:
-            check_model(inputs.models.other)
+        check_models(inputs.models)
         specs = [planned.stage.spec for planned in plan.todo]
         if any(isinstance(spec, TransferSpec) and spec.transfer.predicts_words for spec in specs):
             check_language_head(inputs.models.teacher)

@@ -48,7 +48,7 @@ class RoundInProgress:
         run, inputs = self.search.run, self.search.inputs
         values = {
             "round": [self.round.method, {key: list(values) for key, values in self.round.grid.items()}],
-            "run": run.model_dump(mode="json", exclude={"model", "student_model", "methods"}),
+            "run": run.model_dump(mode="json", exclude={"model", "student_model", "teachers", "methods"}),
             "kept": dict(self.kept),
             "holdout": self.search.holdout.model_dump() if self.search.holdout else None,
             "layers": self.search.num_layers,

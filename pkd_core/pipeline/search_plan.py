@@ -7,9 +7,10 @@ from typing import Any
 
 from pkd_core.config.search import TEACHER, Point, Round, SearchConfig, describe_point, searched_rounds
 from pkd_core.config.settings import RunConfig
-from pkd_core.pipeline.dag import build_dag, describe_preset, report_over
+from pkd_core.pipeline.dag import build_dag
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.plan import Plan, RunInputs, plan_stages
+from pkd_core.pipeline.report_stages import describe_preset, report_over
 from pkd_core.pipeline.search_specs import HoldoutSpec
 from pkd_core.pipeline.specs import EvaluationSpec
 from pkd_core.pipeline.stage import Stage

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pkd_core.config.command import run_command
 from pkd_core.config.search import TEACHER, Point, read_by
 from pkd_core.pipeline.search_plan import Search
 from pkd_core.pipeline.search_specs import FinalSpec, RoundSpec, SearchSpec, TriedSpec
@@ -89,8 +88,6 @@ def _finals(
         else:
             run = search.run_of(method, settings)
             # Not the folder of a model, which differs from machine to machine.
-            models = search.inputs.models
-            other = models.other.short_name if models.other else None
-            command = run_command(run, models.teacher.short_name, other)
+            command = search.inputs.models.command_of(run)
         values = {"method": method, "settings": settings, "evaluations": of_method, "command": command}
         yield FinalSpec.model_validate(values)

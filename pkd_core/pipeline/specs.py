@@ -23,10 +23,10 @@ from pkd_core.config.settings import (
     TransferConfig,
 )
 from pkd_core.method.layer_map import LayerMap
-from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.file_shape import FileShape
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.latency_specs import LatencyCandidatesSpec, LatencySpec
+from pkd_core.pipeline.own_teacher_specs import OwnTeacherSpec
 from pkd_core.pipeline.search_specs import HoldoutSpec, SearchSpec
 
 # Settings that are newer than published addresses, whose JSON leaves out their defaults.
@@ -228,6 +228,7 @@ TrainingSpec = TeacherSpec | StudentSpec
 StageSpec = (
     TokensSpec
     | TeacherSpec
+    | OwnTeacherSpec
     | TeacherStatesSpec
     | TransferSpec
     | StudentSpec
@@ -236,7 +237,6 @@ StageSpec = (
     | DistancesSpec
     | ReportSpec
     | SearchSpec
-    | ExportSpec
     | LatencyCandidatesSpec
     | LatencySpec
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from pkd_core.config.settings import DEFAULT_THREADS
 from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
-from pkd_core.pipeline.sources import PretrainedModel
+from pkd_core.pipeline.models import PretrainedModel
 from pkd_core.pipeline.specs import THREADS, StageSpec
 from pkd_core.store.address import Address, Area
 from pkd_core.store.fingerprint import fingerprint

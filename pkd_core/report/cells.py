@@ -26,6 +26,11 @@ def metric_name(key: str) -> str:
     return name if split in ("", "dev") else f"{name} ({split})"
 
 
+def epoch(number: int | None) -> str:
+    """Return the number of an epoch; a dash for a model that was not trained here."""
+    return ABSENT if number is None else str(number)
+
+
 def points(fraction: float | None) -> str:
     """Return a fraction × 100 with one decimal."""
     return ABSENT if fraction is None else f"{100 * fraction:.1f}"

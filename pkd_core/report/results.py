@@ -55,7 +55,7 @@ class ResultRow:
         predicted_classes: How many different classes or sets of labels it predicts on the dev split; None for a score.
         settings: Settings of the training by dotted key.
         preset: Source of the settings.
-        best_epoch: Epoch whose weights were kept, from 1.
+        best_epoch: Epoch whose weights were kept, from 1; None for a teacher that was not trained here.
         extra: Further JSON values, among them "num_dev" (dev examples) and "skipped_lines" (number by split).
     """
 
@@ -72,7 +72,7 @@ class ResultRow:
     predicted_classes: int | None
     settings: Mapping[str, Any]
     preset: str
-    best_epoch: int
+    best_epoch: int | None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -9,6 +9,7 @@ from pkd_core.report.cells import (
     COMPARISON_HEADINGS,
     INTERVAL_HEADING,
     comparison,
+    epoch,
     interval,
     joined,
     metric_name,
@@ -100,7 +101,7 @@ def used_settings(groups: Sequence[Group]) -> UsedSettings:
             group.task,
             group.name,
             *(settings.get(key, ABSENT) for key in differing),
-            ", ".join(str(row.best_epoch) for row in group.rows),
+            ", ".join(epoch(row.best_epoch) for row in group.rows),
             joined(row.preset for row in group.rows),
         ]
         for group, settings in zip(groups, used, strict=True)

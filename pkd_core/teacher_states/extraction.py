@@ -5,7 +5,7 @@ Shape suffixes: B batch, C classes, D hidden size, N layers, R rows of the table
 
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,24 +63,54 @@ def extract(
     config = model.config
     num_outputs = model.classifier.out_features * table.num_choices
     shape = StatesShape(config.num_hidden_layers, config.hidden_size * table.num_choices, num_outputs, dtype)
-    work.mkdir(parents=True, exist_ok=True)
     torch.nn.Module.to(model, device)
-    with StatesWriter(work, shape, len(table), shard_rows, finished) as writer:
-        _check_disk_space(work, shape, len(table) - writer.rows_done)
 
-        def write(window: tuple[Rows, Outputs]) -> None:
-            rows, outputs = window
-            writer.write(table.example_ids_R[rows], outputs.logits_BC.numpy(), outputs.cls_states_BND.numpy())
+    def run(first_row: int) -> Iterator[Outputs]:
+        return _windows(model, table, first_row, max_tokens, getattr(torch, dtype), device)
 
-        windows = _windows(model, table, writer.rows_done, max_tokens, getattr(torch, dtype), device)
-        for rows, _ in write_behind(write, windows):
-            observer.progress(int(rows[-1]) + 1, len(table), "examples")
+    return write_states(run, table.example_ids_R, shape, work, observer, shard_rows, finished)
+
+
+def write_states(
+    run: Callable[[int], Iterator[Outputs]],
+    example_ids_R: Rows,
+    shape: StatesShape,
+    work: Path,
+    observer: Observer,
+    shard_rows: int = ROWS_PER_SHARD,
+    finished: FinishedFiles | None = None,
+) -> dict[str, Any]:
+    """Write what a teacher yields, window by window; see `extract`.
+
+    Args:
+        run: Yields the outputs of a window of rows after the other, on the CPU, from a row on.
+        example_ids_R: Ids of the examples, R rows.
+        shape: Contents of a row.
+        work: Folder for the shards, created if missing.
+        observer: Receives the progress in examples.
+        shard_rows: Examples per shard.
+        finished: Records the finished shards; without it, everything is extracted again.
+    """
+    num_rows = len(example_ids_R)
+    work.mkdir(parents=True, exist_ok=True)
+    with StatesWriter(work, shape, num_rows, shard_rows, finished) as writer:
+        _check_disk_space(work, shape, num_rows - writer.rows_done)
+        num_done = writer.rows_done
+
+        def write(outputs: Outputs) -> None:
+            first = writer.rows_done
+            ids = example_ids_R[first : first + len(outputs.logits_BC)]
+            writer.write(ids, outputs.logits_BC.numpy(), outputs.cls_states_BND.numpy())
+
+        for outputs in write_behind(write, run(num_done)):
+            num_done += len(outputs.logits_BC)
+            observer.progress(num_done, num_rows, "examples")
     return {
-        "rows": len(table),
+        "rows": num_rows,
         "num_layers": shape.num_layers,
         "hidden_size": shape.hidden_size,
         "num_outputs": shape.num_outputs,
-        "dtype": dtype,
+        "dtype": shape.dtype,
         "bytes": sum(path.stat().st_size for path in work.glob("states-*.arrow")),
     }
 
@@ -93,18 +123,18 @@ def _windows(
     max_tokens: int,
     dtype: torch.dtype,
     device: torch.device,
-) -> Iterator[tuple[Rows, Outputs]]:
-    """Yield windows of rows from `first_row` on, with their outputs on the CPU, the states in `dtype`."""
+) -> Iterator[Outputs]:
+    """Yield the outputs of windows of rows from `first_row` on, on the CPU, the states in `dtype`."""
     starts = range(first_row, len(table), ROWS_PER_RECORD_BATCH)
     windows = [np.arange(start, min(start + ROWS_PER_RECORD_BATCH, len(table))) for start in starts]
     orders = [list(length_sorted_batches(table, max_tokens, rows)) for rows in windows]
     batches = prefetch(pack(table, rows, device) for order in orders for rows in order)
-    for rows, order in zip(windows, orders, strict=True):
+    for order in orders:
         outputs = [forward(model, batch) for batch in itertools.islice(batches, len(order))]
         unsort = torch.from_numpy(np.argsort(np.concatenate(order)))
         logits_BC = torch.cat([output.logits_BC for output in outputs]).cpu()
         cls_states_BND = torch.cat([output.cls_states_BND.to(dtype) for output in outputs]).cpu()
-        yield rows, Outputs(logits_BC.index_select(0, unsort), cls_states_BND.index_select(0, unsort))
+        yield Outputs(logits_BC.index_select(0, unsort), cls_states_BND.index_select(0, unsort))
 
 
 def _check_disk_space(work: Path, shape: StatesShape, num_rows: int) -> None:

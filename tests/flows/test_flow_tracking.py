@@ -12,7 +12,7 @@ from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 
 from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.evaluation.result import read_result
-from pkd_core.pipeline.sources import find_model
+from pkd_core.pipeline.models import find_model
 from tasks.mlflow_store import ensure_store
 
 

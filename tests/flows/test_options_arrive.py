@@ -12,9 +12,9 @@ from flows.pkd import pkd
 from flows.request import Request
 from pkd_core.config.settings import RunOptions
 from pkd_core.errors import StoreError
-from pkd_core.pipeline import sources
+from pkd_core.pipeline import models
 from pkd_core.pipeline.job import RunContext
-from pkd_core.pipeline.sources import PretrainedModel, find_model
+from pkd_core.pipeline.models import PretrainedModel, find_model
 from pkd_core.pipeline.stage import Stage
 
 OPTIONS = RunOptions(device="cpu", deep=True, strict=True, checkpoint_minutes=0.25, max_concurrent_runs=3)
@@ -47,7 +47,7 @@ def num_plans(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         located.append(name)
         return find_model(name, option)
 
-    monkeypatch.setattr(sources, "find_model", spy)
+    monkeypatch.setattr(models, "find_model", spy)
     return located
 
 

@@ -6,7 +6,8 @@ from typing import Any
 from pkd_core.config.overrides import build_run_config
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.pipeline.dag import build_dag
-from pkd_core.pipeline.sources import Models, PretrainedModel
+from pkd_core.pipeline.models import Models, PretrainedModel
+from pkd_core.pipeline.own_teachers import OwnTeacher
 from pkd_core.pipeline.stage import Stage
 
 MODEL = PretrainedModel("bert", Path("bert"), weights="w1", tokenizer="t1", num_layers=12, max_length=512)
@@ -19,12 +20,13 @@ def dag(
     hashes: dict[str, str] = HASHES,
     machine: str = "AMD EPYC",
     student_model: PretrainedModel | None = None,
+    own_teachers: tuple[OwnTeacher, ...] = (),
     **run: Any,
 ) -> dict[str, Stage]:
     values = {"tasks": ["RTE"], "student_layers": [6], "seeds": [1], "settings": settings or {}} | run
     config = build_run_config(**values)
     tasks = [GLUE_TASKS[name] for name in config.tasks]
-    models = Models(model, student_model)
+    models = Models(model, student_model, own_teachers)
     stages = build_dag(config, tasks, {task.name: hashes for task in tasks}, models, machine)
     return {stage.key: stage for stage in stages}
 

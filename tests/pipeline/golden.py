@@ -12,6 +12,7 @@ import json
 import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -23,17 +24,14 @@ import torch
 from safetensors.numpy import load_file
 from tiny import write_tiny_model, write_tiny_task
 
-from pkd_core.config.overrides import build_run_config, build_settings
+from pkd_core.config.overrides import build_run_config
 from pkd_core.config.search import build_search_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.evaluation.speed_result import Speed
-from pkd_core.export.bundle import PREDICT, SETTINGS, TOKENIZER
-from pkd_core.export.bundle_predict import FLOAT32, Model
-from pkd_core.pipeline.export_stages import export_stage
 from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
 from pkd_core.pipeline.local import build_stages, run_plan
-from pkd_core.pipeline.plan import Plan, find_inputs, make_plan, plan_stages
+from pkd_core.pipeline.plan import find_inputs, make_plan
 from pkd_core.pipeline.search import run_search
 from pkd_core.pipeline.search_plan import Search
 from pkd_core.store.address import StageRecord
@@ -74,6 +72,13 @@ _OF_COPIES = {
     "kd-2l-s1": StageKind.STUDENT,
 }
 
+# Of a run whose teacher is the classifier that another run has trained, the stages that differ.
+_OF_OWN_TEACHER = {
+    "teacher": StageKind.OWN_TEACHER,
+    "evaluation-teacher": StageKind.EVALUATION,
+    "teacher-states": StageKind.STATES,
+}
+
 Result = str | list[float]
 
 
@@ -93,6 +98,7 @@ def golden_results(workspace: Path) -> dict[str, dict[str, Result]]:
     )
     plan_with_copies = make_plan(with_copies, workspace)
     copied = run_plan(plan_with_copies, RunOptions(device="cpu"))
+    taught = _take_own_teacher(workspace, workspace / records["Tiny/teacher"].path)
     searched = _search(workspace)
     start = load_file(workspace / "model" / "model.safetensors")
     results: dict[str, dict[str, Result]] = {kind.value: {} for kind in StageKind}
@@ -103,9 +109,20 @@ def golden_results(workspace: Path) -> dict[str, dict[str, Result]]:
     for name, kind in _OF_COPIES.items():
         folder = workspace / copied[f"Tiny/{name}"].path
         results[kind][f"{name}, with copies"] = _result(kind, folder, start)
+    for name, kind in _OF_OWN_TEACHER.items():
+        results[kind][f"{name}, own"] = _result(kind, workspace / taught[f"Tiny/{name}"].path, start)
     results[StageKind.SEARCH]["search"] = _result(StageKind.SEARCH, searched, start)
-    results[StageKind.EXPORT] |= _export(workspace, plan, records)
     return results
+
+
+def _take_own_teacher(workspace: Path, folder: Path) -> dict[str, StageRecord]:
+    """Take a classifier as the teacher, and return the records of the stages up to its states."""
+    run = build_run_config(
+        tasks=["Tiny"], methods=["pkd-skip"], seeds=[1], teachers=[str(folder)], settings=_SETTINGS
+    )
+    plan = make_plan(run, workspace, device="cpu")
+    (last,) = (number for number, one in enumerate(plan.stages) if one.stage.name == "teacher-states")
+    return run_plan(replace(plan, stages=plan.stages[: last + 1]), RunOptions(device="cpu"))
 
 
 def _search(workspace: Path) -> Path:
@@ -123,26 +140,12 @@ def _search(workspace: Path) -> Path:
     return workspace / outcome.search_report.path
 
 
-def _export(workspace: Path, plan: Plan, records: Mapping[str, StageRecord]) -> dict[str, Result]:
-    """Export a student; return its bundle's outputs for a few texts, and its other files."""
-    inputs, settings = find_inputs(plan.run, workspace, "cpu"), build_settings(_SETTINGS)
-    student = next(one.stage for one in plan.stages if one.stage.name == "kd-2l-s1")
-    stage = export_stage(plan.tasks["Tiny"], settings, student, inputs.raw_hashes["Tiny"])
-    planned = plan_stages(plan.run, workspace, inputs, [stage], known=records)
-    folder = workspace / build_stages(planned, RunOptions(device="cpu"), known=records)[stage.key].path
-    texts = [
-        path.read_text(encoding="utf-8") for path in map(folder.joinpath, (SETTINGS, TOKENIZER, PREDICT))
-    ]
-    logits = Model(folder, FLOAT32).logits(["good film", "the play was bad", "not a very fine book"])
-    return {"kd-2l-s1": _projections([100 * logits]), "its files": _digest("".join(texts))}
-
-
 def _result(kind: StageKind, folder: Path, start: Mapping[str, np.ndarray]) -> Result:
     match kind:
         case StageKind.TOKENS | StageKind.TRANSFER:
             columns = {path.name: pq.read_table(path).to_pydict() for path in folder.glob("*.parquet")}
             return _digest(json.dumps(columns, sort_keys=True))
-        case StageKind.TEACHER | StageKind.STUDENT:
+        case StageKind.TEACHER | StageKind.OWN_TEACHER | StageKind.STUDENT:
             return _projections(_updates(load_file(folder / "model.safetensors"), start))
         case StageKind.STATES:
             return _projections(_states(folder / "states-00000.arrow"))

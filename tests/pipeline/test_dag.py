@@ -11,9 +11,10 @@ from pkd_core.config.overrides import build_run_config
 from pkd_core.config.presets import preset_for
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
-from pkd_core.pipeline.dag import build_dag, report_stage
+from pkd_core.pipeline.dag import build_dag
 from pkd_core.pipeline.kinds import StageKind
-from pkd_core.pipeline.sources import Models, PretrainedModel
+from pkd_core.pipeline.models import Models, PretrainedModel
+from pkd_core.pipeline.report_stages import report_stage
 from pkd_core.pipeline.specs import EvaluationSpec, ReportSpec, StudentSpec, TeacherSpec
 
 ALL = {key.removeprefix("RTE/") for key in dag()}

@@ -12,10 +12,10 @@ from transformers import AutoModel, AutoTokenizer
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.evaluation.distances_result import read_distances
-from pkd_core.pipeline.dag import report_stage
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
+from pkd_core.pipeline.report_stages import report_stage
 from pkd_core.pipeline.specs import ReportSpec
 from pkd_core.pipeline.stages.report import write_run_report
 from pkd_core.runtime.observer import LogObserver

@@ -21,10 +21,10 @@ from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import ConfigError
 from pkd_core.evaluation.result import EvaluationResult, read_result, write_result
 from pkd_core.evaluation.speed_result import Speed, read_speed
-from pkd_core.pipeline.dag import report_stage
 from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
+from pkd_core.pipeline.report_stages import report_stage
 from pkd_core.pipeline.specs import ReportSpec, SpeedSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.stages import speed

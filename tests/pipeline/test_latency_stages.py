@@ -26,8 +26,8 @@ from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.latency_specs import LatencyCandidatesSpec, LatencySpec
 from pkd_core.pipeline.latency_stages import candidates_stage, latency_stage
 from pkd_core.pipeline.local import build_stages
+from pkd_core.pipeline.models import find_models
 from pkd_core.pipeline.plan import RunInputs, find_inputs, plan_stages
-from pkd_core.pipeline.sources import find_models
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.stages import latency
 from pkd_core.pipeline.stages.latency import time_models

@@ -12,7 +12,7 @@ from tiny import write_tiny_model
 
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.model.loading import build_classifier
-from pkd_core.pipeline.sources import find_model
+from pkd_core.pipeline.models import find_model
 
 LOAD = """
 import json, sys

@@ -18,9 +18,9 @@ from pkd_core.data.glue import load_task
 from pkd_core.errors import ConfigError, StoreError
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.local import run_plan
+from pkd_core.pipeline.models import PretrainedModel, find_model
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.pipeline.position import Position
-from pkd_core.pipeline.sources import PretrainedModel, find_model
 from pkd_core.pipeline.specs import SpeedSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import model_of
@@ -187,7 +187,7 @@ def test_the_model_is_checked_unless_all_was_made_from_it(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checked: list[PretrainedModel] = []
-    monkeypatch.setattr("pkd_core.pipeline.plan.check_model", checked.append)
+    monkeypatch.setattr("pkd_core.pipeline.models.check_model", checked.append)
     assert make_plan(plan.run, plan.workspace).model == plan.model
     assert checked == [plan.model]
     monkeypatch.setattr("pkd_core.pipeline.plan.Plan.todo", ())

@@ -25,8 +25,8 @@ from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.evaluation.result import read_result
 from pkd_core.pipeline.dag import build_dag
 from pkd_core.pipeline.local import run_plan
+from pkd_core.pipeline.models import Models
 from pkd_core.pipeline.plan import make_plan
-from pkd_core.pipeline.sources import Models
 from pkd_core.pipeline.specs import StudentSpec, TokensSpec
 from pkd_core.store.address import StageRecord
 

@@ -17,7 +17,8 @@ from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.data.glue import load_task
 from pkd_core.errors import DataError, ModelError
-from pkd_core.pipeline.sources import check_model, find_model, has_raw_files, hash_raw_files
+from pkd_core.pipeline.models import check_model, find_model
+from pkd_core.pipeline.sources import has_raw_files, hash_raw_files
 from pkd_core.store.fingerprint import sha256_file
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -211,7 +212,7 @@ def hub(bert: Path) -> Iterator[Hub]:
 ASK = """
 import dataclasses, json, sys
 from pkd_core.errors import ModelError
-from pkd_core.pipeline.sources import find_model
+from pkd_core.pipeline.models import find_model
 for name in map(str.strip, sys.stdin):
     try:
         outcome = dataclasses.asdict(find_model(name))

@@ -18,8 +18,8 @@ from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import ConfigError, ModelError
 from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.pipeline.local import run_plan
+from pkd_core.pipeline.models import Models, find_model, find_models
 from pkd_core.pipeline.plan import Plan, make_plan
-from pkd_core.pipeline.sources import Models, find_model, find_models
 from pkd_core.pipeline.specs import ReportSpec, StudentSpec
 from pkd_core.pipeline.stages import student, train_and_save
 from pkd_core.training.loop import Training, TrainingResult, train

@@ -8,8 +8,8 @@ from mlflow.entities import Run
 from pkd_core.config.settings import RunOptions
 from pkd_core.errors import StoreError
 from pkd_core.pipeline.job import RunContext
+from pkd_core.pipeline.models import PretrainedModel
 from pkd_core.pipeline.search_specs import SearchSpec
-from pkd_core.pipeline.sources import PretrainedModel
 from pkd_core.pipeline.stage import Stage, make_stage
 from pkd_core.report.search_results import FinalScore, HeldOut, SearchResult, TriedPoint, TriedRound
 from pkd_core.report.search_write import write_search_report

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from pkd_core.report.cells import joined, metric_name, points
+from pkd_core.report.cells import epoch, joined, metric_name, points
 from pkd_core.report.confusion import MAX_CLASSES, Confusion, most_confused
 from pkd_core.report.content import Report
 from pkd_core.report.differences import by_task as pairs_by_task
@@ -158,7 +158,7 @@ def _seeds(groups: Sequence[Group]) -> Table:
             group.name,
             "" if row.seed is None else str(row.seed),
             *(points(row.scores.get(key)) for key in keys),
-            str(row.best_epoch),
+            epoch(row.best_epoch),
         ]
         for group in groups
         for row in group.rows

@@ -3,6 +3,7 @@
 Its name is `pkd`, as Prefect addresses a deployment by its flow's name: pkd/compress.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,6 +29,7 @@ from pkd_core.pipeline.growing_record import GrowingRecord
 from pkd_core.pipeline.plan import Plan
 from tasks.progress import ShowStage, show_in_log
 
+logger = logging.getLogger(__name__)
 _REMEDY = "run again, or change what the sentence names"
 
 
@@ -82,7 +84,7 @@ def _compress(
 ) -> State[Any]:
     # What an earlier start has made stays recorded while this one follows it.
     record.add(*survey_compression(prepared.run).plans)
-    outcome = run_compression(prepared.run, builder.build)
+    outcome = run_compression(prepared.run, builder.build, logger.info)
     show_report(asked.workspace, outcome.report)
     if asked.out is not None:
         hand_over(asked.workspace, outcome, asked.out)

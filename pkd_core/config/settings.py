@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, FiniteFloat
 
 from pkd_core.config.distill_settings import DistillConfig
+from pkd_core.config.export_settings import ExportConfig
 from pkd_core.config.latency_settings import LatencyConfig
 from pkd_core.config.section import Count, Fraction, Name, NonNegative, Positive, Section, Seed
 from pkd_core.data.truncation import Truncation
@@ -213,6 +214,7 @@ class Settings(Section):
     transfer: TransferConfig = TransferConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     speed: SpeedConfig = SpeedConfig()
+    export: ExportConfig = ExportConfig()
     latency: LatencyConfig = LatencyConfig()
     compute: ComputeConfig = ComputeConfig()
 

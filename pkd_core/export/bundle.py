@@ -4,16 +4,14 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 from pkd_core.data.task import Task
 from pkd_core.errors import ModelError
+from pkd_core.evaluation.text_answers import Kind
 from pkd_core.export import bundle_predict
 from pkd_core.export.onnx_files import export_onnx, load_own_tokenizer
 
 PREDICT, SETTINGS, TOKENIZER = "predict.py", "bundle.json", "tokenizer.json"
-
-Kind = Literal["classes", "multi-label", "regression"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Bundle:
     @classmethod
     def of(cls, task: Task, max_length: int) -> "Bundle":
         """Return the settings of a model of a task."""
-        kind: Kind = "regression" if task.is_regression else "classes"
+        kind: Kind = "multi-label" if task.multi_label else "regression" if task.is_regression else "classes"
         return cls(task.labels or ("score",), task.text_columns, max_length, kind)
 
 

@@ -54,16 +54,16 @@ class Model:
         self._pad_id: int = settings["pad_id"]
         self._tokenizer = _load_tokenizer(folder / "tokenizer.json")
         name = file or (INT8 if (folder / INT8).exists() else FLOAT32)
+        self._batch_size = 1 if name == INT8 else _BATCH_SIZE
         self._session = _load_session(folder / name, threads)
 
-    def logits(self, texts: Sequence[Text], batch_size: int = _BATCH_SIZE) -> Array:
+    def logits(self, texts: Sequence[Text], batch_size: int | None = None) -> Array:
         """Return the outputs for each text, shape (R, C), float32.
-
-        Texts of similar length are computed together. In int8, what else is in a batch changes the last digits.
 
         Args:
             texts: Strings; pairs of strings for a model of two texts.
-            batch_size: Most texts that are computed together.
+            batch_size: Texts of similar length that are computed together. By default 32 in float32, and 1 in int8,
+                where the outputs for a text depend on what else is in its batch.
 
         Raises:
             TypeError: A text is no string, or one of a pair is missing.
@@ -71,8 +71,9 @@ class Model:
         encodings = self._encode(texts)
         order = sorted(range(len(encodings)), key=lambda row: len(encodings[row].ids))
         logits_RC = np.zeros((len(encodings), self._session.get_outputs()[0].shape[1]), dtype=np.float32)
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
+        step = batch_size or self._batch_size
+        for start in range(0, len(order), step):
+            rows = order[start : start + step]
             batch = pad([encodings[row] for row in rows], self._inputs, self._pad_id)
             logits_RC[rows] = self._session.run(None, batch)[0]
         return logits_RC
@@ -91,7 +92,9 @@ class Model:
         if self.kind == "regression":
             return [{"score": float(score)} for score in logits_RC[:, 0]]
         if self.kind == "multi-label":
-            probabilities_RC = 1 / (1 + np.exp(-logits_RC))
+            probabilities_RC = 0.5 * (
+                1 + np.tanh(0.5 * logits_RC)
+            )  # the sigmoid, of any size of its argument
         else:
             exponentials_RC = np.exp(logits_RC - logits_RC.max(axis=1, keepdims=True))
             probabilities_RC = exponentials_RC / exponentials_RC.sum(axis=1, keepdims=True)
@@ -181,7 +184,7 @@ def _tsv(answer: dict[str, Any]) -> str:
         return f"{answer['score']:.4f}"
     labels = answer["labels"] if "labels" in answer else [answer["label"]]
     shown = [f"{answer['probabilities'][label]:.4f}" for label in labels]
-    return f"{','.join(labels)}\t{','.join(shown)}"
+    return f"{', '.join(labels)}\t{', '.join(shown)}"
 
 
 def _run(arguments: argparse.Namespace) -> None:

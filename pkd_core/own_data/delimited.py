@@ -97,8 +97,9 @@ def _rows(path: Path, encoding: TextEncoding, dialect: Dialect) -> Iterator[_Row
                     yield number, cells
                 start = number + 1
         except csv.Error as error:
+            between = "fields between " if dialect.delimiter else ""
             raise DataError(
-                f"{path}:{start}: expected fields between {dialect.description}, got {_fault(error)}; fix that line"
+                f"{path}:{start}: expected {between}{dialect.description}, got {_fault(error)}; fix that line"
             ) from None
 
 

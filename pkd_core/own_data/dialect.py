@@ -103,11 +103,17 @@ def _is_number(cell: str) -> bool:
 
 
 def _quotes(lines: Sequence[str], delimiter: str) -> bool:
-    """Return whether quotes enclose fields: with tabs, only where each quote that begins a field ends one too."""
+    """Return whether quotes enclose fields.
+
+    Between tabs they may be plain characters. They are where a field holds one that does not enclose it, as whoever
+    encloses fields encloses those; unless only enclosing gives rows of equal length.
+    """
     if delimiter != "\t":
         return True
-    fields = [field for line in lines for field in line.rstrip("\r\n").split("\t") if field.startswith('"')]
-    return bool(fields) and all(len(field) > 1 and field.endswith('"') for field in fields)
+    fields = [field for line in lines for field in line.rstrip("\r\n").split("\t") if '"' in field]
+    if len(set(_widths(Dialect(delimiter, quotes=False), lines))) == 1:
+        return bool(fields) and all(len(one) > 1 and one[0] == one[-1] == '"' for one in fields)
+    return len(set(_widths(Dialect(delimiter, quotes=True), lines))) == 1
 
 
 def _widths(dialect: Dialect, lines: Sequence[str]) -> list[int]:

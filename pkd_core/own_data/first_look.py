@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pkd_core.errors import listed, quoted
+from pkd_core.own_data.divide import Division
 from pkd_core.own_data.labels import Labels
 from pkd_core.own_data.row_index import LEFT_OUT, NO_LABEL, SPLITS, RowIndex
 
@@ -116,18 +117,16 @@ class FirstLook:
         return texts
 
 
-def look_at(
-    index: RowIndex, splits_R: npt.NDArray[np.int8], labels: Labels, num_without_label: int, texts_at: TextsAt
-) -> FirstLook:
+def look_at(index: RowIndex, division: Division, labels: Labels, texts_at: TextsAt) -> FirstLook:
     """Look at rows that are divided into splits.
 
     Args:
         index: The rows.
-        splits_R: The split of each row, or LEFT_OUT.
+        division: Their splits.
         labels: What their labels stand for.
-        num_without_label: Rows of dev and test that were left out for want of a label.
         texts_at: Reads the texts of a row, for examples.
     """
+    splits_R = division.splits_R
     in_split = {name: np.flatnonzero(splits_R == position) for position, name in enumerate(SPLITS)}
     kept_words = index.words_R[splits_R != LEFT_OUT]
     few, half, many, most = (int(value) for value in np.quantile(kept_words, _SHARES, method="nearest"))
@@ -137,7 +136,7 @@ def look_at(
         class_rows=_class_rows(index, in_split, labels),
         words=(few, half, many, most),
         num_empty=int((index.splits_R == LEFT_OUT).sum()),
-        num_without_label=num_without_label,
+        num_without_label=division.num_without_label,
         duplicates={name: len(rows) - len(keys[name]) for name, rows in in_split.items()},
         leaks=tuple(_leaks(index, in_split, keys, texts_at)),
         conflict=_conflict(index, splits_R, texts_at),

@@ -13,17 +13,14 @@ from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.race import RACE
 from pkd_core.errors import DataError, listed, quoted
 from pkd_core.own_data.columns import Columns, choose_columns, text_columns_of
-from pkd_core.own_data.cut import DEV, TEST, TRAIN, UNLABELLED, cut
+from pkd_core.own_data.divide import divide
 from pkd_core.own_data.files import SplitSource, find_files
 from pkd_core.own_data.first_look import FirstLook, look_at
 from pkd_core.own_data.labels import Labels, understand
 from pkd_core.own_data.names import split_of
 from pkd_core.own_data.request import DataRequest
 from pkd_core.own_data.row_index import (
-    LEFT_OUT,
     NO_LABEL,
-    SPLITS,
-    UNKNOWN,
     Part,
     RowIndex,
     index_rows,
@@ -34,8 +31,6 @@ from pkd_core.store.fingerprint import canonical_json, sha256_file
 
 # Part of the digest: raise it when the same files become other rows.
 _VERSION = 1
-# Fewer leave nothing to measure.
-_MIN_TEXTS = 20
 
 
 @dataclass(frozen=True)
@@ -91,21 +86,18 @@ def read_own_data(request: DataRequest) -> OwnData:
     counts = np.bincount(index.labels_R[index.labels_R != NO_LABEL], minlength=len(index.raw_labels))
     order = columns.labels if len(columns.labels) > 1 else first.class_names.get(columns.labels[0], ())
     labels = understand(dict(zip(index.raw_labels, counts.tolist(), strict=True)), request, order)
-    splits_R, notes = _splits(request, parts, index, labels)
-    num_without_label = int(((splits_R == DEV) | (splits_R == TEST))[index.labels_R == NO_LABEL].sum())
-    splits_R[((splits_R == DEV) | (splits_R == TEST)) & (index.labels_R == NO_LABEL)] = LEFT_OUT
-    _check_splits(request, index, splits_R, labels)
+    division = divide(request, parts, index, labels)
     return OwnData(
         name,
         columns.texts,
         columns.labels[0] if len(columns.labels) == 1 else _free_name("labels", columns.texts),
         labels,
-        (*_read_notes(parts), *columns.notes, *labels.notes, *notes),
-        look_at(index, splits_R, labels, num_without_label, lambda row: _texts_at(parts, index, row)),
+        (*_read_notes(parts), *columns.notes, *labels.notes, *division.notes),
+        look_at(index, division, labels, lambda row: _texts_at(parts, index, row)),
         _digest(request, parts),
         tuple(parts),
         index,
-        splits_R,
+        division.splits_R,
     )
 
 
@@ -121,73 +113,6 @@ def _part(file: SplitSource, columns: Columns, is_first: bool) -> Part:
             "the labels' column as in the other files"
         )
     return Part(source, texts, columns.labels if has_labels else (), file.split, None)
-
-
-def _splits(
-    request: DataRequest, parts: Sequence[Part], index: RowIndex, labels: Labels
-) -> tuple[npt.NDArray[np.int8], list[str]]:
-    """Return each row's split, and what to say about it."""
-    splits_R, notes = index.splits_R.copy(), []
-    splits_R[splits_R == UNKNOWN] = TRAIN
-    for part, start, end in zip(parts, index.part_starts, index.part_starts[1:], strict=False):
-        if part.split == "test" and (index.labels_R[start:end] == NO_LABEL).all():
-            splits_R[start:end] = LEFT_OUT
-            notes.append(
-                f"{part.source.path.name} has no labels, so nothing can be scored on it and it is not used; "
-                "`pkd predict` labels it afterwards."
-            )
-    without_label = (splits_R == TRAIN) & (index.labels_R == NO_LABEL)
-    if without_label.any():
-        notes.append(f"{int(without_label.sum())} rows without label are texts for the teacher to label.")
-    splits_R[without_label] = UNLABELLED
-    for split, fraction in ((TEST, request.test_fraction), (DEV, request.dev_fraction)):
-        if not (splits_R == split).any() and fraction:
-            _check_enough(request, index, splits_R)
-            splits_R = cut(index, splits_R, labels, split, fraction, request.seed)
-            use = "final scores" if split == TEST else "choosing models"
-            notes.append(
-                f"{int((splits_R == split).sum())} rows were taken out of train as {SPLITS[split]}, for {use} "
-                f"(seed {request.seed})."
-            )
-    return splits_R, notes
-
-
-def _check_enough(request: DataRequest, index: RowIndex, splits_R: npt.NDArray[np.int8]) -> None:
-    num_texts = len(np.unique(index.keys_R[(splits_R == TRAIN) & (index.labels_R != NO_LABEL)]))
-    if num_texts < _MIN_TEXTS:
-        raise DataError(
-            f"{request.data}: expected at least {_MIN_TEXTS} different texts with labels, to take dev and test out of "
-            f"them, got {num_texts}; add rows, or name files with --dev and --test"
-        )
-
-
-def _check_splits(
-    request: DataRequest, index: RowIndex, splits_R: npt.NDArray[np.int8], labels: Labels
-) -> None:
-    in_train = _raw_labels(index, splits_R, TRAIN)
-    known = {position for raw in in_train for position in labels.positions(raw)}
-    for split in (TRAIN, DEV, TEST):
-        found = _raw_labels(index, splits_R, split)
-        if split == TEST and not found:
-            continue
-        unknown = [labels.names[at] for raw in found for at in labels.positions(raw) if at not in known]
-        if unknown:
-            raise DataError(
-                f"{request.data}: expected every label of {SPLITS[split]} in train too, got "
-                f"{listed(list(dict.fromkeys(unknown)))} in {SPLITS[split]} alone; add such rows to train, or take "
-                "them out"
-            )
-        if len({labels.values[raw] for raw in found}) < 2:
-            got = f"{listed(found)} alone" if found else "no row with a label"
-            raise DataError(
-                f"{request.data}: expected at least two different labels in {SPLITS[split]}, got {got}; add rows, or "
-                f"give another {SPLITS[split]} split"
-            )
-
-
-def _raw_labels(index: RowIndex, splits_R: npt.NDArray[np.int8], split: int) -> list[str | tuple[str, ...]]:
-    codes = np.unique(index.labels_R[splits_R == split])
-    return [index.raw_labels[code] for code in codes if code != NO_LABEL]
 
 
 def _texts_at(parts: Sequence[Part], index: RowIndex, row: int) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 
 from pkd_core.errors import HeldError
 from pkd_core.pipeline.estimate import recorded_duration
+from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.facts import Facts
 from pkd_core.pipeline.inputs import VerifiedInputs, read_inputs
 from pkd_core.pipeline.job import Job, RunContext
@@ -26,6 +27,7 @@ from pkd_core.pipeline.specs import (
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.stages.distances import compare_with_teacher
 from pkd_core.pipeline.stages.evaluation import evaluate
+from pkd_core.pipeline.stages.export import export_model
 from pkd_core.pipeline.stages.latency import time_candidates, time_models
 from pkd_core.pipeline.stages.own_teacher import take_own_teacher
 from pkd_core.pipeline.stages.report import write_run_report
@@ -135,6 +137,7 @@ def _measure(
     spec: SpeedSpec
     | EvaluationSpec
     | DistancesSpec
+    | ExportSpec
     | LatencyCandidatesSpec
     | LatencySpec
     | ReportSpec
@@ -153,6 +156,8 @@ def _measure(
             facts = write_run_report(job, spec)
         case SearchSpec():
             facts = report_search(job, spec)
+        case ExportSpec():
+            facts = export_model(job, spec)
         case LatencyCandidatesSpec():
             facts = time_candidates(job, spec)
         case LatencySpec():

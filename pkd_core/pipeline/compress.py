@@ -3,10 +3,11 @@
 Whatever was computed before, by this compression or by a run, is found in the store and not computed again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from pkd_core.latency.candidates import Choice, choose_depth, read_candidates
 from pkd_core.pipeline.compress_plan import CompressionRun
 from pkd_core.pipeline.facts import EvaluationFacts
 from pkd_core.pipeline.plan import BuildPlan
@@ -21,33 +22,52 @@ class Compressed:
 
     Attributes:
         num_layers: Depth of the students.
+        choice: How a latency has led to that depth; None if none was given.
         student: The chosen student.
         report: The report of all that were trained, as of `pkd run`.
         records: The records of all stages by key.
     """
 
     num_layers: int
+    choice: Choice | None
     student: Stage
     report: StageRecord
     records: Mapping[str, StageRecord]
 
 
-def run_compression(compression: CompressionRun, build: BuildPlan) -> Compressed:
+def run_compression(
+    run: CompressionRun, build: BuildPlan, show: Callable[[str], None] = lambda _: None
+) -> Compressed:
     """Run the rounds of a compression.
 
     Args:
-        compression: What is compressed.
+        run: What is compressed.
         build: Builds a plan's stages.
+        show: Called with a sentence about each choice.
 
     Raises:
+        ConfigError: No student keeps to the latency.
         PkdError: A stage failed; what was published before stays, and the next call continues from there.
     """
-    num_layers = compression.config.student_layers or compression.half_of_the_layers
-    plan = compression.plan_students(num_layers)
+    choice = _choose_depth(run, build)
+    if choice is not None:
+        show(choice.sentence)
+    num_layers = choice.num_layers if choice else run.config.student_layers or run.half_of_the_layers
+    plan = run.plan_students(num_layers)
     records = dict(build(plan, {}))
     stages = [planned.stage for planned in plan.stages]
     student = choose_student(stages, records)
-    return Compressed(num_layers, student, records[stages[-1].key], records)
+    show(f"{student.key} is the best on dev.")
+    return Compressed(num_layers, choice, student, records[stages[-1].key], records)
+
+
+def _choose_depth(run: CompressionRun, build: BuildPlan) -> Choice | None:
+    """Return the deepest student that keeps to the latency; None if no latency is given."""
+    if run.config.latency_ms is None:
+        return None
+    plan = run.plan_candidates()
+    (record,) = build(plan, {}).values()
+    return choose_depth(read_candidates(run.workspace / record.path), run.config.latency_ms)
 
 
 def choose_student(stages: Sequence[Stage], records: Mapping[str, StageRecord]) -> Stage:

@@ -1,18 +1,24 @@
-"""The plans of a compression: the trainings of a depth with their report, as `pkd run` has them."""
+"""The plans of a compression: untrained students timed, then one depth trained with its report, as `pkd run` does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from pkd_core.config.compress import CompressConfig, run_of
+from pkd_core.config.overrides import build_settings
 from pkd_core.config.recommended import Amounts, recommended_settings
-from pkd_core.config.settings import RunConfig
+from pkd_core.config.settings import RunConfig, Settings
 from pkd_core.data.examples import read_split
 from pkd_core.data.task import Split, Task
 from pkd_core.model.file_checks import read_settings
 from pkd_core.pipeline.dag import build_dag
+from pkd_core.pipeline.latency_stages import candidates_stage
 from pkd_core.pipeline.plan import Plan, RunInputs, find_inputs, plan_stages
 from pkd_core.pipeline.sources import UNLABELLED
+from pkd_core.pipeline.stage import Stage
+from pkd_core.store.address import StageRecord
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class CompressionRun:
     config: CompressConfig
     workspace: Path
     inputs: RunInputs
-    recommended: Mapping[str, object]
+    recommended: Mapping[str, Any]
     deep: bool = False
 
     def run(self, num_layers: int) -> RunConfig:
@@ -44,6 +50,22 @@ class CompressionRun:
         """The depth of students for which neither layers nor a latency are given."""
         return max(self.inputs.models.student.num_layers // 2, 1)
 
+    @property
+    def settings(self) -> Settings:
+        """The settings that stages of all models read, such as the length limit."""
+        return build_settings(self.recommended, self.config.settings)
+
+    def plan_candidates(self) -> Plan:
+        """Plan the timing of untrained students of every depth, in the format that is deployed.
+
+        Raises:
+            PkdError: The model is not complete.
+        """
+        inputs = self.inputs
+        task, hashes = inputs.tasks[self.task], inputs.raw_hashes[self.task]
+        stage = candidates_stage(task, hashes, inputs.models, self.settings, format=self.config.deploy_format)
+        return self.plan([stage])
+
     def plan_students(self, num_layers: int) -> Plan:
         """Plan the trainings of a depth, with their evaluations and report.
 
@@ -54,6 +76,19 @@ class CompressionRun:
         tasks = list(inputs.tasks.values())
         stages = build_dag(run, tasks, inputs.raw_hashes, inputs.models, inputs.machine)
         return plan_stages(run, self.workspace, inputs, stages, self.deep)
+
+    def plan(self, stages: Sequence[Stage], known: Mapping[str, StageRecord] = MappingProxyType({})) -> Plan:
+        """Plan stages that belong to no depth, or come after its students.
+
+        Args:
+            stages: Each after its inputs.
+            known: Records of inputs that are not among the stages, by key.
+
+        Raises:
+            PkdError: The model is not complete.
+        """
+        run = run_of(self.config, self.task, self.config.student_layers, self.recommended)
+        return plan_stages(run, self.workspace, self.inputs, stages, self.deep, known)
 
 
 def find_compression(

@@ -93,6 +93,14 @@ class SearchFacts(Facts):
     score: float
 
 
+class ExportFacts(Facts):
+    """The size of each file in bytes, the part of answers that int8 changes, and why int8 is not published, if so."""
+
+    bytes: dict[str, int]
+    share_changed: float
+    refused: str
+
+
 class LatencyCandidatesFacts(Facts):
     """The p99 by depth, in milliseconds, and the teacher's if it was timed; whether the machine was busy."""
 

@@ -18,6 +18,7 @@ class StageKind(StrEnum):
     DISTANCES = "distances"
     REPORT = "report"
     SEARCH = "search"
+    EXPORT = "export"
     LATENCY_CANDIDATES = "latency-candidates"
     LATENCY = "latency"
 
@@ -36,6 +37,7 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.DISTANCES: 1,
     StageKind.REPORT: 5,
     StageKind.SEARCH: 1,
+    StageKind.EXPORT: 1,
     StageKind.LATENCY_CANDIDATES: 1,
     StageKind.LATENCY: 1,
 }

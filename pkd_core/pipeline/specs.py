@@ -23,6 +23,7 @@ from pkd_core.config.settings import (
     TransferConfig,
 )
 from pkd_core.method.layer_map import LayerMap
+from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.file_shape import FileShape
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.latency_specs import LatencyCandidatesSpec, LatencySpec
@@ -237,6 +238,7 @@ StageSpec = (
     | DistancesSpec
     | ReportSpec
     | SearchSpec
+    | ExportSpec
     | LatencyCandidatesSpec
     | LatencySpec
 )

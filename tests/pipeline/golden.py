@@ -24,14 +24,17 @@ import torch
 from safetensors.numpy import load_file
 from tiny import write_tiny_model, write_tiny_task
 
-from pkd_core.config.overrides import build_run_config
+from pkd_core.config.overrides import build_run_config, build_settings
 from pkd_core.config.search import build_search_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.evaluation.speed_result import Speed
+from pkd_core.export.bundle import PREDICT, SETTINGS, TOKENIZER
+from pkd_core.export.bundle_predict import FLOAT32, Model
+from pkd_core.pipeline.export_stages import export_stage
 from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
 from pkd_core.pipeline.local import build_stages, run_plan
-from pkd_core.pipeline.plan import find_inputs, make_plan
+from pkd_core.pipeline.plan import Plan, find_inputs, make_plan, plan_stages
 from pkd_core.pipeline.search import run_search
 from pkd_core.pipeline.search_plan import Search
 from pkd_core.store.address import StageRecord
@@ -112,6 +115,7 @@ def golden_results(workspace: Path) -> dict[str, dict[str, Result]]:
     for name, kind in _OF_OWN_TEACHER.items():
         results[kind][f"{name}, own"] = _result(kind, workspace / taught[f"Tiny/{name}"].path, start)
     results[StageKind.SEARCH]["search"] = _result(StageKind.SEARCH, searched, start)
+    results[StageKind.EXPORT] |= _export(workspace, plan, records)
     return results
 
 
@@ -138,6 +142,20 @@ def _search(workspace: Path) -> Path:
     options = RunOptions(device="cpu")
     outcome = run_search(search, lambda plan, known: build_stages(plan, options, known=known))
     return workspace / outcome.search_report.path
+
+
+def _export(workspace: Path, plan: Plan, records: Mapping[str, StageRecord]) -> dict[str, Result]:
+    """Export a student; return its bundle's outputs for a few texts, and its other files."""
+    inputs, settings = find_inputs(plan.run, workspace, "cpu"), build_settings(_SETTINGS)
+    student = next(one.stage for one in plan.stages if one.stage.name == "kd-2l-s1")
+    stage = export_stage(plan.tasks["Tiny"], settings, student, inputs.raw_hashes["Tiny"])
+    planned = plan_stages(plan.run, workspace, inputs, [stage], known=records)
+    folder = workspace / build_stages(planned, RunOptions(device="cpu"), known=records)[stage.key].path
+    texts = [
+        path.read_text(encoding="utf-8") for path in map(folder.joinpath, (SETTINGS, TOKENIZER, PREDICT))
+    ]
+    logits = Model(folder, FLOAT32).logits(["good film", "the play was bad", "not a very fine book"])
+    return {"kd-2l-s1": _projections([100 * logits]), "its files": _digest("".join(texts))}
 
 
 def _result(kind: StageKind, folder: Path, start: Mapping[str, np.ndarray]) -> Result:

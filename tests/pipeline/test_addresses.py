@@ -83,6 +83,7 @@ READERS = {
     "speed": {"speed-3l", *evaluations(*STUDENTS), "report"},
     # Of `pkd compress` alone.
     "latency": set(),
+    "export": set(),
     "compute": EVERYTHING - {"tokens", "speed-3l"} | {"transfer-states"},
 }
 OF_PATIENCE = ("distill.beta", "distill.normalize", "distill.patience_reduction")

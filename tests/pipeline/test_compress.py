@@ -8,8 +8,12 @@ import pytest
 from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 
 from pkd_core.config.compress import build_compress_config
+from pkd_core.errors import ConfigError
+from pkd_core.latency.candidates import Candidates, student_name, write_candidates
+from pkd_core.latency.result import LatencyResult, LatencyRow
 from pkd_core.pipeline.compress import run_compression
 from pkd_core.pipeline.compress_plan import CompressionRun, find_compression
+from pkd_core.pipeline.latency_specs import LatencyCandidatesSpec
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.pipeline.specs import EvaluationSpec, StudentSpec
 from pkd_core.store.address import StageRecord
@@ -91,6 +95,51 @@ def test_layers_are_those_that_are_given_or_half_of_the_models(root: Path) -> No
             if isinstance(one.stage.spec, StudentSpec)
         }
         assert students == {expected}
+
+
+class Timed(Scores):
+    """Scores that are equal, and times that an untrained student of a depth takes: as many ms as it has layers."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _: 0.5)
+
+    def build(self, plan: Plan, known: Mapping[str, StageRecord]) -> dict[str, StageRecord]:
+        for stage in (planned.stage for planned in plan.stages):
+            if isinstance(stage.spec, LatencyCandidatesSpec):
+                rows = [
+                    LatencyRow(student_name(depth), stage.spec.format, *[float(depth)] * 5, 20, 1, 1)
+                    for depth in stage.spec.depths
+                ]
+                folder = plan.workspace / stage.address.folder
+                folder.mkdir(parents=True)
+                latency = LatencyResult(tuple(rows), "AMD EPYC", 1, 32, 1.0)
+                write_candidates(folder, Candidates(stage.spec.depths, stage.spec.format, 16, latency))
+        return super().build(plan, known)
+
+
+def test_the_deepest_student_within_the_latency_is_trained(tmp_path: Path) -> None:
+    write_tiny_task(tmp_path / "data_raw")
+    write_tiny_model(tmp_path / "model")
+    timed, sentences = Timed(), list[str]()
+    outcome = run_compression(compression_of(tmp_path, latency_ms="3.5ms"), timed.build, sentences.append)
+    assert (outcome.num_layers, outcome.student.name) == (3, "finetune-3l-s42")
+    candidates, students = timed.plans
+    (stage,) = (planned.stage for planned in candidates.stages)
+    assert isinstance(stage.spec, LatencyCandidatesSpec)
+    assert (stage.spec.depths, stage.spec.format, stage.spec.max_length) == ((1, 2, 3), "onnx-int8", 16)
+    assert students.run.student_layers == (3,)
+    assert sentences[0].startswith(
+        "3 layers: the deepest student within 3.5 ms, with a p99 of 3.00 ms in onnx-int8"
+    )
+
+
+def test_a_latency_that_no_student_keeps_to_ends_before_any_training(tmp_path: Path) -> None:
+    write_tiny_task(tmp_path / "data_raw")
+    write_tiny_model(tmp_path / "model")
+    timed = Timed()
+    with pytest.raises(ConfigError, match=r"the shallowest one, of 1 layer, has 1\.00 ms in torch-float32"):
+        run_compression(compression_of(tmp_path, latency_ms=0.5, deploy_format="torch-float32"), timed.build)
+    assert len(timed.plans) == 1
 
 
 def test_texts_without_labels_are_counted(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pkd_core.export.bundle import Bundle, export_bundle
 from pkd_core.export.onnx_files import BERT_INPUTS, quantize
 from pkd_core.latency.measure import Variant
 from pkd_core.latency.predictors import bundle_variants, torch_variant
+from pkd_core.latency.shallower import export_shallower
 from pkd_core.model.loading import build_classifier, save_classifier
 
 EXAMPLES = [("good film",), ("the play was very " * 5 + "bad",), ("a",)]
@@ -24,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny classifier, with its bundle in "bundle"."""
     root = tmp_path_factory.mktemp("classifier")
     torch.manual_seed(0)
-    write_tiny_model(root, num_layers=1)
+    write_tiny_model(root, num_layers=2)
     save_classifier(build_classifier(root, TASK, seed=1), root)
     (root / "bundle").mkdir()
     export_bundle(root, root / "bundle", Bundle.of(TASK, 8), BERT_INPUTS)
@@ -55,6 +56,25 @@ def test_a_bundle_has_int8_if_that_was_published(folder: Path) -> None:
     assert 0 < np.abs(float32 - int8).max() < 0.1
     assert found[1].size_bytes == (folder / "bundle" / "model.int8.onnx").stat().st_size
     (folder / "bundle" / "model.int8.onnx").unlink()
+
+
+def test_the_first_layers_of_an_exported_model_are_the_shallower_model(folder: Path, tmp_path: Path) -> None:
+    sizes = []
+    for num_layers in (1, 2):
+        bundle, trained = tmp_path / f"bundle-{num_layers}", tmp_path / f"model-{num_layers}"
+        bundle.mkdir()
+        for file in ("bundle.json", "tokenizer.json"):
+            (bundle / file).write_bytes((folder / "bundle" / file).read_bytes())
+        export_shallower(folder / "bundle", bundle, num_layers)
+        (variant,) = bundle_variants("kd", bundle, 1)
+        shallow = build_classifier(folder, TASK, seed=1, layers=range(1, num_layers + 1))
+        save_classifier(shallow, trained)
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            (trained / file).write_bytes((folder / file).read_bytes())
+        assert np.allclose(logits(variant), logits(torch_variant("kd", trained, 8)), atol=1e-6)
+        sizes.append((variant.size_bytes, shallow.num_parameters()))
+    (small, fewer), (large, more) = sizes
+    assert large - small == pytest.approx(4 * (more - fewer), rel=0.2), "the other layer's weights are gone"
 
 
 def test_a_folder_without_weights_is_refused(folder: Path, tmp_path: Path) -> None:

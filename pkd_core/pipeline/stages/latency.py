@@ -12,13 +12,14 @@ from pkd_core.data.examples import read_split
 from pkd_core.data.task import Split
 from pkd_core.data.tokenizer import TOKENIZER_FILES
 from pkd_core.errors import ConfigError
-from pkd_core.export.bundle import SETTINGS, Bundle, export_bundle
+from pkd_core.export.bundle import SETTINGS, TOKENIZER, Bundle, export_bundle
 from pkd_core.export.bundle_predict import FLOAT32
 from pkd_core.export.onnx_files import BERT_INPUTS, quantize
 from pkd_core.latency.candidates import TEACHER, Candidates, student_name, write_candidates
 from pkd_core.latency.measure import Variant, measure_latency
 from pkd_core.latency.predictors import bundle_variants, torch_variant
 from pkd_core.latency.result import LatencyResult, write_latency
+from pkd_core.latency.shallower import export_shallower
 from pkd_core.model.loading import build_classifier, save_classifier
 from pkd_core.pipeline.facts import LatencyCandidatesFacts, LatencyFacts
 from pkd_core.pipeline.job import Job
@@ -96,20 +97,28 @@ def _measure(
 def _untrained_bundles(
     job: Job, spec: LatencyCandidatesSpec, depths: list[int]
 ) -> Iterator[Mapping[int, Path]]:
-    """Yield a bundle of each depth, which are removed afterwards."""
-    with tempfile.TemporaryDirectory(dir=job.work) as folder:
-        bundles = {}
-        for done, depth in enumerate(depths):
+    """Yield a bundle of each depth in the format to time; they are removed afterwards."""
+    with tempfile.TemporaryDirectory(dir=job.work) as name:
+        folder = Path(name)
+        job.observer.progress(0, len(depths), "students exported")
+        deepest = folder / "deepest"
+        _export_untrained(job, spec, max(depths), deepest)
+        bundles = {depth: folder / str(depth) for depth in depths}
+        for done, (depth, bundle) in enumerate(bundles.items(), start=1):
+            bundle.mkdir()
+            for file in (SETTINGS, TOKENIZER):
+                shutil.copyfile(deepest / file, bundle / file)
+            export_shallower(deepest, bundle, depth)
+            if spec.format == "onnx-int8":
+                quantize(bundle)
+                (bundle / FLOAT32).unlink()
             job.observer.progress(done, len(depths), "students exported")
-            bundles[depth] = Path(folder, str(depth))
-            bundles[depth].mkdir()
-            _export_untrained(job, spec, depth, bundles[depth])
-        job.observer.progress(len(depths), len(depths), "students exported")
         yield bundles
 
 
 def _export_untrained(job: Job, spec: LatencyCandidatesSpec, num_layers: int, bundle: Path) -> None:
-    """Write the first layers of the pretrained model as a bundle of one format: weights do not change the time."""
+    """Write the first layers of the pretrained model as a bundle in float32: weights do not change the time."""
+    bundle.mkdir()
     with tempfile.TemporaryDirectory(dir=bundle) as name:
         folder = Path(name)
         layers = range(1, num_layers + 1)
@@ -118,6 +127,3 @@ def _export_untrained(job: Job, spec: LatencyCandidatesSpec, num_layers: int, bu
             if (job.model_folder / file).is_file():
                 shutil.copyfile(job.model_folder / file, folder / file)
         export_bundle(folder, bundle, Bundle.of(job.task, spec.max_length), BERT_INPUTS)
-    if spec.format == "onnx-int8":
-        quantize(bundle)
-        (bundle / FLOAT32).unlink()

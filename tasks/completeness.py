@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.own_teacher_specs import OwnTeacherSpec
 from pkd_core.pipeline.plan import Plan
 from pkd_core.pipeline.search_specs import SearchSpec
@@ -15,8 +16,9 @@ from pkd_core.store.stage_store import StageStatus
 from tasks.completion import missing_values
 from tasks.distance_tracking import distance_values
 from tasks.evaluation_tracking import evaluation_tags, final_values
+from tasks.export_tracking import export_score
 from tasks.mlflow_store import Store, ensure_store, store_errors
-from tasks.registry import complete_versions, has_score, registered_name
+from tasks.registry import complete_versions, exported_name, has_score, registered_name
 from tasks.run_contents import belongs_to
 from tasks.unfinished import attempt_file, fail_dead_runs
 
@@ -74,18 +76,29 @@ class _Finished:
         name = registered_name(stage.task, stage.spec.method, stage.spec.num_layers)
         return None if run is None else self._versions.get((name, run.info.run_id))
 
+    def exported_version_of(self, stage: Stage) -> "ModelVersion | None":
+        """Return the registered version of an export's run, unless an alias of its name is wrong."""
+        run = self.run_of(stage)
+        name = exported_name(stage.task, stage.name)
+        return None if run is None else self._versions.get((name, run.info.run_id))
+
 
 def _is_complete(stage: Stage, done: dict[str, Stage], finished: _Finished) -> bool:
     match stage.spec:
-        case TeacherSpec() | StudentSpec() if stage.trial:
-            return finished.has_run(stage)
         case TeacherSpec() | StudentSpec():
-            return finished.has_run(stage) and finished.version_of(stage) is not None
+            is_registered = bool(stage.trial) or finished.version_of(stage) is not None
+            return finished.has_run(stage) and is_registered
         case OwnTeacherSpec() | ReportSpec() | SearchSpec():
             return finished.has_run(stage)
         case EvaluationSpec() if not stage.trial:
             model, tokens = done.get(stage.inputs["model"]), done.get(stage.inputs["tokens"])
             return model is not None and tokens is not None and _has_scores(stage, model, tokens, finished)
+        case ExportSpec():
+            version = finished.exported_version_of(stage)
+            folder = finished.workspace / stage.address.folder
+            return (
+                finished.has_run(stage) and version is not None and has_score(version, export_score(folder))
+            )
         case DistancesSpec():
             model = done.get(stage.inputs["model"])
             return model is not None and _has_distances(stage, model, finished)

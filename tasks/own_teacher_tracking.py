@@ -9,7 +9,7 @@ from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
 from tasks.completion import complete_run
 from tasks.mlflow_store import Store
-from tasks.run_contents import RunContents
+from tasks.run_contents import RunContents, run_name
 from tasks.unfinished import attempt_file
 
 _SHORT = 12
@@ -24,7 +24,7 @@ def log_own_teacher(
         PkdError: If MLflow does not accept it.
     """
     contents = RunContents(
-        name=f"{stage.task.lower()}/{stage.name}",
+        name=run_name(stage),
         tags={
             "task": stage.task,
             "method": spec.method,

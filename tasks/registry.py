@@ -69,7 +69,7 @@ def register(store: Store, run: "Run", model: "LoggedModel", name: str) -> None:
     from mlflow.entities import LoggedModelOutput
 
     _create_name(store, name, run.data.tags)
-    own = _find_version(store, name, run.info.run_id)
+    own = find_version(store, name, run.info.run_id)
     # Not "models:/<id>": MLflow would look that id up in its global store, not in this one.
     version = own or store.client.create_model_version(
         name,
@@ -120,7 +120,7 @@ def version_of(store: Store, name: str, run_id: str) -> "ModelVersion":
     Raises:
         StoreError: There is none.
     """
-    version = _find_version(store, name, run_id)
+    version = find_version(store, name, run_id)
     if version is None:
         raise StoreError(f"MLflow has no version of {name} for the run {run_id}; run again to complete it.")
     return version
@@ -221,7 +221,8 @@ def _describe_version(tags: Mapping[str, str]) -> str:
     return f"{score}{', '.join(trained)}{base}{teacher}."
 
 
-def _find_version(store: Store, name: str, run_id: str) -> "ModelVersion | None":
+def find_version(store: Store, name: str, run_id: str) -> "ModelVersion | None":
+    """Return the version of a name that is a run's model, if there is one."""
     return next((one for one in _versions(store, name) if one.run_id == run_id), None)
 
 

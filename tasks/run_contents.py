@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pkd_core.pipeline.stage import Stage
 from tasks.mlflow_store import Store
 from tasks.unfinished import ATTEMPT_TAG
 
@@ -41,6 +42,11 @@ class RunContents:
     def fingerprint(self) -> str:
         """Hash of everything that the stage depends on."""
         return self.tags["fingerprint"]
+
+
+def run_name(stage: Stage) -> str:
+    """Return the name of a stage's run, such as "rte/pkd-skip-3l-s42"."""
+    return f"{stage.task.lower()}/{stage.name}"
 
 
 def create_run(store: Store, contents: RunContents, attempt: str | None = None) -> str:

@@ -1,12 +1,11 @@
 """What MLflow records of a stage: a run for each training with what was measured of it, and one for each report."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from pkd_core.data.examples import read_split
+from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.facts import TokensFacts
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.own_teacher_specs import OwnTeacherSpec
@@ -20,7 +19,6 @@ from pkd_core.pipeline.specs import (
     TrainingSpec,
 )
 from pkd_core.pipeline.stage import Stage
-from pkd_core.report.summary import read_summary
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
@@ -29,33 +27,19 @@ from pkd_core.training.metric_history import read_metrics
 from tasks.completion import complete_run
 from tasks.distance_tracking import log_distances
 from tasks.evaluation_tracking import log_evaluation
+from tasks.export_tracking import log_export
 from tasks.logged_model import log_model
 from tasks.mlflow_store import Store
 from tasks.own_teacher_tracking import log_own_teacher, own_teacher_tags
 from tasks.registry import register, registered_name
-from tasks.run_contents import RunContents
+from tasks.report_tracking import log_report
+from tasks.run_contents import RunContents, run_name
 from tasks.search_tracking import log_search
 from tasks.tracking import tracked_run
 from tasks.unfinished import attempt_file
 
-if TYPE_CHECKING:
-    pass
-
-# The stages that a partial report lacks; a whole report has no such tag.
-FAILED_STAGES_TAG = "failed_stages"
 _NUM_EXAMPLES = 3
 _SHORT = 12
-_TABLE = "table.json"
-_TABLE_COLUMNS = (
-    "task",
-    "method",
-    "num_layers",
-    "score",
-    "gap_to_teacher",
-    "parameters",
-    "times_smaller",
-    "speed_ratio",
-)
 
 
 @contextmanager
@@ -105,17 +89,14 @@ def log_stage(
             log_evaluation(stage, spec, inputs, record, context)
         case DistancesSpec():
             log_distances(inputs, record, context.workspace)
+        case ExportSpec():
+            log_export(stage, inputs, record, context, flow_run)
         case ReportSpec() as spec:
-            _log_report(stage, spec, record, context, flow_run)
+            log_report(stage, spec, record, context, flow_run)
         case SearchSpec() as spec:
             log_search(stage, spec, record, context, flow_run)
         case _:
             pass
-
-
-def run_name(stage: Stage) -> str:
-    """Return the MLflow run's name, such as "rte/pkd-skip-3l-s42"."""
-    return f"{stage.task.lower()}/{stage.name}"
 
 
 def _training_contents(
@@ -210,45 +191,3 @@ def _trial_tags(stage: Stage, inputs: Mapping[str, StageRecord], context: RunCon
 
 def _add_nothing(_store: Store, _run_id: str) -> None:
     pass
-
-
-def _log_report(
-    stage: Stage, spec: ReportSpec, record: StageRecord, context: RunContext, flow_run: str
-) -> None:
-    tasks = sorted({key.partition("/")[0] for key in [*spec.presets, *spec.failures]})
-    folder = context.workspace / record.path
-    groups = read_summary(folder)
-    partial = {FAILED_STAGES_TAG: ", ".join(spec.failures)} if spec.failures else {}
-    contents = RunContents(
-        name=f"report/{'-'.join(tasks).lower()}{' (partial)' if partial else ''}",
-        tags={
-            "task": ",".join(tasks),
-            "method": stage.kind.value,
-            "layers": "",
-            "seed": "",
-            "fingerprint": stage.fingerprint,
-            "flow_run": flow_run,
-            **partial,
-        },
-        params={},
-        datasets={},
-    )
-
-    def add_files(store: Store, run_id: str) -> None:
-        for path in sorted(folder.glob("report.*")):
-            store.client.log_artifact(run_id, str(path))
-        rows = [[getattr(group, column) for column in _TABLE_COLUMNS] for group in groups]
-        # As client.log_table does, which would append to the table of an interrupted call.
-        store.client.log_dict(run_id, {"columns": list(_TABLE_COLUMNS), "data": rows}, _TABLE)
-        store.client.set_tag(
-            run_id, "mlflow.loggedArtifacts", json.dumps([{"path": _TABLE, "type": "table"}])
-        )
-
-    complete_run(
-        context.workspace,
-        attempt_file(context.workspace, stage.address),
-        contents,
-        record.digest,
-        [(0, {f"report/{group.name}": group.score for group in groups})],
-        add_files,
-    )

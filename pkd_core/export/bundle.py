@@ -36,6 +36,14 @@ class Bundle:
         kind: Kind = "multi-label" if task.multi_label else "regression" if task.is_regression else "classes"
         return cls(task.labels or ("score",), task.text_columns, max_length, kind)
 
+    @classmethod
+    def read(cls, folder: Path) -> "Bundle":
+        """Return the settings of a published bundle."""
+        values = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        return cls(
+            tuple(values["labels"]), tuple(values["text_columns"]), values["max_length"], values["kind"]
+        )
+
 
 def write_bundle(model_folder: Path, out: Path, bundle: Bundle, inputs: tuple[str, ...]) -> None:
     """Write `tokenizer.json`, `bundle.json` and `predict.py` beside an exported model.

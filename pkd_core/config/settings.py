@@ -85,6 +85,13 @@ class TrainingConfig(Section):
             "authors' code, after which it is 0."
         ),
     ] = "all-steps"
+    standardize_scores: Annotated[
+        bool,
+        Field(
+            description="Learn scores of mean 0 and deviation 1, and convert the trained weights: for scores far from "
+            "0 or of another size than 1. Without effect on labels."
+        ),
+    ] = False
 
 
 class TeacherConfig(TrainingConfig):

@@ -121,6 +121,7 @@ def _amounts(inputs: RunInputs, data_raw: Path, name: str) -> Amounts:
         teacher_width=read_settings(models.teacher.folder).hidden_size,
         student_width=read_settings(models.student.folder).hidden_size,
         max_length=min(models.teacher.max_length, models.student.max_length),
+        has_scores=task.is_regression,
     )
 
 

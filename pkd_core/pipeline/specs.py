@@ -34,7 +34,7 @@ from pkd_core.pipeline.search_specs import HoldoutSpec, SearchSpec
 _NEWER = (
     *("truncation", "optimizer", "shuffle", "schedule"),
     *("distillation_loss", "dkd_target_weight", "dkd_other_weight"),
-    "mlm_probability",
+    *("mlm_probability", "standardize_scores"),
 )
 
 # The key beside a specification's own in a manifest's configuration.
@@ -276,4 +276,6 @@ def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _dotted(section: str, values: Section) -> dict[str, Any]:
     # Sorted, as in every evaluation.json that was published so far. Not the JSON of an address, which omits defaults.
-    return {f"{section}.{key}": getattr(values, key) for key in sorted(type(values).model_fields)}
+    fields = sorted(type(values).model_fields)
+    dotted = {f"{section}.{key}": getattr(values, key) for key in fields}
+    return {key: value for key, value in dotted.items() if not key.endswith(".standardize_scores") or value}

@@ -30,6 +30,7 @@ from pkd_core.teacher_states.reader import TeacherStates, TeacherTargets
 from pkd_core.teacher_states.source import TeacherSource, open_teacher_source
 from pkd_core.training.heads import Heads
 from pkd_core.training.projections import Projections
+from pkd_core.training.score_scale import ScoreScale
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,7 @@ class Objective:
         heads: Classifiers of the student's inner layers, which learn as its own does; None without.
         head_weight: Weight of the heads' mean loss; the student's own loss has the rest.
         projections: Of the student's [CLS] states to the teacher's hidden size; None where the sizes are equal.
+        score_scale: How the labels' scores are standardised, and thus the teacher's; None if they are not.
     """
 
     alpha: float
@@ -69,6 +71,7 @@ class Objective:
     heads: Heads | None = None
     head_weight: float = 0.5
     projections: Projections | None = None
+    score_scale: ScoreScale | None = None
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -80,6 +83,14 @@ class Objective:
     def matched_layers(self) -> LayerMap:
         """The layer pairs of the patience loss; none if beta is 0."""
         return self.layer_map if self.beta else ()
+
+    def teacher_logits(self, targets: TeacherTargets) -> Tensor:
+        """Return the teacher's logits as the student is to learn them, shape (B, C)."""
+        return (
+            targets.logits_BC
+            if self.score_scale is None
+            else self.score_scale.standardized(targets.logits_BC)
+        )
 
     def teacher_source(self, device: torch.device) -> TeacherSource:
         """Return the source of the teacher's targets at the matched layers, on a device."""
@@ -138,11 +149,12 @@ def batch_losses(
     if objective is None or teacher is None:
         return combine(_hard_loss(outputs.logits_BC, labels_B, is_regression))
     patience = _patience(outputs, teacher, objective) if objective.matched_layers else None
-    parts = _distilled(outputs.logits_BC, labels_B, teacher.logits_BC, objective, is_regression, patience)
+    teacher_BC = objective.teacher_logits(teacher)
+    parts = _distilled(outputs.logits_BC, labels_B, teacher_BC, objective, is_regression, patience)
     if objective.heads is None:
         return parts
     of_heads = [
-        _distilled(logits_BC, labels_B, teacher.logits_BC, objective, is_regression).total
+        _distilled(logits_BC, labels_B, teacher_BC, objective, is_regression).total
         for logits_BC in objective.heads(outputs.cls_states_BND)
     ]
     return with_heads(parts, of_heads, objective.head_weight)

@@ -83,3 +83,9 @@ def test_nothing_is_recommended_that_no_method_reads() -> None:
 def test_a_short_model_cuts_texts_to_what_it_reads() -> None:
     assert settings(300, max_length=64)["tokens.max_length"] == 64
     assert "tokens.max_length" not in settings(300)
+
+
+def test_scores_are_learnt_standardised_and_labels_have_no_such_setting() -> None:
+    keys = {"teacher.standardize_scores", "student.standardize_scores"}
+    assert {key for key, value in settings(500, has_scores=True).items() if value is True} >= keys
+    assert not keys & settings(500).keys()

@@ -3,7 +3,8 @@
 import functools
 import json
 import shutil
-from dataclasses import asdict
+from contextlib import nullcontext
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from transformers import BertForSequenceClassification
@@ -24,6 +25,7 @@ from pkd_core.training.checkpoints import Checkpoints, has_checkpoint
 from pkd_core.training.loop import Training, train
 from pkd_core.training.metric_history import write_metrics
 from pkd_core.training.objective import Objective
+from pkd_core.training.score_scale import ScoreScale
 
 _SAVED_BY_MODEL = ("config.json", "model.safetensors")
 _TEMPORARY = "best.part"
@@ -49,17 +51,24 @@ def train_and_save(
         companions=_SAVED_BY_MODEL,
         check_inputs=job.check_inputs,
     )
+    train_table, scale = TokenTable.load(job.inputs["tokens"], "train"), None
+    if task.is_regression and spec.training.standardize_scores:
+        scale = ScoreScale.of(train_table)
+        train_table = scale.standardized_table(train_table)
+        objective = None if objective is None else replace(objective, score_scale=scale)
     result = train(
         Training(
             model,
-            _train_table(job),
+            _with_transfer_set(job, train_table),
             TokenTable.load(job.inputs["tokens"], task.dev_splits[0].name),
             spec.training,
             seed=spec.seed,
             metrics=task.metrics,
             is_regression=task.is_regression,
             objective=objective,
-            save_best=functools.partial(_save_model, folder=job.work, num_choices=task.num_choices),
+            save_best=functools.partial(
+                _save_model, folder=job.work, num_choices=task.num_choices, scale=scale
+            ),
             checkpoints=checkpoints,
             observer=job.observer,
             device=job.context.device,
@@ -82,9 +91,8 @@ def train_and_save(
     )
 
 
-def _train_table(job: Job) -> TokenTable:
+def _with_transfer_set(job: Job, table: TokenTable) -> TokenTable:
     """Return the training split, followed by the transfer set if there is one, whose labels are marked as missing."""
-    table = TokenTable.load(job.inputs["tokens"], "train")
     if "transfer" not in job.inputs:
         return table
     return append_unlabelled(table, TokenTable.load(job.inputs["transfer"], SPLIT))
@@ -107,11 +115,14 @@ def _copy_tokenizer(job: Job) -> None:
         )
 
 
-def _save_model(model: BertForSequenceClassification, folder: Path, num_choices: int) -> None:
+def _save_model(
+    model: BertForSequenceClassification, folder: Path, num_choices: int, scale: ScoreScale | None
+) -> None:
     """Save a model into a temporary folder first, so that the weights in `folder` are complete at every moment."""
     temporary = folder / _TEMPORARY
     shutil.rmtree(temporary, ignore_errors=True)
-    save_classifier(model, temporary, num_choices)
+    with nullcontext() if scale is None else scale.undone(model):
+        save_classifier(model, temporary, num_choices)
     fsync_tree(temporary)
     for path in temporary.iterdir():
         durable_rename(path, folder / path.name)

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pkd_core.config.distill_settings import DistillationLoss, DistillConfig
-from pkd_core.config.settings import METHODS, Method, TransferConfig
+from pkd_core.config.settings import METHODS, Method
+from pkd_core.config.transfer_settings import TransferConfig
 from pkd_core.errors import ConfigError
 
 _WITH_LOGITS: tuple[Method, ...] = ("kd", "pkd-skip", "pkd-last", "kd.full")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from pkd_core.config.settings import TransferConfig
+from pkd_core.config.transfer_settings import TransferConfig
 from pkd_core.pipeline.estimate import part_to_do
 from pkd_core.pipeline.latency_specs import LatencyCandidatesSpec, LatencySpec
 from pkd_core.pipeline.plan import Plan

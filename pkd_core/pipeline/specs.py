@@ -20,8 +20,8 @@ from pkd_core.config.settings import (
     StudentConfig,
     TeacherConfig,
     TokensConfig,
-    TransferConfig,
 )
+from pkd_core.config.transfer_settings import TransferConfig
 from pkd_core.method.layer_map import LayerMap
 from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.file_shape import FileShape

@@ -37,7 +37,7 @@ SETTINGS = QUICK_SETTINGS | {
 
 
 def write_moods(data_raw: Path) -> None:
-    """Write texts whose labels are told by three of their words."""
+    """Write texts whose labels follow from three of their words."""
     rng = random.Random(1)
     folder = data_raw / "Moods"
     folder.mkdir(parents=True)
@@ -46,8 +46,8 @@ def write_moods(data_raw: Path) -> None:
         texts = [" ".join(rng.choices(WORDS, k=5)) for _ in range(count)]
         lines = ["sentence\tlabel" if split in ("train", "dev") else "sentence"]
         for text in texts:
-            told = [name for name, word in zip(LABELS, WORDS, strict=False) if word in text.split()]
-            lines.append(f"{text}\t{'|'.join(told)}" if split in ("train", "dev") else text)
+            own = [name for name, word in zip(LABELS, WORDS, strict=False) if word in text.split()]
+            lines.append(f"{text}\t{'|'.join(own)}" if split in ("train", "dev") else text)
         (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -1,6 +1,6 @@
 """Models as functions of texts: with torch from a folder of transformers, with onnxruntime from a bundle."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,14 @@ def bundle_variants(name: str, bundle: Path, threads: int) -> list[Variant]:
     ]
 
 
-def torch_variant(name: str, folder: Path, max_length: int) -> Variant:
+def torch_variant(name: str, folder: Path, max_length: int, inputs: Collection[str]) -> Variant:
     """Return a classifier as transformers computes it in float32, with its own tokenizer.
 
     Args:
         name: The model's name in the result.
         folder: An encoder classifier of transformers, of any family.
         max_length: Most tokens of an example.
+        inputs: Which of the tokenizer's outputs the model reads.
 
     Raises:
         ModelError: The folder holds no such classifier.
@@ -59,7 +60,7 @@ def torch_variant(name: str, folder: Path, max_length: int) -> Variant:
         encoded = tokenizer(
             *columns, padding=True, truncation=True, max_length=max_length, return_tensors="pt"
         )
-        return model(**encoded).logits
+        return model(**{key: values for key, values in encoded.items() if key in inputs}).logits
 
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     return Variant(name, "torch-float32", predict, size)

@@ -33,12 +33,11 @@ def candidates_stage(
             the model too if the teacher is another one.
         format: What the student is to be deployed in.
     """
-    num_layers, teacher = models.student.num_layers, models.teacher
-    num_teacher_layers = None if models.other else teacher.num_layers
-    deepest = num_layers if models.other else max(num_layers - 1, 1)
+    of_teacher = models.student_base is None
+    deepest = models.student.num_layers - 1 if of_teacher else models.student.num_layers
     spec = LatencyCandidatesSpec(
-        depths=tuple(sorted(set(depths))) or tuple(range(1, deepest + 1)),
-        num_teacher_layers=num_teacher_layers,
+        depths=tuple(sorted(set(depths))) or tuple(range(1, max(deepest, 1) + 1)),
+        num_teacher_layers=models.student.num_layers if of_teacher else None,
         format=format,
         max_length=settings.tokens.max_length,
         num_outputs=task.num_outputs,

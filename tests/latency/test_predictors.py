@@ -37,11 +37,15 @@ def logits(variant: Variant) -> Any:
 
 
 def test_torch_and_onnx_answer_the_same(folder: Path) -> None:
-    in_torch = torch_variant("kd-1l", folder, 8)
+    in_torch = torch_variant("kd-1l", folder, 8, BERT_INPUTS)
     (in_onnx,) = bundle_variants("kd-1l", folder / "bundle", 1)
     assert logits(in_torch).shape == (3, 2)
     assert np.allclose(logits(in_torch), logits(in_onnx), atol=1e-5)
-    assert not np.allclose(logits(in_torch), logits(torch_variant("kd-1l", folder, 16)), atol=1e-5)
+    assert not np.allclose(
+        logits(in_torch), logits(torch_variant("kd-1l", folder, 16, BERT_INPUTS)), atol=1e-5
+    )
+    unmasked = torch_variant("kd-1l", folder, 8, ["input_ids"])
+    assert (logits(in_torch) != logits(unmasked)).any(), "only what the model is said to read"
     assert (in_torch.model, in_torch.format) == ("kd-1l", "torch-float32")
     assert in_torch.size_bytes == (folder / "model.safetensors").stat().st_size
     assert (in_onnx.model, in_onnx.format) == ("kd-1l", "onnx-float32")
@@ -71,7 +75,7 @@ def test_the_first_layers_of_an_exported_model_are_the_shallower_model(folder: P
         save_classifier(shallow, trained)
         for file in ("tokenizer.json", "tokenizer_config.json"):
             (trained / file).write_bytes((folder / file).read_bytes())
-        assert np.allclose(logits(variant), logits(torch_variant("kd", trained, 8)), atol=1e-6)
+        assert np.allclose(logits(variant), logits(torch_variant("kd", trained, 8, BERT_INPUTS)), atol=1e-6)
         sizes.append((variant.size_bytes, shallow.num_parameters()))
     (small, fewer), (large, more) = sizes
     assert large - small == pytest.approx(4 * (more - fewer), rel=0.2), "the other layer's weights are gone"
@@ -81,4 +85,4 @@ def test_a_folder_without_weights_is_refused(folder: Path, tmp_path: Path) -> No
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     with pytest.raises(ModelError, match="expected an encoder classifier of transformers, got "):
-        torch_variant("kd-1l", tmp_path, 8)
+        torch_variant("kd-1l", tmp_path, 8, BERT_INPUTS)

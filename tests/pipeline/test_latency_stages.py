@@ -1,6 +1,7 @@
 """The stages that time models: what is exported and timed, on which texts, and what addresses depend on."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ from tiny_bert import Recorder
 
 from pkd_core.config.latency_settings import LatencyConfig
 from pkd_core.config.overrides import build_run_config, build_settings
-from pkd_core.config.settings import RunConfig, RunOptions
+from pkd_core.config.settings import DEFAULT_MODEL, RunConfig, RunOptions
 from pkd_core.errors import ConfigError
 from pkd_core.export.bundle import Bundle
 from pkd_core.export.onnx_files import BERT_INPUTS
@@ -22,6 +23,7 @@ from pkd_core.latency.candidates import read_candidates
 from pkd_core.latency.measure import Example, Variant
 from pkd_core.latency.predictors import FORMATS
 from pkd_core.latency.result import Format, LatencyResult, LatencyRow, read_latency
+from pkd_core.model.loading import build_classifier, save_classifier
 from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.latency_specs import LatencyCandidatesSpec, LatencySpec
 from pkd_core.pipeline.latency_stages import candidates_stage, latency_stage
@@ -75,11 +77,24 @@ def test_the_depths_to_time_are_those_that_make_a_smaller_model(workspace: Path)
     assert (of_teacher.depths, of_teacher.num_teacher_layers) == ((1, 2), 3)
     of_other = spec_of(candidates_of(inputs_of(workspace, "other")))
     assert (of_other.depths, of_other.num_teacher_layers) == ((1, 2), None)
+    assert own_teacher_depths(workspace, None) == ((1, 2), 3)
+    assert own_teacher_depths(workspace, "other") == ((1, 2), None)
     asked = spec_of(candidates_of(inputs_of(workspace), depths=(2, 1, 2)))
     assert asked.depths == (1, 2)
     assert (asked.num_outputs, asked.max_length, asked.format) == (2, 16, "onnx-int8")
     assert asked.machine == machine_of("cpu")
     assert asked.split.file == "Tiny/dev.tsv"
+
+
+def own_teacher_depths(workspace: Path, student_model: str | None) -> tuple[tuple[int, ...], int | None]:
+    """Return the depths to time with a teacher that the user has fine-tuned, and its own if it is timed."""
+    folder, inputs = workspace / "own", inputs_of(workspace)
+    shutil.copytree(workspace / "model", folder, dirs_exist_ok=True)
+    save_classifier(build_classifier(folder, inputs.tasks["Tiny"], seed=0), folder)
+    student = str(workspace / student_model) if student_model else None
+    models = find_models(DEFAULT_MODEL, student, [str(folder)])
+    spec = spec_of(candidates_of(replace(inputs, models=models)))
+    return spec.depths, spec.num_teacher_layers
 
 
 def test_times_are_addressed_by_machine_model_texts_and_way_of_measuring(
@@ -225,12 +240,13 @@ def test_trained_models_are_timed_in_torch_and_in_the_formats_of_their_exports(
             folders[f"{part}/{name}"] = parent / str(depth)
             folders[f"{part}/{name}"].mkdir(parents=True)
         folder = folders[f"export/{name}"]
-        (folder / "bundle.json").write_text(json.dumps({"max_length": 10 + depth}))
+        (folder / "bundle.json").write_text(json.dumps({"max_length": 10 + depth, "inputs": ["input_ids"]}))
         (folder / "model.onnx").write_text(str(depth))
     assert set(stage.inputs) == folders.keys()
     assert stage.inputs["export/kd-1l-s1"] == "Tiny/export-kd-1l-s1"
 
-    def torch_variant(name: str, folder: Path, max_length: int) -> Variant:
+    def torch_variant(name: str, folder: Path, max_length: int, inputs: list[str]) -> Variant:
+        assert inputs == ["input_ids"]
         assert folder == folders[f"model/{name}"]
         return Variant(name, "torch-float32", lambda _: max_length, 1)
 

@@ -64,8 +64,9 @@ def time_models(job: Job, spec: LatencySpec) -> LatencyFacts:
     variants: list[Variant] = []
     for name in spec.models:
         bundle = job.inputs[EXPORT + name]
-        max_length = json.loads((bundle / SETTINGS).read_text(encoding="utf-8"))["max_length"]
-        variants.append(torch_variant(name, job.inputs[MODEL + name], max_length))
+        settings = json.loads((bundle / SETTINGS).read_text(encoding="utf-8"))
+        folder = job.inputs[MODEL + name]
+        variants.append(torch_variant(name, folder, settings["max_length"], settings["inputs"]))
         variants += bundle_variants(name, bundle, spec.latency.threads)
     result = _measure(job, variants, spec.split, spec.latency, spec.machine)
     write_latency(job.work, result)

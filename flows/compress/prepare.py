@@ -1,6 +1,6 @@
 """Checks, before hours are spent, that a compression has its data and its models, and that its result can be kept."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flows.compress.request import CompressRequest
@@ -44,4 +44,14 @@ def prepare_compression(asked: CompressRequest) -> Prepared:
     data = find_data(asked.data, data_raw)
     download_missing_data((data.task,), data_raw)
     run = find_compression(asked.config, data.task, asked.workspace, asked.options.device, asked.options.deep)
-    return Prepared(data, run)
+    return Prepared(_with_token_lengths(data, run), run)
+
+
+def _with_token_lengths(data: FoundData, run: "CompressionRun") -> FoundData:
+    """Add to the first look what the student's tokenizer makes of the texts."""
+    from pkd_core.own_data.token_lengths import token_lengths
+
+    if not data.sample:
+        return data
+    lengths = token_lengths(data.sample, run.inputs.models.student.folder, run.settings.tokens.max_length)
+    return replace(data, table=(*data.table, lengths.line))

@@ -100,8 +100,8 @@ class FirstLook:
         ]
         if self.conflict:
             texts.append(
-                f"{self.conflict.num_texts} texts occur with different labels, such as {_shown(self.conflict.example)} "
-                f"as {listed(self.conflict.labels)}."
+                f"{_count(self.conflict.num_texts, 'text')} with different labels, such as "
+                f"{_shown(self.conflict.example)} as {listed(self.conflict.labels)}."
             )
         if self.rare_classes:
             named = [f"{name} ({count})" for name, count in self.rare_classes.items()]
@@ -111,9 +111,9 @@ class FirstLook:
                 f"from: {listed(named)}."
             )
         if self.num_empty:
-            texts.append(f"{self.num_empty} rows have no text and were left out.")
+            texts.append(f"Left out: {_count(self.num_empty, 'row')} without text.")
         if self.num_without_label:
-            texts.append(f"{self.num_without_label} rows of dev and test have no label and were left out.")
+            texts.append(f"Left out: {_count(self.num_without_label, 'row')} of dev and test without label.")
         return texts
 
 
@@ -129,7 +129,7 @@ def look_at(index: RowIndex, division: Division, labels: Labels, texts_at: Texts
     splits_R = division.splits_R
     in_split = {name: np.flatnonzero(splits_R == position) for position, name in enumerate(SPLITS)}
     kept_words = index.words_R[splits_R != LEFT_OUT]
-    few, half, many, most = (int(value) for value in np.quantile(kept_words, _SHARES, method="nearest"))
+    few, half, many, most = (int(value) for value in np.quantile(kept_words, _SHARES, method="inverted_cdf"))
     keys = {name: np.unique(index.keys_R[rows]) for name, rows in in_split.items()}
     return FirstLook(
         rows={name: len(rows) for name, rows in in_split.items()},
@@ -184,6 +184,10 @@ def _conflict(index: RowIndex, splits_R: npt.NDArray[np.int8], texts_at: TextsAt
     raw = [index.raw_labels[code] for code in codes]
     shown = tuple(one if isinstance(one, str) else "+".join(one) or "none" for one in raw)
     return Conflict(len(several), tuple(texts_at(row)), shown)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"
 
 
 def _shown(texts: Sequence[str]) -> str:

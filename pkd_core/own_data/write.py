@@ -19,7 +19,7 @@ from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import file_errors
 
 _GROUP_ROWS = 8192
-_GROUP_CHARACTERS = 1 << 24
+_GROUP_CHARACTERS = 1 << 22
 _METRICS = {
     "classes": ("accuracy", "macro_f1"),
     "multi-label": ("micro_f1", "macro_f1", "subset_accuracy"),

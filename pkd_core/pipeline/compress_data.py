@@ -19,11 +19,13 @@ class FoundData:
         task: Its name.
         table: What the user's files hold: names and values; empty for a task that was there.
         notes: How they were read, what was guessed, and what may be wrong, as sentences.
+        sample: Some of the texts, to measure their lengths by; none of a task that was there.
     """
 
     task: str
     table: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    sample: tuple[tuple[str, ...], ...] = ()
 
 
 def find_data(request: DataRequest, data_raw: Path) -> FoundData:
@@ -40,7 +42,8 @@ def find_data(request: DataRequest, data_raw: Path) -> FoundData:
     if not is_task(name, data_raw):
         own = read_own_data(request)
         look = own.first_look
-        return FoundData(write_task(own, data_raw), tuple(look.table), (*own.notes, *look.warnings))
+        task = write_task(own, data_raw)
+        return FoundData(task, tuple(look.table), (*own.notes, *look.warnings), tuple(own.sample))
     if given := sorted(request.model_dump(exclude={"data"}, exclude_defaults=True)):
         raise ConfigError(
             f"{name} is a task, whose task.toml says what its files and columns are, got {', '.join(given)} too; leave "

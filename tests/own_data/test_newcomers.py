@@ -99,7 +99,7 @@ def test_too_few_rows(tmp_path: Path) -> None:
 def test_empty_texts_are_left_out_and_counted(tmp_path: Path) -> None:
     own = read(write_csv(tmp_path / "a.csv", [*ROWS, ("", "buy"), ("  \t", "sell")]))
     assert sum(own.first_look.rows.values()) == 60
-    assert "2 rows have no text and were left out." in own.first_look.warnings
+    assert "Left out: 2 rows without text." in own.first_look.warnings
 
 
 def test_excels_semicolons_and_windows_letters(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_rows_of_dev_and_test_without_label_are_left_out(tmp_path: Path) -> None
     )
     own = read(data, dev=dev)
     assert own.first_look.rows["dev"] == 9
-    assert "1 rows of dev and test have no label and were left out." in own.first_look.warnings
+    assert "Left out: 1 row of dev and test without label." in own.first_look.warnings
 
 
 def test_a_pair_of_texts(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 
 from pkd_core.errors import HeldError
+from pkd_core.pipeline.card_specs import CardSpec
 from pkd_core.pipeline.estimate import recorded_duration
 from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.facts import Facts
@@ -25,6 +26,7 @@ from pkd_core.pipeline.specs import (
     TransferSpec,
 )
 from pkd_core.pipeline.stage import Stage
+from pkd_core.pipeline.stages.card import write_card
 from pkd_core.pipeline.stages.distances import compare_with_teacher
 from pkd_core.pipeline.stages.evaluation import evaluate
 from pkd_core.pipeline.stages.export import export_model
@@ -141,7 +143,8 @@ def _measure(
     | LatencyCandidatesSpec
     | LatencySpec
     | ReportSpec
-    | SearchSpec,
+    | SearchSpec
+    | CardSpec,
 ) -> Facts:
     """Compute a stage that measures or reports what others have made."""
     facts: Facts
@@ -162,6 +165,8 @@ def _measure(
             facts = time_candidates(job, spec)
         case LatencySpec():
             facts = time_models(job, spec)
+        case CardSpec():
+            facts = write_card(job, spec)
     return facts
 
 

@@ -85,6 +85,14 @@ class DistancesFacts(Facts):
     after: float | None
 
 
+class CardFacts(Facts):
+    """The teacher's score and the student's, and the format that the student is to be used in."""
+
+    teacher_score: float
+    score: float
+    format: str
+
+
 class SearchFacts(Facts):
     """The best method, its mean score on what was chosen by, and its mean dev score."""
 

@@ -21,6 +21,7 @@ class StageKind(StrEnum):
     EXPORT = "export"
     LATENCY_CANDIDATES = "latency-candidates"
     LATENCY = "latency"
+    CARD = "card"
 
 
 # A version is raised when code changes so that old results are no longer valid. Beside each version,
@@ -40,4 +41,5 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.EXPORT: 1,
     StageKind.LATENCY_CANDIDATES: 1,
     StageKind.LATENCY: 1,
+    StageKind.CARD: 1,
 }

@@ -23,6 +23,7 @@ from pkd_core.config.settings import (
 )
 from pkd_core.config.transfer_settings import TransferConfig
 from pkd_core.method.layer_map import LayerMap
+from pkd_core.pipeline.card_specs import CardSpec
 from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.file_shape import FileShape
 from pkd_core.pipeline.kinds import StageKind
@@ -241,6 +242,7 @@ StageSpec = (
     | ExportSpec
     | LatencyCandidatesSpec
     | LatencySpec
+    | CardSpec
 )
 
 

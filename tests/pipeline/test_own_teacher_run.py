@@ -32,7 +32,7 @@ def read_rows(root: Path, split: str) -> list[tuple[str, str]]:
 
 def write_teacher(root: Path, family: str = "roberta", labels: tuple[str, ...] = ("Up", "Down")) -> str:
     """Write a classifier that has learnt the task, with its outputs in the order ("up", "down")."""
-    rows = read_rows(root, "train")
+    rows = read_rows(root, "train")[:200]
     texts = [text for text, _ in rows]
     write_classifier(root / family, family, texts, labels, initializer_range=0.1)
     teach_classifier(root / family, texts, [int(label == "down") for _, label in rows], num_steps=60)
@@ -137,7 +137,7 @@ def test_several_teachers_answer_with_the_mean_of_their_probabilities(trained: P
     assert (folder / "2" / "model.safetensors").read_bytes() == (
         trained / "electra" / "model.safetensors"
     ).read_bytes()
-    assert "parameters" not in records["Tiny/teacher"].facts
+    assert records["Tiny/teacher"].facts["families"] == ["roberta", "electra"]
 
 
 def test_outputs_without_names_in_another_order_are_refused_with_the_names_to_write(trained: Path) -> None:
@@ -159,8 +159,6 @@ def test_a_teacher_that_has_learnt_nothing_is_warned_of(
     trained: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_classifier(trained / "random", "bert", ["a film"], ("down", "up"), initializer_range=0.0)
-    for name in ("model.safetensors",):
-        assert (trained / "random" / name).exists()
     path = str(trained / "random")
     score = run(trained, [path], "Tiny/evaluation-teacher")["Tiny/evaluation-teacher"].facts["score"]
     baseline = read_result(

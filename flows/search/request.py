@@ -46,6 +46,10 @@ class SearchRequest:
         others = {key: value for key, value in settings.items() if not key.startswith(PREFIX)}
         config = build_search_config(own)
         request = Request.build({**values, "settings": others}, workspace)
+        if request.run.teachers:
+            raise ConfigError(
+                "pkd search fine-tunes the teacher itself; leave out --teacher, or use pkd run."
+            )
         searched_rounds(config, request.run)
         return cls(request, config)
 

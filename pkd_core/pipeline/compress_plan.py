@@ -118,7 +118,7 @@ def _amounts(inputs: RunInputs, data_raw: Path, name: str) -> Amounts:
     return Amounts(
         num_train=_num_rows(data_raw, task, task.train_split),
         num_transfer=0 if unlabelled is None else _num_rows(data_raw, task, unlabelled),
-        teacher_width=read_settings(models.teacher.folder).hidden_size,
+        teacher_width=models.teacher_width,
         student_width=read_settings(models.student.folder).hidden_size,
         max_length=min(models.teacher.max_length, models.student.max_length),
         has_scores=task.is_regression,

@@ -70,6 +70,12 @@ class Models:
         return max(depths, default=self.teacher.num_layers)
 
     @property
+    def teacher_width(self) -> int:
+        """The teacher's hidden size; of several, that of the widest."""
+        widths = [teacher.settings.hidden_size for teacher in self.own_teachers]
+        return max(widths) if widths else read_settings(self.teacher.folder).hidden_size
+
+    @property
     def teacher_name(self) -> str:
         """What the teacher is, or is fine-tuned from, without a folder's path."""
         return " + ".join(teacher.short_name for teacher in self.own_teachers) or self.teacher.short_name

@@ -20,6 +20,17 @@ _LAST_WEIGHTS = ("classifier.weight", "classifier.out_proj.weight")
 _NOT_PASSED_ON = ("auto_map", "model_type")
 
 
+def family_of(folder: Path) -> str | None:
+    """Return the family of a model, as its config.json says; None where it says none.
+
+    Raises:
+        ModelError: The file cannot be read.
+    """
+    path = find_file(folder, _CONFIG)
+    family = read_json_object(path).get("model_type") if path else None
+    return family if isinstance(family, str) else None
+
+
 def read_classifier(name: str, folder: Path) -> ClassifierSettings:
     """Read a classifier's settings without transformers.
 

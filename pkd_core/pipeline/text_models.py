@@ -7,6 +7,7 @@ from typing import cast
 from pkd_core.errors import ConfigError, ModelError, reason
 from pkd_core.evaluation.text_answers import Array, Kind, TextModel
 from pkd_core.export.bundle_predict import Model
+from pkd_core.model.classifier_files import family_of
 from pkd_core.pipeline.bundles import TrainedModel
 
 
@@ -51,9 +52,11 @@ def open_text_model(trained: TrainedModel, device: str) -> TextModel:
     """
     if trained.is_bundle:
         return BundleTextModel(trained.folder, trained.onnx_file)
-    from pkd_core.evaluation.predict_texts import BertTextModel
+    from pkd_core.evaluation.predict_texts import AnyTextModel, BertTextModel
     from pkd_core.runtime.device import find_device
     from pkd_core.runtime.process_setup import configure_process
 
     configure_process()
+    if family_of(trained.folder) not in (None, "bert"):
+        return AnyTextModel(trained.folder, find_device(device))
     return BertTextModel(trained.folder, trained.max_length, find_device(device))

@@ -10,16 +10,20 @@ import pytest
 import tiny
 import torch
 from families import teach_classifier, write_classifier
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.data.token_table import TokenTable
-from pkd_core.errors import ConfigError, PkdError
+from pkd_core.errors import ConfigError, ModelError, PkdError
 from pkd_core.evaluation.answers import read_answers
 from pkd_core.evaluation.result import read_result
+from pkd_core.model.classifier_files import check_classifier
+from pkd_core.pipeline.bundles import TrainedModel
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
+from pkd_core.pipeline.text_models import open_text_model
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
 from pkd_core.teacher_states.reader import TeacherStates
@@ -110,7 +114,7 @@ def test_the_teachers_answers_are_those_of_transformers_in_the_order_of_labels_a
     states = TeacherStates.open(trained / records["Tiny/teacher-states"].path)
     assert (states.shape.num_layers, states.shape.hidden_size, states.shape.num_outputs) == (3, 24, 2)
     tokens = TokenTable.load(trained / records["Tiny/tokens"].path, "train")
-    targets = states.gather(torch.from_numpy(tokens.example_ids_R), [3])
+    targets = states.gather(torch.tensor(tokens.example_ids_R), [3])
     texts = [text for text, _ in read_rows(trained, "train")]
     np.testing.assert_allclose(targets.logits_BC.numpy(), answer(teacher, texts)[:, ::-1], atol=2e-5)
 
@@ -183,3 +187,32 @@ def test_a_teacher_that_changes_after_the_plan_is_refused(trained: Path) -> None
         file.write(" ")
     with pytest.raises(PkdError, match="needs own-teacher-1 as it was when the run was planned"):
         run_plan(replace(plan, stages=plan.stages[:2]), RunOptions(device="cpu"))
+
+
+def test_pkd_predict_answers_with_a_classifier_of_another_family(trained: Path) -> None:
+    texts = ["a very good film", "the play was bad", "fine"]
+    model = open_text_model(TrainedModel(trained / "roberta", None, None), "cpu")
+    assert (model.labels, model.kind) == (("Up", "Down"), "classes")
+    np.testing.assert_allclose(
+        model.logits([(text,) for text in texts]), answer(trained / "roberta", texts), atol=2e-5
+    )
+
+
+def test_a_classifier_without_a_head_or_of_other_outputs_is_refused_before_anything_runs(
+    trained: Path,
+) -> None:
+    folder = trained / "headless"
+    write_classifier(folder, "roberta", ["a film"], ("down", "up"))
+    weights = load_file(folder / "model.safetensors")
+    body = {name: weight for name, weight in weights.items() if not name.startswith("classifier.")}
+    save_file(body, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(
+        ModelError, match="needs a classifier's weights, and has none, as if it had been pretrained"
+    ):
+        check_classifier("headless", folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    labels = {"id2label": {"0": "a", "1": "b", "2": "c"}, "label2id": {"a": 0, "b": 1, "c": 2}}
+    (folder / "config.json").write_text(json.dumps(config | labels), encoding="utf-8")
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"has a classifier of 2 outputs and a config\.json with 3 labels"):
+        check_classifier("headless", folder)

@@ -120,7 +120,7 @@ def test_the_teachers_answers_are_those_of_transformers_in_the_order_of_labels_a
 
     transfer = TokenTable.load(trained / records["Tiny/transfer-set"].path, "transfer")
     labelled = TeacherStates.open(trained / records["Tiny/transfer-states"].path)
-    targets = labelled.gather(torch.from_numpy(transfer.example_ids_R), [])
+    targets = labelled.gather(torch.tensor(transfer.example_ids_R), [])
     # Texts that are the same to students count once, as they are written first.
     kept = answer(teacher, ["a very good film", "the play was bad", "a song"])[:, ::-1]
     np.testing.assert_allclose(targets.logits_BC.numpy(), kept, atol=2e-5)

@@ -55,12 +55,12 @@ def write_bundle(model_folder: Path, out: Path, bundle: Bundle, inputs: tuple[st
         inputs: Names of the model's inputs, as `export_onnx` returns them.
 
     Raises:
-        ModelError: The folder has no fast tokenizer, or one that pads at the left.
+        ModelError: The folder has no fast tokenizer, or one without a token for padding.
     """
     tokenizer = load_own_tokenizer(model_folder)
-    if tokenizer.padding_side != "right" or tokenizer.pad_token_id is None:
+    if tokenizer.pad_token_id is None:
         raise ModelError(
-            f"{model_folder}: expected a tokenizer that pads at the right; choose the model of an encoder"
+            f"{model_folder}: expected a tokenizer with a token for padding, got none; set pad_token"
         )
     backend = tokenizer.backend_tokenizer
     # Many files say "pad to 128": each short text would cost 128 tokens.

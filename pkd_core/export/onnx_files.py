@@ -110,7 +110,7 @@ def load_exportable(folder: Path) -> torch.nn.Module:
 
 
 def load_own_tokenizer(folder: Path) -> Any:
-    """Load a model's own fast tokenizer.
+    """Load a model's own fast tokenizer, which pads on the right.
 
     Raises:
         ModelError: The folder has none.
@@ -119,6 +119,7 @@ def load_own_tokenizer(folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if not tokenizer.is_fast:
         raise ModelError(f"{folder}: expected a fast tokenizer, got a slow one; add its tokenizer.json")
+    tokenizer.padding_side = "right"
     return tokenizer
 
 

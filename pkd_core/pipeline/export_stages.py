@@ -7,6 +7,7 @@ from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.file_shape import FileShape
+from pkd_core.pipeline.own_teacher_specs import OwnTeacherSpec
 from pkd_core.pipeline.sources import raw_sources
 from pkd_core.pipeline.stage import Stage, make_stage
 
@@ -21,12 +22,14 @@ def export_stage(task: Task, settings: Settings, model: Stage, raw_hashes: Mappi
         raw_hashes: Hash of each raw file, by split.
 
     Raises:
-        ConfigError: The task is of multiple choice, or its texts were cut as a bundle cannot cut them.
+        ConfigError: The task is of multiple choice, its texts were cut otherwise, or the model is several ones.
     """
     if task.num_choices > 1:
         raise ConfigError(
             f"{task.name} is of multiple choice, which is not exported; deploy the transformers folder."
         )
+    if isinstance(model.spec, OwnTeacherSpec) and len(model.spec.families) > 1:
+        raise ConfigError("several teachers that answer together are no single model, and are not exported.")
     if len(task.text_columns) == 2 and settings.tokens.truncation != "second-text-longer":
         raise ConfigError(
             "an exported model cuts two texts as Hugging Face's tokenizers do; set "

@@ -12,8 +12,11 @@ def test_parity_is_the_largest_difference_and_more_than_rounding_is_refused() ->
     assert check_parity(expected, expected + np.array([[0, 5e-5], [-9e-5, 0]]), "alone") == pytest.approx(
         9e-5
     )
-    with pytest.raises(ModelError, match=r"differs by 0\.00011 on dev texts in padded batches"):
-        check_parity(expected, expected + np.array([[0, 0], [0, -1.1e-4]]), "in padded batches")
+    assert check_parity(100 * expected, 100 * expected + 0.019, "of scores to 200") == pytest.approx(0.019)
+    with pytest.raises(
+        ModelError, match=r"within 0\.0002, and differs by 0\.00021 on dev texts in padded batches"
+    ):
+        check_parity(expected, expected + np.array([[0, 0], [0, -2.1e-4]]), "in padded batches")
     with pytest.raises(ModelError, match="differs by nan"):
         check_parity(expected, np.full((2, 2), np.nan), "alone")
 

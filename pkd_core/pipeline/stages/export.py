@@ -6,27 +6,23 @@ Shape suffixes: R texts, C outputs.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from pkd_core.data.examples import read_split
 from pkd_core.data.task import Split, Task
-from pkd_core.data.tokenize import text_encoder
 from pkd_core.evaluation.answers import write_answers
 from pkd_core.evaluation.metrics import compute_metrics
-from pkd_core.evaluation.predict import predict
-from pkd_core.export.bundle import PREDICT, SETTINGS, TOKENIZER, Bundle, export_bundle
+from pkd_core.export.bundle import PREDICT, SETTINGS, TOKENIZER, export_bundle
 from pkd_core.export.bundle_predict import FLOAT32, INT8, Model
 from pkd_core.export.gates import check_parity, share_changed, spread_rows, why_refused
-from pkd_core.export.onnx_files import BERT_INPUTS, quantize
+from pkd_core.export.onnx_files import quantize
 from pkd_core.export.result import ExportResult, int8_answers, write_export
-from pkd_core.model.loading import load_classifier
 from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.facts import ExportFacts
 from pkd_core.pipeline.job import Job
+from pkd_core.pipeline.stages.export_source import ExportSource, find_source
 from pkd_core.runtime.device import machine_of
 
 Array = np.ndarray[Any, Any]
@@ -54,12 +50,12 @@ def export_model(job: Job, spec: ExportSpec) -> ExportFacts:
         ModelError: The model cannot be exported, or its exported logits are not those of torch.
     """
     dev, *others = (_read(job, split) for split in job.task.dev_splits)
-    folder = job.inputs["model"]
-    bundle = Bundle.of(job.task, spec.max_length)
-    export_bundle(folder, job.work, bundle, BERT_INPUTS)
-    parity_texts, difference = _compare_with_torch(folder, job, bundle, dev.texts)
+    source = find_source(job, spec)
+    bundle = source.bundle
+    export_bundle(source.folder, job.work, bundle, source.inputs)
+    parity_texts, difference = _compare_with_torch(job, source, dev.texts)
     quantize(job.work)
-    runs = _Runs(job, [dev, dev, *others])
+    runs = _Runs(job, source, [dev, dev, *others])
     float32_RC = runs.logits(FLOAT32, dev)
     int8_RC = runs.logits(INT8, dev)
     changed = share_changed(bundle.kind, float32_RC, int8_RC)
@@ -111,36 +107,30 @@ def _labels(task: Task, labels: Sequence[Any]) -> Array:
     return labels_RC
 
 
-def _compare_with_torch(
-    folder: Path, job: Job, bundle: Bundle, texts: list[tuple[str, ...]]
-) -> tuple[int, float]:
+def _compare_with_torch(job: Job, source: ExportSource, texts: list[tuple[str, ...]]) -> tuple[int, float]:
     """Return how many dev texts were compared, from the shortest to the longest, and the largest difference."""
     chosen = [texts[row] for row in spread_rows(texts, _PARITY_TEXTS)]
-    expected_RC = _torch_logits(folder, bundle, chosen)
+    expected_RC = source.logits(chosen)
     model = Model(job.work, FLOAT32, job.stage.threads or 1)
     alone = check_parity(expected_RC, model.logits(chosen, batch_size=1), "one at a time")
     return len(chosen), max(alone, check_parity(expected_RC, model.logits(chosen), "in padded batches"))
 
 
-def _torch_logits(folder: Path, bundle: Bundle, texts: Sequence[tuple[str, ...]]) -> Array:
-    encode = text_encoder(folder, bundle.max_length)
-    return predict(load_classifier(folder), encode(texts), torch.device("cpu"))[1]
-
-
 class _Runs:
     """Runs exported models over whole splits, reporting how far all of them are."""
 
-    def __init__(self, job: Job, planned: Sequence[_Examples]) -> None:
-        self._job, self._num_done = job, 0
+    def __init__(self, job: Job, source: ExportSource, planned: Sequence[_Examples]) -> None:
+        self._job, self._source, self._num_done = job, source, 0
         self._num_texts = sum(len(examples.texts) for examples in planned)
 
     def logits(self, file: str, examples: _Examples) -> Array:
+        """Return the outputs for a split's texts, in the order of the task's labels."""
         model, parts = Model(self._job.work, file, self._job.stage.threads or 1), []
         for start in range(0, len(examples.texts), _WINDOW):
             parts.append(model.logits(examples.texts[start : start + _WINDOW]))
             self._num_done += len(parts[-1])
             self._job.observer.progress(self._num_done, self._num_texts, "texts")
-        return np.concatenate(parts)
+        return np.concatenate(parts)[:, self._source.label_order]
 
 
 def _keep(job: Job, spec: ExportSpec, examples: _Examples, logits_RC: Array) -> dict[str, float]:

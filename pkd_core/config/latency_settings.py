@@ -26,7 +26,7 @@ class LatencyConfig(Section):
             le=3600,
             description="Ends a measurement before all calls are made; each model has at least 20 calls and a batch.",
         ),
-    ] = 60.0
+    ] = 120.0
     threads: Annotated[
         int,
         Field(

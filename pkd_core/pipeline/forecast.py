@@ -40,12 +40,24 @@ def forecast_seconds(plan: Plan, rows: Mapping[str, int], times: Mapping[str, St
     for planned in plan.todo:
         stage = planned.stage
         model = stage.student_model or plan.model
-        if model.weights not in times:
+        if model.weights not in times or (_runs_teacher(stage) and _is_unlike_students(plan)):
             continue
         seconds = _seconds(stage, model.num_layers, rows, times[model.weights])
         if seconds is not None:
             forecast[stage.key] = seconds * part_to_do(planned)
     return forecast
+
+
+def _runs_teacher(stage: Stage) -> bool:
+    spec = stage.spec
+    return isinstance(spec, TeacherStatesSpec) or (
+        isinstance(spec, EvaluationSpec) and spec.method == "teacher"
+    )
+
+
+def _is_unlike_students(plan: Plan) -> bool:
+    """Return whether the teacher is the user's own, and no model that students are taken from."""
+    return bool(plan.models.own_teachers) and plan.models.student_base is not None
 
 
 def _seconds(stage: Stage, depth: int, rows: Mapping[str, int], times: StepTimes) -> float | None:

@@ -1,5 +1,6 @@
 """A first run is forecast from the time of some training steps."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions, TrainingConfig
+from pkd_core.model.loading import build_classifier, save_classifier
 from pkd_core.pipeline import step_times
 from pkd_core.pipeline.forecast import forecast_seconds
 from pkd_core.pipeline.local import build_stages
@@ -75,6 +77,23 @@ def test_texts_without_labels_and_copies_count_for_distilled_students_and_their_
 
 def test_nothing_is_forecast_of_a_model_that_was_not_measured(workspace: Path) -> None:
     assert forecast_seconds(plan(workspace, "kd"), ROWS, {"another": TIMES}) == {}
+
+
+def test_nothing_is_forecast_of_an_own_teacher_that_is_unlike_the_students(workspace: Path) -> None:
+    planned = plan(workspace, "kd")
+    shutil.copytree(workspace / "model", workspace / "own", dirs_exist_ok=True)
+    save_classifier(build_classifier(workspace / "own", planned.tasks["Tiny"], seed=0), workspace / "own")
+    model = str(workspace / "model")
+    run = build_run_config(
+        tasks=["Tiny"],
+        methods=["kd"],
+        seeds=[1],
+        teachers=[str(workspace / "own")],
+        student_model=model,
+        settings={"student.num_epochs": 2},
+    )
+    found = forecast(make_plan(run, workspace, device="cpu"))
+    assert found.keys() == {"speed-2l", "kd-2l-s1", "evaluation-kd-2l-s1"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pkd_core.errors import DataError, quoted
 
 Column = str | int
 
-# Between several labels of an example, in a TSV file and wherever they are shown.
+# Between several labels of an example, in TSV files of labels and in comparisons.
 LABEL_SEPARATOR = "|"
 
 

@@ -80,7 +80,7 @@ def text_columns_of(source: Source, texts: Sequence[str]) -> tuple[str, ...]:
 def _check(source: Source, name: str) -> None:
     if name not in source.columns:
         near = difflib.get_close_matches(name, source.columns, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "give one of these"
+        hint = f"the nearest is {near[0]!r}" if near else "give one of these"
         raise DataError(
             f"{source.path} has no column {quoted(name)}; its columns are {listed(source.columns)}: {hint}"
         )

@@ -246,7 +246,9 @@ def _nearly_equal(names: Sequence[str]) -> list[str]:
     for name in names:
         other = by_form.setdefault(name.casefold(), name)
         if other != name:
-            return [f"The classes {other!r} and {name!r} differ only in capital letters: is that one class?"]
+            return [
+                f"The classes {other!r} and {name!r} differ in capital letters alone; write one class alike."
+            ]
     return []
 
 

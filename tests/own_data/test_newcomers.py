@@ -20,7 +20,7 @@ def test_a_wrong_column_is_named_with_the_nearest_one(tmp_path: Path) -> None:
     refused(
         {"texts": ("mesage",)},
         path,
-        "no column 'mesage'; its columns are message, category: did you mean 'message'?",
+        "no column 'mesage'; its columns are message, category: the nearest is 'message'",
     )
     refused(
         {"label": ("x",)}, path, "has no column 'x'; its columns are message, category: give one of these"
@@ -34,7 +34,7 @@ def test_a_wrong_column_is_named_with_the_nearest_one(tmp_path: Path) -> None:
 
 def test_a_wrong_file_is_named_with_the_nearest_one(tmp_path: Path) -> None:
     write_csv(tmp_path / "tickets.csv", ROWS)
-    refused({}, tmp_path / "ticket.csv", "there is no file .*ticket.csv; did you mean tickets.csv?")
+    refused({}, tmp_path / "ticket.csv", "there is no file .*ticket.csv; the nearest is tickets.csv")
     refused({}, tmp_path / "nowhere.parquet", r"there is no file .*nowhere.parquet \(in .*\); check its name")
 
 

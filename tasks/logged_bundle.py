@@ -13,7 +13,7 @@ from tasks.mlflow_store import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
-    from mlflow.types import ColSpec
+    from mlflow.models import ModelSignature
 
     from pkd_core.export.bundle import Bundle
 
@@ -56,7 +56,7 @@ def log_bundle(
             code=_SERVED_CODE,
             artifacts={"bundle": Path(copied)},
             config={},
-            outputs=_outputs(bundle),
+            signature=_signature(bundle),
             text_columns=bundle.text_columns,
             examples=examples,
             requirements=_REQUIREMENTS,
@@ -69,15 +69,18 @@ def served_file(folder: Path) -> str:
     return INT8 if (folder / INT8).exists() else FLOAT32
 
 
-def _outputs(bundle: "Bundle") -> "list[ColSpec]":
-    from mlflow.types import ColSpec, DataType
+def _signature(bundle: "Bundle") -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import Array
 
-    probabilities = [ColSpec("double", f"probability_{label}") for label in bundle.labels]
+    outputs = [ColSpec("double", f"probability_{label}") for label in bundle.labels]
     match bundle.kind:
         case "regression":
-            return [ColSpec("double", "score")]
+            outputs = [ColSpec("double", "score")]
         case "multi-label":
-            return [ColSpec(Array(DataType.string), "labels"), *probabilities]
+            outputs = [ColSpec(Array(DataType.string), "labels"), *outputs]
         case "classes":
-            return [ColSpec("string", "label"), *probabilities]
+            outputs = [ColSpec("string", "label"), *outputs]
+    # Without inputs: MLflow's server then hands over every form of request, and the model itself checks what it gets.
+    return ModelSignature(outputs=Schema([*outputs]))

@@ -28,7 +28,7 @@ class Served:
         code: A Python file that defines the model and imports nothing of pkd.
         artifacts: Files or folders that the code reads, by the names that it gives them.
         config: What else the code reads.
-        outputs: Columns of its answers.
+        signature: Columns of its answers, and what it takes where MLflow should check that.
         text_columns: Names of the one or two texts.
         examples: A few examples' texts, shown with the model.
         requirements: Packages that the code imports; their versions here are recorded.
@@ -37,7 +37,7 @@ class Served:
     code: Path
     artifacts: Mapping[str, Path]
     config: Mapping[str, Any]
-    outputs: "Sequence[ColSpec]"
+    signature: "ModelSignature"
     text_columns: Sequence[str]
     examples: Sequence[tuple[str, ...]]
     requirements: Sequence[str]
@@ -79,7 +79,7 @@ def log_model(
             artifacts={"checkpoint": folder},
             config={"max_length": max_length, "text_columns": list(task.text_columns)}
             | ({"choices": list(task.labels)} if task.num_choices > 1 else {}),
-            outputs=_outputs(task),
+            signature=_signature(task),
             text_columns=task.text_columns,
             examples=examples,
             requirements=_REQUIREMENTS,
@@ -163,12 +163,12 @@ def _outputs(task: Task) -> "list[ColSpec]":
     return [answer, *(ColSpec("double", f"probability_{label}") for label in task.labels)]
 
 
-def _signature(served: Served) -> "ModelSignature":
+def _signature(task: Task) -> "ModelSignature":
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
-    inputs = Schema([ColSpec("string", name) for name in served.text_columns])
-    signature = ModelSignature(inputs, Schema(list(served.outputs)))
+    inputs = Schema([ColSpec("string", name) for name in task.text_columns])
+    signature = ModelSignature(inputs, Schema([*_outputs(task)]))
     # MLflow then hands over what it is given as it is, and the served model checks it: by itself MLflow would refuse a
     # list of strings for a column that has a name.
     signature._is_signature_from_type_hint = True
@@ -192,7 +192,7 @@ def _write(store: Store, model: "LoggedModel", served: Served) -> None:
             python_model=str(served.code),
             artifacts={part: str(path) for part, path in served.artifacts.items()},
             model_config=dict(served.config),
-            signature=_signature(served),
+            signature=served.signature,
             input_example=[dict(zip(served.text_columns, texts, strict=True)) for texts in served.examples],
             # A local version such as +cpu may be missing from another machine's package index.
             pip_requirements=[

@@ -22,6 +22,7 @@ from flows.cli.options import (
     takes_request,
 )
 from flows.cli.predict_command import predict
+from flows.cli.push_command import push
 from flows.cli.run import amount, run_request
 from flows.cli.search_command import search
 from flows.cli.up_command import up
@@ -182,6 +183,7 @@ def report(workspace: Workspace = Path(), as_json: AsJson = False) -> None:
 
 
 app.command()(predict)
+app.command()(push)
 
 
 @app.command()

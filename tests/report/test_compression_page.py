@@ -107,7 +107,8 @@ def test_lengths_and_labels_of_the_training_data() -> None:
         np.zeros(4, np.int32),
         np.array([1, 0, 1, 1]),
     )
-    look = look_at_data(table, {"train": 4, "dev": 2}, ("a", "b", "c"), max_length=10)
+    look = look_at_data(table, {"dev": 2, "train": 4}, ("a", "b", "c"), max_length=10)
+    assert list(look.rows.items()) == [("train", 4), ("dev", 2)]
     assert look.label_counts == {"b": 3, "a": 1, "c": 0}
     assert look.length_percentiles == {50: 4, 95: 10, 100: 10}
     assert look.share_cut == 0.25

@@ -25,7 +25,7 @@ def look_at_data(
     percentiles = np.percentile(lengths_R, _PERCENTILES, method="inverted_cdf")
     counts = {label: int(count) for label, count in zip(labels, _label_counts(train, labels), strict=True)}
     return DataLook(
-        rows=dict(rows),
+        rows=dict(sorted(rows.items(), key=lambda item: item[0] != "train")),
         label_counts=dict(sorted(counts.items(), key=lambda item: -item[1])),
         length_percentiles=dict(zip(_PERCENTILES, map(int, percentiles), strict=True)),
         max_length=max_length,

@@ -51,6 +51,7 @@ def _without_torch(compression: Compression) -> Iterator[Usage]:
     yield Usage(
         "As a service, from MLflow",
         "bash",
+        "export MLFLOW_TRACKING_URI=sqlite:///artifacts/mlflow.db\n"
         f"mlflow models serve --env-manager local --port 5001 --model-uri {_registered(compression)}\n"
         f"curl http://127.0.0.1:5001/invocations -H 'Content-Type: application/json' -d '{body}'",
     )

@@ -22,7 +22,7 @@ PAGES = [README, *(page.read_text(encoding="utf-8") for page in sorted((ROOT / "
 RUN_ELSEWHERE = {
     "make setup": ".ci/run",
     "pip install '.[pipeline]'": "tests/test_packaging.py",
-    "pip install .": "tests/test_packaging.py",
+    "pip install '.[export]'": "tests/test_packaging.py",
     "make demo": "tests/flows/test_demo.py",
     "make test": ".ci/run",
     "pkd fetch RTE": "tests/data/test_download.py",
@@ -31,7 +31,12 @@ RUN_ELSEWHERE = {
     'export PREFECT_API_AUTH_STRING="$PKD_LOGIN"': "tests/flows/test_up_login.py",
     'export PREFECT_API_AUTH_STRING="$(cat artifacts/login)"': "tests/flows/test_up.py",
     "prefect deployment run pkd/full-glue --watch": "tests/flows/test_up.py",
+    "prefect deployment run pkd/compress --watch --param 'data=\"reviews.csv\"' --param student_layers=3 "
+    "--param 'out=\"small\"'": "tests/flows/test_up.py",
     "prefect deployment run pkd-search/staged --watch --param 'tasks=[\"MRPC\"]'": "tests/flows/test_up.py",
+    "pkd run Reviews --teacher my-roberta --student-model google-bert/bert-base-uncased --student-layers 3": (
+        "tests/pipeline/test_own_teacher_run.py"
+    ),
     "pkd search MRPC": "tests/flows/test_search_command.py",
     "prefect flow-run retry FLOW_RUN_ID": "tests/flows/test_up.py",
     "pkd run RTE MRPC --seeds 1,2,3,4 --device cuda:0": "tests/tasks/test_device.py",
@@ -47,9 +52,18 @@ def commands() -> Iterator[str]:
                 yield command
 
 
+def _compresses(command: str) -> bool:
+    words = shlex.split(command)
+    return words[:2] == ["pkd", "compress"] or words[:3] == ["pkd", "predict", "small"]
+
+
+# Run in their order by tests/test_readme_compress.py.
+COMPRESSING = [command for command in dict.fromkeys(commands()) if _compresses(command)]
+
+
 def commands_to_run() -> Iterator[object]:
     for command in dict.fromkeys(commands()):
-        if command not in RUN_ELSEWHERE:
+        if command not in RUN_ELSEWHERE and command not in COMPRESSING:
             slow = [pytest.mark.slow] if any(words in command for words in TAKES_LONG) else []
             yield pytest.param(command, marks=slow, id=command)
 

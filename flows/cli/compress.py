@@ -1,11 +1,12 @@
 """`pkd compress`: shows what is in the data and what will be computed, computes it, and shows what came of it."""
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from flows.best import describe_best
 from flows.cli import display
+from flows.cli.compression_view import show_compression
 from flows.cli.first_look import first_look
 from flows.cli.listing import show_json, show_text
 from flows.cli.log_lines import Amount
@@ -17,7 +18,10 @@ from flows.compress.request import CompressRequest
 from flows.latest_report import record_latest
 from flows.limits import check_limits
 from flows.stopping import ending_at_signals, received_signal, report_stopped
+from pkd_core.pipeline.bundles import BUNDLE, TRANSFORMERS
 from pkd_core.store.stage_store import StageStatus
+
+_TEXTS = ("some text", "another text")
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
@@ -72,7 +76,7 @@ def compress(asked: CompressRequest, amount: Amount) -> None:
     if failure is not None:
         raise failure
     assert survey.outcome is not None, "a compression without a failure has an outcome"
-    _show_outcome(asked, survey.outcome)
+    _show_outcome(asked, prepared, survey.outcome)
 
 
 def _survey(prepared: Prepared) -> "Survey":
@@ -121,9 +125,20 @@ def _compute(asked: CompressRequest, prepared: Prepared, view: RunView) -> "Stat
     return state
 
 
-def _show_outcome(asked: CompressRequest, outcome: "Compressed") -> None:
-    folder = asked.workspace / outcome.report.path
-    display.show_report(folder)
-    typer.echo(describe_best(asked.workspace, folder))
+def _show_outcome(asked: CompressRequest, prepared: Prepared, outcome: "Compressed") -> None:
+    show_compression(asked.workspace / outcome.folder(outcome.final.card))
+    typer.echo(
+        f"all students: {asked.workspace / outcome.report.path / 'report.html'} (`pkd report` shows the table)"
+    )
     if asked.out is not None:
-        typer.echo(f"\nwritten to {asked.out}: transformers")
+        student, place = (
+            asked.out / BUNDLE,
+            f"{asked.out}: {TRANSFORMERS}, {BUNDLE}, README.md, compression.html",
+        )
+    else:
+        student = asked.workspace / outcome.folder(outcome.student)
+        place = f"{student} (--out DIR copies it, its bundle without torch and the page into a folder of their own)"
+    typer.echo(f"to deploy: {place}")
+    columns = prepared.run.inputs.tasks[prepared.data.task].text_columns
+    texts = " ".join(f'"{text}"' for text in _TEXTS[: len(columns)])
+    typer.echo(f"\npkd predict {shlex.quote(str(student))} {texts}")

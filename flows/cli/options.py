@@ -12,19 +12,11 @@ from flows.cli.completion import complete_arguments, complete_methods
 from flows.cli.lists import split_list, split_numbers
 from flows.request import Request, check_workspace, split_arguments
 from flows.run_file import read_run_file
+from pkd_core.config.command import flag_of
 from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
 
-# Shorter than their fields, or in the singular where one value is given at a time.
-_FLAGS = {
-    "teachers": "--teacher",
-    "texts": "--text",
-    "split_column": "--split",
-    "seed": "--split-seed",
-    "latency_ms": "--latency",
-    "deploy_format": "--format",
-}
 _REPEATED = ("teachers", "texts", "label")
 # Older names, which keep working.
 _ALIASES = {"max_concurrent_runs": "--share"}
@@ -142,7 +134,7 @@ def option_of(name: str, field: FieldInfo, lists: Collection[str]) -> inspect.Pa
         field: The field.
         lists: Names of fields whose values are typed between commas.
     """
-    flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+    flag = flag_of(name)
     flags = [f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag]
     flags += [_ALIASES[name]] if name in _ALIASES else []
     text = str(field.description)

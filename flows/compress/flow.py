@@ -5,6 +5,7 @@ Its name is `pkd`, as Prefect addresses a deployment by its flow's name: pkd/com
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from prefect import Flow, flow
@@ -12,6 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import deployment
 from prefect.states import Completed, Failed
 
+from flows.cli.quantities import duration
 from flows.compress.form import compress_section, compress_signature
 from flows.compress.prepare import Prepared, prepare_compression
 from flows.compress.request import CompressRequest
@@ -24,9 +26,12 @@ from flows.service.root import check_below_root
 from flows.stopping import received_signal
 from pkd_core.errors import PkdError
 from pkd_core.pipeline.compress import run_compression
+from pkd_core.pipeline.compress_forecast import seconds_to_go, trains
 from pkd_core.pipeline.compress_output import hand_over
 from pkd_core.pipeline.growing_record import GrowingRecord
+from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.plan import Plan
+from pkd_core.store.address import StageRecord
 from tasks.progress import ShowStage, show_in_log
 
 logger = logging.getLogger(__name__)
@@ -84,13 +89,27 @@ def _compress(
 ) -> State[Any]:
     # What an earlier start has made stays recorded while this one follows it.
     record.add(*survey_compression(prepared.run).plans)
-    outcome = run_compression(prepared.run, builder.build, logger.info)
+
+    def build(plan: Plan, known: Mapping[str, StageRecord]) -> Mapping[str, StageRecord]:
+        if trains(plan):
+            _forecast(plan, prepared, builder)
+        return builder.build(plan, known)
+
+    outcome = run_compression(prepared.run, build, logger.info)
     show_report(asked.workspace, outcome.report)
     if asked.out is not None:
         hand_over(asked.workspace, outcome, asked.out)
     return Completed(
         message=f"{outcome.student.key} is the best on dev, {builder.num_built} stages were built."
     )
+
+
+def _forecast(plan: Plan, prepared: Prepared, builder: PlanBuilder) -> None:
+    """Log how long the trainings will take, which needs their tokens."""
+    tokens = tuple(one for one in plan.stages if one.stage.kind is StageKind.TOKENS)
+    builder.build(replace(plan, stages=tokens), {})
+    seconds = seconds_to_go(plan, prepared.run.amounts.num_transfer, builder.options.device)
+    logger.info("the trainings will take %s; then come exports and timing", duration(seconds))
 
 
 pkd_compress = build_compress_flow()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from flows.compress.request import CompressRequest
 from flows.prepare import download_missing_data
 from pkd_core.pipeline.compress_data import FoundData, find_data
+from pkd_core.pipeline.compress_values import compress_command
 from pkd_core.runtime.device import find_device
 from pkd_core.store.output_folder import check_output
 from pkd_core.store.stage_store import StageStore
@@ -43,7 +44,8 @@ def prepare_compression(asked: CompressRequest) -> Prepared:
     data_raw = asked.workspace / "data_raw"
     data = find_data(asked.data, data_raw)
     download_missing_data((data.task,), data_raw)
-    run = find_compression(asked.config, data.task, asked.workspace, asked.options.device, asked.options.deep)
+    options, command = asked.options, compress_command(asked.data, asked.config)
+    run = find_compression(asked.config, data.task, asked.workspace, options.device, options.deep, command)
     return Prepared(_with_token_lengths(data, run), run)
 
 

@@ -6,6 +6,24 @@ from typing import Any
 
 from pkd_core.config.settings import RunConfig
 
+# Shorter than their fields, or in the singular where one value is given at a time.
+_FLAGS = {
+    "teachers": "--teacher",
+    "texts": "--text",
+    "split_column": "--split",
+    "seed": "--split-seed",
+    "latency_ms": "--latency",
+}
+
+
+def flag_of(name: str) -> str:
+    """Return the option of a field.
+
+    >>> flag_of("latency_ms"), flag_of("student_layers")
+    ('--latency', '--student-layers')
+    """
+    return _FLAGS.get(name, f"--{name.replace('_', '-')}")
+
 
 def run_command(
     run: RunConfig, model: str, student_model: str | None = None, teachers: Sequence[str] = ()
@@ -32,13 +50,14 @@ def run_command(
             continue
         value = names.get(name, getattr(run, name))
         if value != field.default:
-            words += [f"--{name.replace('_', '-')}", _typed(value)]
+            words += [f"--{name.replace('_', '-')}", typed(value)]
     words += [word for name in teachers for word in ("--teacher", name)]
-    words += [f"{key}={_typed(value)}" for key, value in sorted(run.settings.items())]
+    words += [f"{key}={typed(value)}" for key, value in sorted(run.settings.items())]
     return shlex.join(words)
 
 
-def _typed(value: Any) -> str:
+def typed(value: Any) -> str:
+    """Return a value as it is typed."""
     if isinstance(value, list | tuple):
-        return ",".join(map(_typed, value))
+        return ",".join(map(typed, value))
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -30,7 +30,7 @@ class Amounts:
     Attributes:
         num_train: Training rows.
         num_transfer: Rows without labels that distilled students learn from too.
-        teacher_width: Hidden size of the teacher's pretrained model.
+        teacher_width: Hidden size of the teacher's pretrained model; None for a teacher that was given.
         student_width: Hidden size of the students'.
         max_length: Most tokens that all models read.
         has_scores: Whether the labels are scores.
@@ -38,7 +38,7 @@ class Amounts:
 
     num_train: int
     num_transfer: int
-    teacher_width: int
+    teacher_width: int | None
     student_width: int
     max_length: int
     has_scores: bool = False
@@ -55,9 +55,6 @@ def recommended_settings(amounts: Amounts, methods: Iterable[Method]) -> dict[st
     batch = _BATCH if amounts.num_train >= _FEW_ROWS else _BATCH // 2
     is_narrow = amounts.student_width <= _NARROW
     settings: dict[str, Any] = {
-        "teacher.learning_rate": _TEACHER_RATES[amounts.teacher_width > _NARROW],
-        "teacher.batch_size": batch,
-        "teacher.num_epochs": _num_epochs(amounts.num_train, batch, amounts.teacher_width),
         "student.learning_rate": _STUDENT_RATES[not is_narrow],
         "student.batch_size": batch,
         "student.num_epochs": _num_epochs(amounts.num_train, batch, amounts.student_width),
@@ -69,9 +66,17 @@ def recommended_settings(amounts: Amounts, methods: Iterable[Method]) -> dict[st
         "distill.beta": 10.0,
         "distill.normalize": True,
     }
+    if amounts.teacher_width is not None:
+        settings |= {
+            "teacher.learning_rate": _TEACHER_RATES[amounts.teacher_width > _NARROW],
+            "teacher.batch_size": batch,
+            "teacher.num_epochs": _num_epochs(amounts.num_train, batch, amounts.teacher_width),
+        }
     if amounts.has_scores:
         # A teacher of made scores from 0 to 100 reached a correlation of 0.62 on them as they are, and 0.998 so.
-        settings |= {"teacher.standardize_scores": True, "student.standardize_scores": True}
+        settings["student.standardize_scores"] = True
+        if amounts.teacher_width is not None:
+            settings["teacher.standardize_scores"] = True
     if amounts.num_transfer:
         rows = amounts.num_train + amounts.num_transfer
         settings["distill.num_epochs"] = _num_epochs(rows, batch, amounts.student_width)

@@ -5,11 +5,14 @@ Whatever was computed before, by this compression or by a run, is found in the s
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 from pkd_core.latency.candidates import Choice, choose_depth, read_candidates
+from pkd_core.pipeline.compress_final import FinalStages, final_stages
 from pkd_core.pipeline.compress_plan import CompressionRun
 from pkd_core.pipeline.facts import EvaluationFacts
+from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.plan import BuildPlan
 from pkd_core.pipeline.specs import EvaluationSpec
 from pkd_core.pipeline.stage import Stage
@@ -24,6 +27,7 @@ class Compressed:
         num_layers: Depth of the students.
         choice: How a latency has led to that depth; None if none was given.
         student: The chosen student.
+        final: What was made of it.
         report: The report of all that were trained, as of `pkd run`.
         records: The records of all stages by key.
     """
@@ -31,8 +35,13 @@ class Compressed:
     num_layers: int
     choice: Choice | None
     student: Stage
+    final: FinalStages
     report: StageRecord
     records: Mapping[str, StageRecord]
+
+    def folder(self, stage: Stage) -> Path:
+        """Return where a stage is published, relative to the workspace."""
+        return Path(self.records[stage.key].path)
 
 
 def run_compression(
@@ -54,11 +63,15 @@ def run_compression(
         show(choice.sentence)
     num_layers = choice.num_layers if choice else run.config.student_layers or run.half_of_the_layers
     plan = run.plan_students(num_layers)
-    records = dict(build(plan, {}))
     stages = [planned.stage for planned in plan.stages]
+    # What cannot be exported is refused before hours are spent, whichever student it will be.
+    final_stages(run, stages, next(stage for stage in stages if stage.kind is StageKind.STUDENT))
+    records = dict(build(plan, {}))
     student = choose_student(stages, records)
     show(f"{student.key} is the best on dev.")
-    return Compressed(num_layers, choice, student, records[stages[-1].key], records)
+    final = final_stages(run, stages, student)
+    records |= build(run.plan(final.all, records), records)
+    return Compressed(num_layers, choice, student, final, records[stages[-1].key], records)
 
 
 def _choose_depth(run: CompressionRun, build: BuildPlan) -> Choice | None:

@@ -1,7 +1,7 @@
 """The plans of a compression: untrained students timed, then one depth trained with its report, as `pkd run` does."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -30,7 +30,8 @@ class CompressionRun:
         config: What is asked for.
         workspace: Folder that holds data_raw, data_feat and artifacts.
         inputs: What all stages are made from.
-        recommended: Settings by dotted key for data and models of this size.
+        amounts: The sizes of data and models.
+        command: Repeats it; empty if that is not known.
         deep: Whether to hash every published file.
     """
 
@@ -38,8 +39,14 @@ class CompressionRun:
     config: CompressConfig
     workspace: Path
     inputs: RunInputs
-    recommended: Mapping[str, Any]
+    amounts: Amounts
+    command: str = ""
     deep: bool = False
+
+    @property
+    def recommended(self) -> Mapping[str, Any]:
+        """Settings by dotted key for data and models of this size."""
+        return recommended_settings(self.amounts, self.config.methods)
 
     def run(self, num_layers: int) -> RunConfig:
         """Return the run that trains students of a depth, as `pkd run` would."""
@@ -75,7 +82,7 @@ class CompressionRun:
         run, inputs = self.run(num_layers), self.inputs
         tasks = list(inputs.tasks.values())
         stages = build_dag(run, tasks, inputs.raw_hashes, inputs.models, inputs.machine)
-        return plan_stages(run, self.workspace, inputs, stages, self.deep)
+        return self._look_up(run, stages)
 
     def plan(self, stages: Sequence[Stage], known: Mapping[str, StageRecord] = MappingProxyType({})) -> Plan:
         """Plan stages that belong to no depth, or come after its students.
@@ -88,11 +95,25 @@ class CompressionRun:
             PkdError: The model is not complete.
         """
         run = run_of(self.config, self.task, self.config.student_layers, self.recommended)
-        return plan_stages(run, self.workspace, self.inputs, stages, self.deep, known)
+        return self._look_up(run, stages, known)
+
+    def _look_up(
+        self,
+        run: RunConfig,
+        stages: Sequence[Stage],
+        known: Mapping[str, StageRecord] = MappingProxyType({}),
+    ) -> Plan:
+        plan = plan_stages(run, self.workspace, self.inputs, stages, self.deep, known)
+        return replace(plan, command=self.command)
 
 
 def find_compression(
-    config: CompressConfig, task: str, workspace: Path, device: str = "auto", deep: bool = False
+    config: CompressConfig,
+    task: str,
+    workspace: Path,
+    device: str = "auto",
+    deep: bool = False,
+    command: str = "",
 ) -> CompressionRun:
     """Find what a compression is made from: its data, which are read once, and its models.
 
@@ -102,23 +123,24 @@ def find_compression(
         workspace: Folder that holds data_raw, data_feat and artifacts.
         device: What is computed on.
         deep: Whether to hash every published file.
+        command: Repeats it, for those who read the result.
 
     Raises:
         PkdError: The task has no data or malformed ones, or a model cannot be found.
     """
     run = run_of(config, task, config.student_layers, {})
     inputs = find_inputs(run, workspace, device)
-    recommended = recommended_settings(_amounts(inputs, workspace / "data_raw", task), config.methods)
-    return CompressionRun(task, config, workspace, inputs, recommended, deep)
+    amounts = _amounts(inputs, workspace / "data_raw", task, bool(config.teachers))
+    return CompressionRun(task, config, workspace, inputs, amounts, command, deep)
 
 
-def _amounts(inputs: RunInputs, data_raw: Path, name: str) -> Amounts:
+def _amounts(inputs: RunInputs, data_raw: Path, name: str, given: bool) -> Amounts:
     task, models = inputs.tasks[name], inputs.models
     unlabelled = task.unlabelled_split if UNLABELLED in inputs.raw_hashes[name] else None
     return Amounts(
         num_train=_num_rows(data_raw, task, task.train_split),
         num_transfer=0 if unlabelled is None else _num_rows(data_raw, task, unlabelled),
-        teacher_width=models.teacher_width,
+        teacher_width=None if given else read_settings(models.teacher.folder).hidden_size,
         student_width=read_settings(models.student.folder).hidden_size,
         max_length=min(models.teacher.max_length, models.student.max_length),
         has_scores=task.is_regression,

@@ -1,5 +1,6 @@
 """A compression from a notebook: one call, without Prefect and MLflow, and the student that came of it."""
 
+import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,17 @@ from pkd_core.pipeline.compress import run_compression
 from pkd_core.pipeline.compress_data import find_data
 from pkd_core.pipeline.compress_output import hand_over
 from pkd_core.pipeline.compress_plan import find_compression
-from pkd_core.pipeline.compress_values import recorded_values
+from pkd_core.pipeline.compress_values import compress_command, recorded_values
 from pkd_core.pipeline.growing_record import GrowingRecord
 from pkd_core.pipeline.local import build_stages
 from pkd_core.pipeline.plan import Plan
 from pkd_core.pipeline.text_models import open_text_model
 from pkd_core.pipeline.trained import describe_trained
+from pkd_core.report.compression.verdict import Verdict
+from pkd_core.report.compression.write import PAGE, TABLE, read_verdict
 from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.address import StageRecord
+from pkd_core.store.os_errors import file_errors
 from pkd_core.store.output_folder import check_output
 
 _PARTS = (DataRequest, CompressConfig, RunOptions)
@@ -36,19 +40,29 @@ class CompressionResult:
 
     Attributes:
         task: Name of the task in data_raw that the data have become.
-        table: The comparison, as text.
-        student: Folder of the best student, in transformers' files.
-        report: Folder of the report.
+        table: Teacher and student in each format: scores, sizes and latencies, as text.
+        verdict: Whether it paid, in sentences.
+        student: Folder of the chosen student, in transformers' files.
+        bundle: Folder of the same in ONNX, with all that a machine without torch needs.
+        page: The whole comparison, as a file for a browser.
     """
 
     task: str
     table: str
+    verdict: Verdict
     student: Path
-    report: Path
+    bundle: Path
+    page: Path
 
     def __str__(self) -> str:
-        """Return the table."""
-        return self.table
+        """Return the table and the verdict."""
+        verdict = self.verdict
+        sentences = (verdict.had, verdict.have, verdict.cost, *verdict.objections, *verdict.remarks)
+        return "\n".join([self.table, *sentences])
+
+    def _repr_html_(self) -> str:
+        """Return the same for a notebook."""
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 class Student:
@@ -149,7 +163,9 @@ def _compress(values: Mapping[str, Any], workspace: Path, out: Path | None) -> C
         check_output(out)
     configure_process()
     found = find_data(request, workspace / "data_raw")
-    run = find_compression(config, found.task, workspace, options.device, options.deep)
+    run = find_compression(
+        config, found.task, workspace, options.device, options.deep, compress_command(request, config)
+    )
     with GrowingRecord(workspace, recorded_values(found.task, request, config)) as record:
 
         def build(plan: Plan, known: Mapping[str, StageRecord]) -> dict[str, StageRecord]:
@@ -159,10 +175,13 @@ def _compress(values: Mapping[str, Any], workspace: Path, out: Path | None) -> C
         outcome = run_compression(run, build)
     if out is not None:
         hand_over(workspace, outcome, out)
-    report = workspace / outcome.report.path
-    table = (report / "report.txt").read_text(encoding="utf-8")
-    student = workspace / outcome.records[outcome.student.key].path
-    return CompressionResult(found.task, table, student, report)
+    card = workspace / outcome.folder(outcome.final.card)
+    with file_errors("read", card):
+        table = (card / TABLE).read_text(encoding="utf-8")
+    student, bundle = outcome.folder(outcome.student), outcome.folder(outcome.final.export)
+    return CompressionResult(
+        found.task, table, read_verdict(card), workspace / student, workspace / bundle, card / PAGE
+    )
 
 
 def load_student(folder: str | Path, device: str = "cpu") -> Student:

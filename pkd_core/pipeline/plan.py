@@ -69,6 +69,7 @@ class Plan:
         tasks: The run's tasks by name.
         models: The pretrained models of teacher and students.
         stages: All stages, each after its inputs, the report last.
+        command: Repeats what the plan is a part of; empty for `pkd run`.
     """
 
     run: RunConfig
@@ -76,6 +77,7 @@ class Plan:
     tasks: Mapping[str, Task]
     models: Models
     stages: tuple[PlannedStage, ...]
+    command: str = ""
 
     @property
     def model(self) -> PretrainedModel:
@@ -89,7 +91,7 @@ class Plan:
 
     def context(self, options: RunOptions) -> RunContext:
         """Return what every stage of the run is given."""
-        command = self.models.command_of(self.run)
+        command = self.command or self.models.command_of(self.run)
         own_teachers = self.models.own_teachers
         return RunContext(self.workspace.resolve(), self.model, self.tasks, options, command, own_teachers)
 

@@ -23,7 +23,7 @@ TYPED = (
         "mine",
         "--latency",
         "20ms",
-        "--format",
+        "--deploy-format",
         "onnx-float32",
         "--seeds",
         "1-3",
@@ -120,7 +120,7 @@ def test_parameters_and_files_repeat_a_compression_from_every_folder(
         (("a.csv", "--latency", "fast"), "latency_ms cannot be 'fast'"),
         (("a.csv", "--latency", "-1ms"), "latency_ms cannot be '-1': input should be greater than"),
         (
-            ("a.csv", "--format", "tflite"),
+            ("a.csv", "--deploy-format", "tflite"),
             "'tflite' is not one of 'onnx-int8', 'onnx-float32', 'torch-float32'",
         ),
         (("a.csv", "distill.alfa=1"), "there is no setting 'distill.alfa': did you mean distill.alpha"),

@@ -123,7 +123,7 @@ def test_the_deepest_student_within_the_latency_is_trained(tmp_path: Path) -> No
     timed, sentences = Timed(), list[str]()
     outcome = run_compression(compression_of(tmp_path, latency_ms="3.5ms"), timed.build, sentences.append)
     assert (outcome.num_layers, outcome.student.name) == (3, "finetune-3l-s42")
-    candidates, students = timed.plans
+    candidates, students, _final = timed.plans
     (stage,) = (planned.stage for planned in candidates.stages)
     assert isinstance(stage.spec, LatencyCandidatesSpec)
     assert (stage.spec.depths, stage.spec.format, stage.spec.max_length) == ((1, 2, 3), "onnx-int8", 16)

@@ -32,7 +32,7 @@ RUN_ELSEWHERE = {
     'export PREFECT_API_AUTH_STRING="$(cat artifacts/login)"': "tests/flows/test_up.py",
     "prefect deployment run pkd/full-glue --watch": "tests/flows/test_up.py",
     "prefect deployment run pkd/compress --watch --param 'data=\"reviews.csv\"' --param student_layers=3 "
-    "--param 'out=\"small\"'": "tests/flows/test_up.py",
+    "--param 'out=\"small\"'": "tests/flows/test_up_compress.py",
     "prefect deployment run pkd-search/staged --watch --param 'tasks=[\"MRPC\"]'": "tests/flows/test_up.py",
     "pkd run Reviews --teacher my-roberta --student-model google-bert/bert-base-uncased --student-layers 3": (
         "tests/pipeline/test_own_teacher_run.py"

@@ -47,7 +47,7 @@ def _row(record: RunRecord, workspace: Path) -> list[str]:
         datetime.fromisoformat(record.started).astimezone().strftime("%Y-%m-%d %H:%M"),
         _joined(request.get("tasks")) + _kind(request),
         _joined(request.get("methods")),
-        _joined(request.get("student_layers")) or "half",
+        _joined(request.get("student_layers")) or _depth(request),
         _joined(request.get("seeds")),
         _models(request),
         f"{_num_done(record, workspace)} of {len(record.folders)}",
@@ -80,8 +80,17 @@ def _joined(values: Sequence[object] | None) -> str:
     return ",".join(map(str, values or ()))
 
 
+def _depth(request: Mapping[str, Any]) -> str:
+    """Return how a run without a number of layers finds one."""
+    latency = request.get("compress", {}).get("latency_ms")
+    return "half" if latency is None else f"within {latency:g} ms"
+
+
 def _models(request: Mapping[str, Any]) -> str:
     teacher, student = str(request.get("model", "")), request.get("student_model")
+    if teachers := request.get("teachers"):
+        own = " + ".join(_model(str(name)) for name in teachers)
+        return f"teacher {own}, students {_model(str(student))}" if student else f"teacher {own}"
     return f"{_model(teacher)}, students {_model(str(student))}" if student else _model(teacher)
 
 

@@ -70,7 +70,7 @@ def _run(
         asked = CompressRequest.from_parameters(parameters)
         set_up_process(asked.workspace)
         if deployment.id and asked.out is not None:
-            check_below_root(asked.out)
+            check_below_root(asked.out, "an output folder")
         prepared = make(asked)
         with working(), asked.recorded(prepared.data.task) as record:
             builder = PlanBuilder(asked.options, show, begin, record, _REMEDY)

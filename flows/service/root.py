@@ -8,8 +8,14 @@ from pkd_core.errors import ConfigError
 ROOT_VARIABLE = "PKD_SERVICE_ROOT"
 
 
-def check_below_root(workspace: Path) -> None:
-    """Check that a workspace is the one that this process's service was started with, or below it; links are followed.
+def check_below_root(folder: Path, what: str = "a workspace") -> None:
+    """Check that a folder is the workspace that this process's service was started with, or below it.
+
+    Links are followed.
+
+    Args:
+        folder: What a run is to write into.
+        what: What it is, for the message.
 
     Raises:
         ConfigError: It is elsewhere.
@@ -18,9 +24,9 @@ def check_below_root(workspace: Path) -> None:
     if given is None:
         return
     root = Path(given).resolve()
-    if not workspace.resolve().is_relative_to(root):
-        shown = str(workspace)[:200]
+    if not folder.resolve().is_relative_to(root):
+        shown = str(folder)[:200]
         raise ConfigError(
-            f"this service needs a workspace in {root}, with which `pkd up` was started, and got {shown}; "
+            f"this service needs {what} in {root}, with which `pkd up` was started, and got {shown}; "
             "start another service for it."
         )

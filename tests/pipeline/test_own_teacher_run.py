@@ -1,6 +1,7 @@
 """A run with a teacher of the user's own: what it answers is stored for the students, in the order of their tokens."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -162,14 +163,18 @@ def test_outputs_without_names_in_another_order_are_refused_with_the_names_to_wr
 def test_a_teacher_that_has_learnt_nothing_is_warned_of(
     trained: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_classifier(trained / "random", "bert", ["a film"], ("down", "up"), initializer_range=0.0)
-    path = str(trained / "random")
-    score = run(trained, [path], "Tiny/evaluation-teacher")["Tiny/evaluation-teacher"].facts["score"]
-    baseline = read_result(
-        trained / run(trained, [path], "Tiny/teacher-states")["Tiny/evaluation-teacher"].path
-    ).baseline
-    warned = "needs a teacher that is better than always giving the most frequent answer" in caplog.text
-    assert warned is (score <= baseline)
+    folder = trained / "constant"
+    write_classifier(folder, "bert", ["a film"], ("down", "up"))
+    weights = load_file(folder / "model.safetensors")
+    for name in ("classifier.weight", "classifier.bias"):
+        weights[name].zero_()
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    run(trained, [str(folder)], "Tiny/teacher-states")
+    (warning,) = [message for message in caplog.messages if "needs a teacher" in message]
+    assert warning.startswith(
+        "Tiny/teacher-states needs a teacher that is better than always giving the most frequent answer"
+    )
+    assert warning.endswith("; give another --teacher (--strict stops here)")
 
 
 def test_a_teacher_that_changes_after_the_plan_is_refused(trained: Path) -> None:
@@ -216,3 +221,45 @@ def test_a_classifier_without_a_head_or_of_other_outputs_is_refused_before_anyth
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match=r"has a classifier of 2 outputs and a config\.json with 3 labels"):
         check_classifier("headless", folder)
+
+
+SCORES = 'texts = ["sentence"]\nlabel = "label"\nlabel_range = [0.0, 5.0]\nmetrics = ["pearson"]\n'
+SEVERAL = 'texts = ["sentence"]\nlabel = "label"\nlabels = ["good", "bad"]\nmulti_label = true\nmetrics = ["micro_f1"]\n'
+
+
+@pytest.mark.parametrize(
+    ("task_file", "label_of", "labels", "problem", "columns"),
+    [
+        (SCORES, lambda number: f"{number % 5}.5", ("LABEL_0",), "regression", [0]),
+        (
+            SEVERAL,
+            lambda number: ("good", "bad", "good|bad")[number % 3],
+            ("BAD", "GOOD"),
+            "multi_label_classification",
+            [1, 0],
+        ),
+    ],
+    ids=["scores", "several labels"],
+)
+def test_teachers_of_scores_and_of_several_labels(
+    task_file: str,
+    label_of: Callable[[int], str],
+    labels: tuple[str, ...],
+    problem: str,
+    columns: list[int],
+    tmp_path: Path,
+) -> None:
+    tiny.write_tiny_task(tmp_path / "data_raw", num_train=20, num_dev=10)
+    folder = tmp_path / "data_raw" / "Tiny"
+    (folder / "task.toml").write_text(task_file, encoding="utf-8")
+    (folder / "test.tsv").unlink()
+    for split in ("train", "dev"):
+        rows = [f"{text}\t{label_of(row)}" for row, (text, _) in enumerate(read_rows(tmp_path, split))]
+        (folder / f"{split}.tsv").write_text("\n".join(["sentence\tlabel", *rows]) + "\n", encoding="utf-8")
+    tiny.write_tiny_model(tmp_path / "student", 2)
+    texts = [text for text, _ in read_rows(tmp_path, "train")]
+    write_classifier(tmp_path / "electra", "electra", texts, labels, problem_type=problem)
+    records = run(tmp_path, [str(tmp_path / "electra")], "Tiny/kd-2l-s1")
+    states = TeacherStates.open(tmp_path / records["Tiny/teacher-states"].path)
+    logits = states.gather(torch.arange(len(texts)), []).logits_BC.numpy()
+    np.testing.assert_allclose(logits, answer(tmp_path / "electra", texts)[:, columns], atol=2e-5)

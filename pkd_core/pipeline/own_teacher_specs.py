@@ -10,12 +10,14 @@ from pkd_core.pipeline.kinds import StageKind
 class OwnTeacherSpec(Section):
     """Taking one classifier, or several, that a user has fine-tuned, as the teacher.
 
-    `families` are their architectures. Of each, `label_orders` has the output of each of the task's labels, in the
-    task's order, and `named` whether the names of the outputs say so; otherwise its answers on dev must agree.
+    The task is named, as MLflow has one run for each task that a teacher is scored on. `families` are architectures.
+    Of each, `label_orders` has the output of each of the task's labels, in the task's order, and `named` whether the
+    names of the outputs say so; otherwise its answers on dev must agree.
     """
 
     kind: ClassVar[StageKind] = StageKind.OWN_TEACHER
     method: Literal["teacher"] = "teacher"
+    task: str
     num_layers: int
     families: tuple[str, ...]
     label_orders: tuple[tuple[int, ...], ...]

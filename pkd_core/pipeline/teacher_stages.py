@@ -95,6 +95,7 @@ def _own(
 ) -> Teaching:
     orders, named = zip(*(label_order(teacher, task) for teacher in models.own_teachers), strict=True)
     spec = OwnTeacherSpec(
+        task=task.name,
         num_layers=models.num_teacher_layers,
         families=tuple(teacher.settings.model_type for teacher in models.own_teachers),
         label_orders=orders,

@@ -44,6 +44,7 @@ def test_students_are_taken_from_their_model_and_read_the_states_of_the_given_te
     assert stages.keys() == trained.keys()
     spec = stages["RTE/teacher"].spec
     assert isinstance(spec, OwnTeacherSpec)
+    assert spec.task == "RTE"
     assert (spec.families, spec.label_orders, spec.named) == (("roberta",), ((0, 1),), (True,))
     assert stages["RTE/teacher"].sources == {"own-teacher-1": "digest-roberta"}
     assert stages["RTE/teacher"].inputs == {}

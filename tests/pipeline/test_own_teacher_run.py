@@ -224,7 +224,8 @@ def test_a_classifier_without_a_head_or_of_other_outputs_is_refused_before_anyth
 
 
 SCORES = 'texts = ["sentence"]\nlabel = "label"\nlabel_range = [0.0, 5.0]\nmetrics = ["pearson"]\n'
-SEVERAL = 'texts = ["sentence"]\nlabel = "label"\nlabels = ["good", "bad"]\nmulti_label = true\nmetrics = ["micro_f1"]\n'
+SEVERAL = 'texts = ["sentence"]\nlabel = "label"\nlabels = ["good", "bad"]\n'
+SEVERAL += 'multi_label = true\nmetrics = ["micro_f1"]\n'
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,13 @@ RUN_ELSEWHERE = {
     "pkd run Reviews --teacher my-roberta --student-model google-bert/bert-base-uncased --student-layers 3": (
         "tests/pipeline/test_own_teacher_run.py"
     ),
+    "cat lines.txt | pkd predict small --json": "tests/flows/test_predict_bundle.py",
+    "export MLFLOW_TRACKING_URI=sqlite:///artifacts/mlflow.db": "tests/tasks/test_logged_bundle.py",
+    "mlflow models serve --env-manager local -m models:/pkd-SST-2-3l-onnx@newest -p 5001": (
+        "tests/tasks/test_logged_bundle.py"
+    ),
+    "curl -H 'Content-Type: application/json' localhost:5001/invocations "
+    '-d \'{"dataframe_records": [{"sentence": "a charming journey"}]}\'': "tests/tasks/test_logged_bundle.py",
     "pkd search MRPC": "tests/flows/test_search_command.py",
     "prefect flow-run retry FLOW_RUN_ID": "tests/flows/test_up.py",
     "pkd run RTE MRPC --seeds 1,2,3,4 --device cuda:0": "tests/tasks/test_device.py",
@@ -47,7 +54,7 @@ TAKES_LONG = ("--seeds 1,2,3",)
 
 def commands() -> Iterator[str]:
     for block in re.findall(r"```bash\n(.*?)```", "\n".join(PAGES), flags=re.DOTALL):
-        for line in block.splitlines():
+        for line in re.sub(r"\\\n *", "", block).splitlines():
             if command := line.partition("#")[0].strip():
                 yield command
 

@@ -31,6 +31,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for number in range(150):
             label, word = rng.choice([("up", "good"), ("up", "fine"), ("down", "bad"), ("down", "poor")])
             rows.writerow([f"the film {number} was {word}", label])
+    (root / "tickets.csv").write_text("id,message\n1,the film was good\n2,it was bad\n", encoding="utf-8")
     cached = root / "hub" / f"models--{DEFAULT_MODEL.replace('/', '--')}"
     folder = cached / "snapshots" / ("0" * 40)
     write_tiny_model(folder, num_layers=6)

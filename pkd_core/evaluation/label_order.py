@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 Array = np.ndarray[Any, Any]
 
@@ -81,6 +80,8 @@ def better_order(is_label_RC: Array, is_answer_RC: Array) -> tuple[int, ...] | N
 
 def _best_order(is_label_RC: Array, is_answer_RC: Array) -> list[int]:
     """Return the output of each label with which most labels of most examples fit; as it is, if none fits better."""
+    from scipy.optimize import linear_sum_assignment  # takes half a second, and planning does without
+
     labels_RC, answers_RC = is_label_RC.astype(np.float64), is_answer_RC.astype(np.float64)
     fits_CC = labels_RC.T @ answers_RC + (1 - labels_RC).T @ (1 - answers_RC)
     _, order = linear_sum_assignment(fits_CC, maximize=True)

@@ -15,7 +15,7 @@ from tiny import quick_arguments, write_tiny_model, write_tiny_task
 
 from pkd_core.store.manifest import read_manifest
 from tasks.mlflow_store import Store, ensure_store
-from tasks.stage_tracking import FAILED_STAGES_TAG
+from tasks.report_tracking import FAILED_STAGES_TAG
 
 _SETTINGS = quick_arguments(teacher__num_epochs=6, student__num_epochs=6)
 Values = Mapping[str, Any]

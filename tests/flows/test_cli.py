@@ -11,6 +11,7 @@ from command import run_pkd, tree
 
 COMMANDS = (
     "demo",
+    "compress",
     "run",
     "plan",
     "search",
@@ -22,6 +23,7 @@ COMMANDS = (
     "settings",
     "report",
     "predict",
+    "push",
     "compare",
     "submit",
     "up",

@@ -172,6 +172,7 @@ def test_every_training_setting_reaches_the_loop(workspace: Path, captured: Capt
         "optimizer": "bert-adam",
         "shuffle": False,
         "schedule": "full-batches",
+        "standardize_scores": True,
     }
     run(workspace, "finetune", seed=9, **{f"student__{key}": value for key, value in values.items()})
     training = captured.student()

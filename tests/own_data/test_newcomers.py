@@ -189,7 +189,7 @@ def test_json_of_another_shape(tmp_path: Path) -> None:
     ("start", "message"),
     [
         (b"PK\x03\x04rest", "got an Excel workbook or a zip; save the sheet as CSV, or unpack the zip"),
-        (gzip.compress(b"text,label\n"), "got a gzip file; unpack it with gunzip"),
+        (gzip.compress(b"text,label\n", mtime=0), "got a gzip file; unpack it with gunzip"),
         (b"<!doctype html><html>", "got a web page; download the file itself"),
         (b"version https://git-lfs.github.com/spec/v1\n", "got a pointer of Git LFS; fetch the file itself"),
         (

@@ -88,8 +88,8 @@ def compared(gap: Gap | None, compression: Compression, than: str) -> str:
     if gap is None:
         return f"the same as {than}"
     size = f"{points(abs(gap.difference))} points {'lower' if gap.difference < 0 else 'higher'} than {than}"
-    if not gap.difference:
-        size = f"the same as {than}"
+    if size.startswith("0.0 "):
+        size = f"{'almost ' if gap.difference else ''}the same as {than}"
     parts = [f"95 % interval {signed_points(gap.low)} to {signed_points(gap.high)}"]
     if gap.num_examples:
         parts.insert(0, f"{abs(gap.num_examples)} of {compression.num_examples} {compression.split} examples")

@@ -19,7 +19,7 @@ from pkd_core.config.overrides import (
 )
 from pkd_core.config.section import Name, Section
 from pkd_core.config.settings import RunConfig, RunOptions
-from pkd_core.errors import ConfigError, shortened
+from pkd_core.errors import ConfigError, quoted, shortened
 from pkd_core.store.os_errors import file_errors
 
 # Where each keeps its database, if not in the workspace.
@@ -62,6 +62,18 @@ class Request:
         """Return the flat mapping of `from_parameters` as JSON values, valid in every current folder."""
         paths = {"workspace": str(self.workspace.resolve())} | model_paths(self.run)
         return self.run.model_dump(mode="json") | self.options.model_dump(mode="json") | paths
+
+
+def given_settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the settings among a request's values, by dotted key.
+
+    Raises:
+        ConfigError: They are no mapping.
+    """
+    settings = values.get("settings") or {}
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"settings cannot be {quoted(settings)}: give them by dotted key.")
+    return settings
 
 
 def check_workspace(given: object) -> Path:

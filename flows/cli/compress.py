@@ -11,7 +11,7 @@ from flows.cli.first_look import first_look
 from flows.cli.listing import show_json, show_text
 from flows.cli.log_lines import Amount
 from flows.cli.plan_command import json_stages, show_stages
-from flows.cli.run import failure_of, prefect_server
+from flows.cli.run import failure_of, is_complete, prefect_server
 from flows.cli.run_view import RunView, viewing_run
 from flows.compress.prepare import Prepared, prepare_compression
 from flows.compress.request import CompressRequest
@@ -64,7 +64,7 @@ def compress(asked: CompressRequest, amount: Amount) -> None:
             survey = _survey(prepared)
         if look := first_look(prepared.data):
             view.message(look)
-        if _is_complete(survey, view):
+        if survey.outcome is not None and is_complete(survey.plans, view):
             view.message("nothing is to be computed")
             _record_again(asked, prepared, survey)
             failure = None
@@ -83,16 +83,6 @@ def _survey(prepared: Prepared) -> "Survey":
     from flows.compress.survey import survey_compression
 
     return survey_compression(prepared.run)
-
-
-def _is_complete(survey: "Survey", view: RunView) -> bool:
-    """Return whether neither a stage nor anything that MLflow holds of one is missing."""
-    if survey.outcome is None:
-        return False
-    from tasks.completeness import find_incomplete
-
-    with view.waiting("looking whether MLflow is complete"):
-        return not any(find_incomplete(plan) for plan in survey.plans)
 
 
 def _record_again(asked: CompressRequest, prepared: Prepared, survey: "Survey") -> None:

@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -70,7 +70,7 @@ def run_request(
             view.message(planned.models.remark)
         view.message(display.counts(planned))
         before = latest_report(request.workspace)
-        if _is_complete(planned, view):
+        if is_complete([planned], view):
             view.message("nothing is to be computed")
             _record_again(request, planned)
             failure = None
@@ -97,14 +97,14 @@ def _plan(request: Request) -> "Plan":
     return planned
 
 
-def _is_complete(planned: "Plan", view: RunView) -> bool:
-    """Return whether neither a stage nor anything that MLflow holds of one is missing."""
-    if planned.todo:
+def is_complete(plans: Sequence["Plan"], view: RunView) -> bool:
+    """Return whether neither a stage of some plans nor anything that MLflow holds of one is missing."""
+    if any(plan.todo for plan in plans):
         return False
     from tasks.completeness import find_incomplete
 
     with view.waiting("looking whether MLflow is complete"):
-        return not find_incomplete(planned)
+        return not any(find_incomplete(plan) for plan in plans)
 
 
 def _record_again(request: Request, planned: "Plan") -> None:

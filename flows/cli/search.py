@@ -9,7 +9,7 @@ import typer
 
 from flows.cli.listing import show_json, show_rows, show_text
 from flows.cli.log_lines import Amount
-from flows.cli.run import failure_of, prefect_server
+from flows.cli.run import failure_of, is_complete, prefect_server
 from flows.cli.run_view import RunView, viewing_run
 from flows.latest_report import record_latest
 from flows.limits import check_limits
@@ -56,7 +56,7 @@ def search(asked: SearchRequest, amount: Amount) -> None:
             prepared = prepare_search(asked)
             survey = _survey(prepared, check=True)
         view.message("\n".join(_lines(survey)))
-        if _is_complete(survey, view):
+        if survey.outcome is not None and is_complete(survey.plans, view):
             view.message("nothing is to be computed")
             _record_again(asked, prepared, survey)
             failure = None
@@ -80,16 +80,6 @@ def _survey(prepared: "Search", check: bool = False) -> "Survey":
         for plan in survey.plans:
             check_data(plan)
     return survey
-
-
-def _is_complete(survey: "Survey", view: RunView) -> bool:
-    """Return whether neither a stage nor anything that MLflow holds of one is missing."""
-    if survey.outcome is None:
-        return False
-    from tasks.completeness import find_incomplete
-
-    with view.waiting("looking whether MLflow is complete"):
-        return not any(find_incomplete(plan) for plan in survey.plans)
 
 
 def _record_again(asked: SearchRequest, prepared: "Search", survey: "Survey") -> None:

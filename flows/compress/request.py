@@ -7,13 +7,12 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from flows.request import check_workspace
+from flows.request import check_workspace, given_settings
 from flows.run_file import growing_record
 from pkd_core.config.compress import CompressConfig, build_compress_config
 from pkd_core.config.overrides import build_run_options, fields_of, validated
 from pkd_core.config.section import Name, Section
 from pkd_core.config.settings import RunOptions
-from pkd_core.errors import ConfigError, quoted
 from pkd_core.own_data.request import DataRequest
 from pkd_core.pipeline.compress_values import compression_values, recorded_values
 from pkd_core.pipeline.growing_record import GrowingRecord
@@ -63,9 +62,7 @@ class CompressRequest:
         Raises:
             ConfigError: A value is unknown, of the wrong type or out of range.
         """
-        settings = values.get("settings") or {}
-        if not isinstance(settings, Mapping):
-            raise ConfigError(f"settings cannot be {quoted(settings)}: give them by dotted key.")
+        given_settings(values)
         return cls(
             validated(DataRequest, fields_of(DataRequest, values)),
             build_compress_config(**fields_of(CompressConfig, values)),

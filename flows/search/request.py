@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from flows.request import Request, check_workspace
+from flows.request import Request, check_workspace, given_settings
 from flows.run_file import growing_record
 from pkd_core.config.model_paths import model_paths
 from pkd_core.config.search import SearchConfig, build_search_config, searched_rounds
-from pkd_core.errors import ConfigError, quoted
+from pkd_core.errors import ConfigError
 from pkd_core.pipeline.growing_record import GrowingRecord
 
 PREFIX = "search."
@@ -39,9 +39,7 @@ class SearchRequest:
         Raises:
             ConfigError: A value is unknown, of the wrong type or out of range.
         """
-        settings = values.get("settings") or {}
-        if not isinstance(settings, Mapping):
-            raise ConfigError(f"settings cannot be {quoted(settings)}: give them by dotted key.")
+        settings = given_settings(values)
         own = {key.removeprefix(PREFIX): value for key, value in settings.items() if key.startswith(PREFIX)}
         others = {key: value for key, value in settings.items() if not key.startswith(PREFIX)}
         config = build_search_config(own)

@@ -49,7 +49,7 @@ RUN_ELSEWHERE = {
     "pkd run RTE MRPC --seeds 1,2,3,4 --device cuda:0": "tests/tasks/test_device.py",
     "pkd run RTE MRPC --seeds 1,2,3,4 --device cuda:1": "tests/tasks/test_device.py",
 }
-TAKES_LONG = ("--seeds 1,2,3",)
+TAKES_LONG = ("--seeds 1,2,3", "student.num_epochs=6")
 
 
 def commands() -> Iterator[str]:

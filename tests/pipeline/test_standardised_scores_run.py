@@ -25,6 +25,7 @@ metrics = ["pearson"]
 """
 
 
+@pytest.mark.slow
 def test_models_answer_with_the_users_scores(tmp_path: Path) -> None:
     rng = random.Random(1)
     folder = tmp_path / "data_raw" / "Marks"

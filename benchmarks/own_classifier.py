@@ -8,6 +8,7 @@ the same texts equally often; pkd takes a tenth of them out for choosing, and th
 
 import argparse
 import csv
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -91,6 +92,14 @@ def _predictor(student: Student) -> Predictor:
     return predict
 
 
+def _train_all(recipe: Recipe, test: LabelledTexts) -> Iterator[Student]:
+    yield from train_with_pkd(recipe, test, "kd")
+    yield from train_with_pkd(recipe, test, "finetune")
+    yield train_with_transformers(recipe)
+    yield train_with_textbrewer(recipe)
+    yield train_with_setfit(recipe, num_labelled=4, num_unlabelled=2 * len(recipe.train.names))
+
+
 def main() -> None:
     """Train, score and time every student, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.own_classifier", description=__doc__)
@@ -112,13 +121,11 @@ def main() -> None:
     recipe = Recipe(
         train, given.teacher, given.model, given.layers, given.epochs, given.learning_rate, seed=1
     )
-    students = [
-        *train_with_pkd(recipe, test, "kd"),
-        *train_with_pkd(recipe, test, "finetune"),
-        train_with_transformers(recipe),
-        train_with_textbrewer(recipe),
-        train_with_setfit(recipe, num_labelled=4, num_unlabelled=2 * len(train.names)),
-    ]
+    students, accuracies = [], []
+    for student in _train_all(recipe, test):
+        students.append(student)
+        accuracies.append(100 * _accuracy(student, test))
+        print(f"{student.name}: {accuracies[-1]:.1f}, {student.seconds:.0f} s", file=sys.stderr, flush=True)
     variants = [Variant(student.name, "torch-float32", _predictor(student), 0) for student in students]
     examples = [(text,) for text in test.texts]
     timing = measure_latency(variants, examples, LatencyConfig(), machine_of("cpu"))
@@ -126,8 +133,7 @@ def main() -> None:
         f"{timing.machine}, {len(train.texts)} training rows, {given.layers} layers, {given.epochs} epochs\n"
     )
     print("| student | test accuracy | CPU seconds | p50 ms | p99 ms |\n|---|---|---|---|---|")
-    for student, row in zip(students, timing.rows, strict=True):
-        accuracy = 100 * _accuracy(student, test)
+    for student, accuracy, row in zip(students, accuracies, timing.rows, strict=True):
         print(
             f"| {student.name} | {accuracy:.1f} | {student.seconds:.0f} | {row.p50_ms:.1f} | {row.p99_ms:.1f} |"
         )

@@ -14,6 +14,7 @@ MAX_FUNCTION_LINES = 60
 # Each package of pkd_core may import itself and those before it.
 PACKAGES = (
     "errors",
+    "places",
     "store",
     "runtime",
     "method",
@@ -43,6 +44,7 @@ PROJECT_IMPORTS_ALLOWED = {
 }
 FOREIGN_IMPORTS_FORBIDDEN = {
     "pkd_core": ("prefect", "mlflow"),
+    "pkd_core/places": ("torch", "transformers", "pydantic"),
     "pkd_core/store": ("torch", "transformers", "pydantic"),
     "pkd_core/method": ("transformers", "pydantic"),
     "pkd_core/data": ("pydantic",),
@@ -59,8 +61,8 @@ FOREIGN_IMPORTS_FORBIDDEN = {
 # Pretrains the demo's BERT.
 TORCH_ALLOWED = ("flows/demo_model.py",)
 # datasets costs seconds and hashes what it is given: only the function that fetches data pays for it. The others belong
-# to the extra "export", without which models are trained.
-IMPORTED_IN_FUNCTIONS_ONLY = ("datasets", "onnx", "onnxruntime")
+# to extras, without which models are trained on one machine.
+IMPORTED_IN_FUNCTIONS_ONLY = ("datasets", "obstore", "onnx", "onnxruntime", "prefect_ray", "ray")
 UNSAFE_MODULES = ("pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal")
 PRINTING_ALLOWED = ("flows/cli/app.py",)
 

@@ -1,0 +1,1 @@
+"""Where several machines keep a workspace: whole objects in an object store or in a shared folder."""

@@ -58,7 +58,7 @@ def compress(
     verbose: bool,
     **given: Any,
 ) -> None:
-    """Make a small, fast classifier from a file of texts and labels, and from your fine-tuned one if you have it."""
+    """Make a small, fast classifier from a file of texts and labels, or from texts alone and your fine-tuned one."""
     from flows.cli import compress as command
 
     if as_json and not plan:

@@ -42,7 +42,7 @@ def prepare_compression(asked: CompressRequest) -> Prepared:
     if asked.options.device != "auto":
         find_device(asked.options.device)
     data_raw = asked.workspace / "data_raw"
-    data = find_data(asked.data, data_raw)
+    data = find_data(asked.data, data_raw, asked.config.teachers, asked.options.device)
     download_missing_data((data.task,), data_raw)
     options, command = asked.options, compress_command(asked.data, asked.config)
     run = find_compression(asked.config, data.task, asked.workspace, options.device, options.deep, command)

@@ -9,6 +9,7 @@ metrics = ["accuracy", "f1"]         # the first selects the best epoch; for mor
 index = "id"                         # optional: the column of example ids in test.tsv
 format = "parquet"                   # optional: the files are train.parquet, dev.parquet and so on
 labelled_test = true                 # optional: the test file has labels, and is scored
+labelled_by = "my-teacher"           # optional: the labels are this teacher's answers, which reports then say
 
 A table [imported] is left by the import of a user's own files; nothing of it is read here.
 """
@@ -33,7 +34,7 @@ FORMATS = ("tsv", "parquet")
 IMPORTED = "imported"
 _KEYS = (
     *("texts", "label", "labels", "multi_label", "label_range", "metrics", "index"),
-    *("format", "labelled_test", IMPORTED),
+    *("format", "labelled_test", "labelled_by", IMPORTED),
 )
 
 
@@ -59,8 +60,8 @@ def read_custom_task(name: str, path: Path) -> Task:
             f"{path}: expected the keys {', '.join(_KEYS)}, got {quoted(unknown[0])}; remove or rename it"
         )
     texts = _texts(path, values, "texts", 1, 2)
-    label = _column(path, values, "label")
-    index = _column(path, values, "index") if "index" in values else None
+    label = _name(path, values, "label")
+    index = _name(path, values, "index") if "index" in values else None
     if ("labels" in values) == ("label_range" in values):
         got = "both" if "labels" in values else "neither"
         raise DataError(f"{path}: expected either `labels` or `label_range`, got {got}; give one of them")
@@ -71,17 +72,26 @@ def read_custom_task(name: str, path: Path) -> Task:
     splits = standard_splits(
         name, texts, label, index, _format(path, values), _flag(path, values, "labelled_test")
     )
-    return Task(name, splits, labels, metrics, label_range=label_range, multi_label=multi_label)
+    labelled_by = _name(path, values, "labelled_by", "a teacher's name") if "labelled_by" in values else ""
+    return Task(
+        name,
+        splits,
+        labels,
+        metrics,
+        label_range=label_range,
+        multi_label=multi_label,
+        labelled_by=labelled_by,
+    )
 
 
 def _error(path: Path, key: str, expected: str, got: object) -> DataError:
     return DataError(f"{path}: expected `{key}` to be {expected}, got {quoted(got)}; fix that line")
 
 
-def _column(path: Path, values: Mapping[str, Any], key: str) -> str:
+def _name(path: Path, values: Mapping[str, Any], key: str, expected: str = "a column's name") -> str:
     value = values.get(key)
     if not isinstance(value, str) or not value or set(value) & set("\t\r\n"):
-        raise _error(path, key, "a column's name", value)
+        raise _error(path, key, expected, value)
     return value
 
 

@@ -50,6 +50,7 @@ class Task:
         num_choices: Sequences of an example, each scored with one output; more than 1 in a multiple-choice task, whose
             labels are the choices.
         multi_label: Whether an example has any number of the labels, none included, instead of exactly one.
+        labelled_by: Names of the teachers whose answers the labels are; empty if people gave them.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Task:
     label_range: tuple[float, float] | None = None
     num_choices: int = 1
     multi_label: bool = False
+    labelled_by: str = ""
 
     @property
     def is_regression(self) -> bool:

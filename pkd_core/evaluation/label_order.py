@@ -20,7 +20,7 @@ _CLEARLY = 3.0
 def order_by_name(labels: Sequence[str], outputs: Sequence[str]) -> tuple[int, ...] | None:
     """Return the output of each label by its name: the same one, or but for capitals and spaces around it.
 
-    >>> order_by_name(["down", "up"], ["Up ", "Down"])
+    >>> order_by_name(["down", "up"], ["Up ", "Down", "Level"])
     (1, 0)
 
     Returns:
@@ -29,7 +29,7 @@ def order_by_name(labels: Sequence[str], outputs: Sequence[str]) -> tuple[int, .
     for normalize in (str, lambda name: name.strip().casefold()):
         names = [normalize(output) for output in outputs]
         wanted = [normalize(label) for label in labels]
-        if sorted(names) == sorted(wanted) and len(set(names)) == len(names):
+        if set(wanted) <= set(names) and len(set(names)) == len(names) and len(set(wanted)) == len(wanted):
             return tuple(names.index(name) for name in wanted)
     return None
 

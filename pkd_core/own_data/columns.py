@@ -10,6 +10,19 @@ from pkd_core.own_data.request import DataRequest
 from pkd_core.own_data.source import Batch, Source
 
 
+class NoLabelsError(DataError):
+    """A file holds texts and nothing that may be a label.
+
+    Args:
+        message: What is missing, and what to do.
+        texts: Its one or two columns of texts.
+    """
+
+    def __init__(self, message: str, texts: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.texts = texts
+
+
 @dataclass(frozen=True)
 class Columns:
     """The columns that are read.
@@ -36,6 +49,7 @@ def choose_columns(source: Source, request: DataRequest, has_split_files: bool) 
         has_split_files: Whether files say which rows are dev or test, so that no column is looked for.
 
     Raises:
+        NoLabelsError: There is no column but those of texts.
         DataError: A given column does not exist, or nothing tells which column is meant.
     """
     given = (*request.texts, *request.label, *([request.split_column] if request.split_column else []))
@@ -50,6 +64,13 @@ def choose_columns(source: Source, request: DataRequest, has_split_files: bool) 
     free = [name for name in source.columns if name not in (*given, split)]
     texts, how_texts = (request.texts, "given") if request.texts else _texts(source, free, sample, request)
     free = [name for name in free if name not in texts]
+    if not request.label and not free:
+        raise NoLabelsError(
+            f"{source.path} has texts and no labels (its columns are {listed(source.columns)}); add a column of "
+            "labels, give these texts as --unlabelled beside a file that has labels, or give a --teacher, whose "
+            "answers are then the labels",
+            tuple(texts),
+        )
     labels, how_label = (request.label, "given") if request.label else _label(source, free, sample)
     free = [name for name in free if name not in labels]
     notes = [
@@ -134,11 +155,6 @@ def _label(source: Source, free: Sequence[str], sample: Batch) -> tuple[tuple[st
     if len(candidates) == 1:
         how = "as it is the only other column" if len(free) == 1 else "as few values come again and again"
         return (candidates[0],), f"guessed, {how}; --label names another"
-    if not free:
-        raise DataError(
-            f"{source.path} has texts and no labels (its columns are {listed(source.columns)}); add a column of "
-            "labels, or give these texts as --unlabelled beside a file that has labels"
-        )
     raise DataError(
         f"{source.path} does not say which of its columns is the label ({listed(source.columns)}); name it with --label"
     )

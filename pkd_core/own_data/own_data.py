@@ -48,6 +48,7 @@ class OwnData:
         parts: The tables.
         index: Their rows.
         splits_R: Position in SPLITS of each row, or LEFT_OUT.
+        labelled_by: Names of the teachers whose answers the labels are; empty if the user's files have them.
     """
 
     name: str
@@ -60,6 +61,7 @@ class OwnData:
     parts: tuple[Part, ...] = field(repr=False)
     index: RowIndex = field(repr=False)
     splits_R: npt.NDArray[np.int8] = field(repr=False)
+    labelled_by: str = ""
 
     @property
     def sample(self) -> Sequence[tuple[str, ...]]:
@@ -76,7 +78,7 @@ def read_own_data(request: DataRequest) -> OwnData:
     Raises:
         DataError: A file, column, label or split is missing or not what was expected.
     """
-    name = _task_name(request)
+    name = task_name(request)
     files = find_files(request)
     first = files[0].source
     has_split_files = {one.split for one in files} & {"dev", "test"} != set() or len(files) > 1
@@ -145,7 +147,12 @@ def _free_name(name: str, taken: Sequence[str]) -> str:
     return name if name not in taken else _free_name(f"{name}_", taken)
 
 
-def _task_name(request: DataRequest) -> str:
+def task_name(request: DataRequest) -> str:
+    """Return the name of the task that a user's data become.
+
+    Raises:
+        DataError: It cannot be a folder's name, or is one that pkd uses itself.
+    """
     data = request.data.expanduser().resolve()
     stem = data.name if data.is_dir() else data.stem
     if request.name is None and split_of(stem):

@@ -158,6 +158,7 @@ def _task_file(own: OwnData) -> str:
         f"metrics = {_toml(list(_METRICS[labels.kind]))}",
         'format = "parquet"',
         *(["labelled_test = true"] if own.first_look.rows["test"] else []),
+        *([f"labelled_by = {_toml(own.labelled_by)}"] if own.labelled_by else []),
         "",
         f"[{IMPORTED}]",
         f"{_DIGEST} = {_toml(own.digest)}",

@@ -1,14 +1,17 @@
 """The data of a compression: a file of one's own becomes a task; a task's name is one already."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pkd_core.data.custom_task import TASK_FILE
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
-from pkd_core.own_data.own_data import read_own_data
+from pkd_core.own_data.columns import NoLabelsError
+from pkd_core.own_data.own_data import OwnData, read_own_data
 from pkd_core.own_data.request import DataRequest
 from pkd_core.own_data.write import write_task
+from pkd_core.pipeline.teacher_labels import label_texts
 
 
 @dataclass(frozen=True)
@@ -28,19 +31,23 @@ class FoundData:
     sample: tuple[tuple[str, ...], ...] = ()
 
 
-def find_data(request: DataRequest, data_raw: Path) -> FoundData:
+def find_data(
+    request: DataRequest, data_raw: Path, teachers: Sequence[str] = (), device: str = "auto"
+) -> FoundData:
     """Write the user's data as a task, unless they are named as one.
 
     Args:
         request: The data.
         data_raw: Folder of the tasks.
+        teachers: The given teachers, which label texts that have no labels at all.
+        device: Where they compute.
 
     Raises:
         PkdError: The data cannot be read, or a task was given with what only a file needs.
     """
     name = str(request.data)
     if not is_task(name, data_raw):
-        own = read_own_data(request)
+        own = _read(request, data_raw, teachers, device)
         look = own.first_look
         task = write_task(own, data_raw)
         return FoundData(task, tuple(look.table), (*own.notes, *look.warnings), tuple(own.sample))
@@ -50,6 +57,22 @@ def find_data(request: DataRequest, data_raw: Path) -> FoundData:
             "these out, or give a file in place of the task."
         )
     return FoundData(name)
+
+
+def _read(request: DataRequest, data_raw: Path, teachers: Sequence[str], device: str) -> OwnData:
+    try:
+        return read_own_data(request)
+    except NoLabelsError as error:
+        if not teachers:
+            raise
+        labelled = label_texts(request, error, teachers, data_raw, device)
+    own = read_own_data(labelled.request)
+    name = labelled.labelled_by
+    notes = (
+        f"There are no labels: those of {name} take their place, and scores are agreement with it.",
+        *own.notes[1:],
+    )
+    return replace(own, notes=notes, labelled_by=name)
 
 
 def is_task(name: str, data_raw: Path) -> bool:

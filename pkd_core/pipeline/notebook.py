@@ -162,7 +162,7 @@ def _compress(values: Mapping[str, Any], workspace: Path, out: Path | None) -> C
     if out is not None:
         check_output(out)
     configure_process()
-    found = find_data(request, workspace / "data_raw")
+    found = find_data(request, workspace / "data_raw", config.teachers, options.device)
     run = find_compression(
         config, found.task, workspace, options.device, options.deep, compress_command(request, config)
     )

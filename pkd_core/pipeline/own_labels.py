@@ -19,11 +19,10 @@ def label_order(teacher: OwnTeacher, task: Task) -> tuple[tuple[int, ...], bool]
     _check_kind(teacher, task)
     if task.is_regression:
         return (0,), True
-    if len(labels) == len(outputs):
-        if (order := order_by_name(labels, outputs)) is not None:
-            return order, True
-        if (order := order_by_number(labels, outputs)) is not None:
-            return order, False
+    if (order := order_by_name(labels, outputs)) is not None:
+        return order, True
+    if len(labels) == len(outputs) and (order := order_by_number(labels, outputs)) is not None:
+        return order, False
     missing = _missing(labels, outputs)
     further = _missing(outputs, labels)
     found = f"{len(outputs)} labels"

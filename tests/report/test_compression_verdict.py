@@ -169,3 +169,12 @@ def test_scores_of_dev_and_a_busy_machine_are_named() -> None:
     assert "no labelled test split" in remarks[1]
     assert "was busy" in remarks[2]
     assert "400 dev examples" in judge(made).cost
+
+
+def test_scores_against_the_teachers_own_answers_are_called_agreement() -> None:
+    made = replace(compression(timings=timed(teacher_int8=5.0)), labelled_by="my-teacher")
+    assert (
+        "The data have no labels of their own: my-teacher gave them. Scores are agreement with it, and do not say how "
+        "often it is right."
+    ) in judge(made).remarks
+    assert not [remark for remark in judge(compression()).remarks if "labels of their own" in remark]

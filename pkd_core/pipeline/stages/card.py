@@ -71,6 +71,7 @@ def _compression(
         training=_training(spec, teacher, student),
         versions=_versions(job, spec),
         command=job.context.command,
+        labelled_by=task.labelled_by,
     )
 
 

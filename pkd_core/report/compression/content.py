@@ -191,6 +191,7 @@ class Compression:
         training: How the student was made.
         versions: Of Python and of libraries.
         command: Repeats all of it; empty if it is not known.
+        labelled_by: Names of the teachers whose answers the labels are; empty if people gave them.
     """
 
     task: str
@@ -211,6 +212,7 @@ class Compression:
     training: Training
     versions: Mapping[str, str]
     command: str
+    labelled_by: str = ""
 
     def find(self, role: Role, format_: Format) -> Variant | None:
         """Return the first variant of a role in a format, if there is one."""

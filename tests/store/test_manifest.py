@@ -33,6 +33,18 @@ def test_a_written_manifest_reads_back_equal(tmp_path: Path) -> None:
     assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n", "readable and comparable"
 
 
+def test_only_the_manifest_of_a_shared_place_names_an_attempt(tmp_path: Path) -> None:
+    assert "attempt" not in MANIFEST.to_json()
+    shared = replace(MANIFEST, attempt="0a1b")
+    write_manifest(tmp_path, shared)
+    assert read_manifest(tmp_path) == shared
+    assert shared.to_json()["attempt"] == "0a1b"
+    assert shared.digest == MANIFEST.digest
+    for other in ("../0a", 7, None):
+        with pytest.raises(StoreError, match="attempt"):
+            Manifest.from_json(MANIFEST.to_json() | {"attempt": other})
+
+
 def test_the_digest_depends_only_on_the_published_files() -> None:
     same = replace(
         MANIFEST, created="later", facts={}, config={}, code_version=9, files=tuple(reversed(MANIFEST.files))

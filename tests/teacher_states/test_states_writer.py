@@ -49,6 +49,22 @@ def test_an_interrupted_writer_leaves_complete_shards_and_continues_after_them(
     assert StatesWriter(tmp_path, SHAPE, 3500, 1500, FinishedFiles(tmp_path, resume)).rows_done == 3500
 
 
+def test_each_shard_is_recorded_when_it_is_to_be_kept(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    resume = tmp_path_factory.mktemp("resume")
+    kept: list[list[str]] = []
+
+    def keep() -> None:
+        kept.append([name for name in names(tmp_path) if FinishedFiles(tmp_path, resume).is_finished(name)])
+
+    finished = FinishedFiles(tmp_path, resume, keep=keep)
+    with StatesWriter(tmp_path, SHAPE, 3500, 1500, finished) as writer:
+        Rows(3500).write(writer)
+    shards = [shard_path(tmp_path, number).name for number in range(3)]
+    assert kept == [shards[:1], shards[:2], shards]
+
+
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "gone"])
 def test_a_damaged_shard_and_those_after_it_are_written_again(
     damage: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory

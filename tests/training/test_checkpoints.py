@@ -151,6 +151,14 @@ def test_a_checkpoint_is_not_written_once_an_input_has_changed(tmp_path: Path) -
     assert not has_checkpoint(tmp_path)
 
 
+def test_a_checkpoint_is_there_when_it_is_to_be_kept(tmp_path: Path) -> None:
+    kept: list[int | None] = []
+    checkpoints = Checkpoints(tmp_path, tmp_path, 1e9, keep=lambda: kept.append(read_step(tmp_path)))
+    for number in (1, 2):
+        checkpoints.save(checkpoint_of(number))
+    assert kept == [1, 2]
+
+
 def test_a_checkpoint_exists_also_between_the_two_renames(checkpoints: Checkpoints, tmp_path: Path) -> None:
     assert not has_checkpoint(tmp_path)
     checkpoints.save(checkpoint_of(1))

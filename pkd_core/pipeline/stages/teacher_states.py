@@ -30,7 +30,7 @@ def extract_states(job: Job, spec: TeacherStatesSpec) -> TeacherStatesFacts:
     _check_teacher(job, score)
     transfer = job.inputs.get("transfer")
     table = TokenTable.load(transfer, SPLIT) if transfer else TokenTable.load(job.inputs["tokens"], "train")
-    finished = FinishedFiles(job.work, job.resume, job.check_inputs)
+    finished = FinishedFiles(job.work, job.resume, job.check_inputs, job.keep)
     if own is not None:
         return TeacherStatesFacts(**_extract_own(job, spec, own, table, finished))
     facts = extract(

@@ -50,6 +50,7 @@ def train_and_save(
         60.0 * job.context.options.checkpoint_minutes,
         companions=_SAVED_BY_MODEL,
         check_inputs=job.check_inputs,
+        keep=job.keep,
     )
     train_table, scale = TokenTable.load(job.inputs["tokens"], "train"), None
     if task.is_regression and spec.training.standardize_scores:

@@ -3,7 +3,7 @@
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from transformers import BertForSequenceClassification
 
+from benchmarks.glue_sizes import GLUE_SIZES
 from benchmarks.gpu_profile import profile_teacher
 from benchmarks.gpu_steps import step_seconds, transformers_seconds
 from benchmarks.measure import Row, compare, markdown_table
@@ -29,18 +30,6 @@ _STUDENT_LAYERS = 6
 _EPOCHS = 4
 _BATCH_SIZE = 32
 _TURNS = 3
-# Rows of each train split, and the measured task with similar lengths.
-_GLUE: Mapping[str, tuple[int, str]] = {
-    "CoLA": (8551, "SST-2"),
-    "SST-2": (67349, "SST-2"),
-    "MRPC": (3667, "MRPC"),
-    "STS-B": (5749, "MRPC"),
-    "QQP": (363849, "MRPC"),
-    "MNLI": (392702, "MRPC"),
-    "QNLI": (104743, "MRPC"),
-    "RTE": (2490, "RTE"),
-    "WNLI": (635, "MRPC"),
-}
 
 
 @dataclass(frozen=True)
@@ -68,7 +57,7 @@ def main() -> None:
         rows += measured
     rows += _alternatives(device)
     rows += measure_sharing(_TURNS, "cuda", BERT_BASE, _STUDENT_LAYERS)
-    minutes = {task: _minutes(num_rows, seconds[measured]) for task, (num_rows, measured) in _GLUE.items()}
+    minutes = {task: _minutes(size.train, seconds[size.like]) for task, size in GLUE_SIZES.items()}
     name = "all of GLUE (teacher, states and a 6-layer student per task): minutes"
     rows.append(Row(name, (sum(minutes.values()),), "<= 10"))
     print(markdown_table(rows))

@@ -80,6 +80,10 @@ class HeldError(StoreError):
     """A lock that another process or thread holds."""
 
 
+class LostError(StoreError):
+    """A lease that another process has taken over."""
+
+
 class TrainingError(PkdError):
     """A training that cannot continue, such as one whose loss is not finite."""
 

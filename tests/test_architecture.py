@@ -81,9 +81,15 @@ def _imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def _lines_of_functions(tree: ast.AST) -> set[int]:
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return {line for node in functions for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
+def _lines_run_later(tree: ast.AST) -> set[int]:
+    """Return the lines that importing the module does not run: of functions, and for type checkers alone."""
+    later = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        or (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING" and not node.orelse)
+    ]
+    return {line for node in later for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)}
 
 
 def _import_faults(path: str, tree: ast.AST) -> Iterator[str]:
@@ -96,9 +102,9 @@ def _import_faults(path: str, tree: ast.AST) -> Iterator[str]:
         for room, names in FOREIGN_IMPORTS_FORBIDDEN.items()
         if _inside(path, (room,), "/") and path not in TORCH_ALLOWED
     ]
-    in_functions = _lines_of_functions(tree)
+    run_later = _lines_run_later(tree)
     for line, name in _imports(tree):
-        if _inside(name, IMPORTED_IN_FUNCTIONS_ONLY, ".") and line not in in_functions:
+        if _inside(name, IMPORTED_IN_FUNCTIONS_ONLY, ".") and line not in run_later:
             yield f"{path}:{line}: {name} is imported inside a function only"
         if _inside(name, ROOMS, ".") and not _inside(name, PROJECT_IMPORTS_ALLOWED[home], "."):
             yield f"{path}:{line}: {home} does not import {name}"
@@ -164,6 +170,7 @@ def test_module_keeps_the_rules_of_its_room(module: Path) -> None:
         ("pkd_core/loose.py", "x = 1"),
         ("pkd_core/training/loop.py", "import datasets"),
         ("pkd_core/export/onnx_files.py", "import onnxruntime"),
+        ("pkd_core/places/s3.py", "if TYPE_CHECKING:\n    pass\nelse:\n    import obstore"),
         ("pkd_core/export/bundle_predict.py", "from pkd_core.errors import ConfigError"),
         ("tasks/stages.py", "import pickle"),
         ("pkd_core/model/loading.py", "torch.load(path)"),
@@ -186,6 +193,7 @@ def test_a_broken_rule_is_found(path: str, source: str) -> None:
         ("pkd_core/method/losses.py", "import torch\nfrom pkd_core.method.layer_map import skip_layers"),
         ("pkd_core/model/loading.py", "torch.load(path, weights_only=True)"),
         ("pkd_core/data/download.py", "def fetch():\n    import datasets"),
+        ("pkd_core/places/s3.py", "if TYPE_CHECKING:\n    import obstore"),
         ("pkd_core/pipeline/plan.py", "import mlflow_like"),
     ],
 )

@@ -68,7 +68,7 @@ EXTRAS = {name: declared(needed) for name, needed in PROJECT["optional-dependenc
 
 
 def test_pkd_core_imports_exactly_what_a_plain_installation_brings() -> None:
-    assert imported("pkd_core") - OPTIONAL_IN_CORE - EXTRAS["export"] == CORE
+    assert imported("pkd_core") - OPTIONAL_IN_CORE - EXTRAS["export"] - EXTRAS["s3"] == CORE
 
 
 def test_the_export_imports_what_its_extra_adds_and_a_run_of_the_pipeline_has_it() -> None:
@@ -76,12 +76,16 @@ def test_the_export_imports_what_its_extra_adds_and_a_run_of_the_pipeline_has_it
     assert "pkd[export]" in PROJECT["optional-dependencies"]["pipeline"]
 
 
+def test_the_object_store_imports_what_its_extra_adds() -> None:
+    assert imported("pkd_core/places") & EXTRAS["s3"] == EXTRAS["s3"]
+
+
 def test_tasks_and_flows_import_exactly_what_the_extra_pipeline_adds() -> None:
     assert (imported("tasks", "flows") | OPTIONAL_IN_CORE) - CORE == EXTRAS["pipeline"] - BOUNDED_ONLY
 
 
 def test_tests_and_benchmarks_import_only_what_their_extras_bring() -> None:
-    brought = CORE | EXTRAS["pipeline"] | EXTRAS["export"] | EXTRAS["dev"] | EXTRAS["mutants"]
+    brought = CORE | EXTRAS["pipeline"] | EXTRAS["export"] | EXTRAS["s3"] | EXTRAS["dev"] | EXTRAS["mutants"]
     assert imported("tests") - brought == set()
     assert imported("benchmarks") - CORE - EXTRAS["pipeline"] == EXTRAS["bench"]
 

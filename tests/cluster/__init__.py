@@ -1,0 +1,1 @@
+"""Several hosts on this machine, and the servers and runs on them."""

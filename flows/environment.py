@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from flows.request import check_addressable
@@ -31,7 +32,7 @@ def prepare_environment(workspace: Path) -> None:
     """
     read_login()
     check_addressable(workspace)
-    _bypass_proxies_for_loopback()
+    bypass_proxies(["127.0.0.1", "localhost"])
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(workspace.resolve() / "artifacts" / "prefect"))
@@ -44,9 +45,9 @@ def show_progress() -> None:
         logging.getLogger(name).setLevel(logging.INFO)
 
 
-def _bypass_proxies_for_loopback() -> None:
+def bypass_proxies(own_hosts: Collection[str]) -> None:
     """Keep requests to our own servers, and the login in them, away from a proxy that the user has set."""
     hosts = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     if hosts != "*":
-        added = [host for host in ("127.0.0.1", "localhost") if host not in hosts.split(",")]
+        added = [host for host in own_hosts if host not in hosts.split(",")]
         os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, [hosts, *added]))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 EXPERIMENT = "pkd"
+_SERVERS = ("http://", "https://")
 # By itself MLflow's page of runs shows no metric. A view that somebody shares is kept as a tag of the experiment, under
 # a key that is part of the shared address.
 _SHARED_VIEW = "mlflow.sharedViewState."
@@ -109,7 +110,7 @@ def ensure_store(workspace: Path) -> Store:
     with hold_any([lock], "MLflow's store"):
         if os.environ.get("MLFLOW_TRACKING_URI"):
             return _open(uri, None)
-        _make_database(_database(workspace))
+        make_database(_database(workspace))
         _check_database(_database(workspace))
         return _open(uri, artifact_root(workspace))
 
@@ -148,13 +149,23 @@ def store_errors(name: str, action: str = "log") -> Iterator[None]:
         cause: BaseException = error
         while cause.__cause__:
             cause = cause.__cause__
+        answer = _without_login(cause)
         raise StoreError(
-            f"MLflow needs to {action} {name}, but its store answers '{_without_login(cause)}'; "
-            "check the store and run again."
+            f"MLflow needs to {action} {name}, but its store answers '{answer}'; {_advice(answer)}."
         ) from error
 
 
-def _without_login(error: BaseException) -> str:
+def _advice(answer: str) -> str:
+    """Return what to do after a failed request."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri.startswith(_SERVERS):
+        return "check the store and run again"
+    if "error code 401" in answer:
+        return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to the login of its server"
+    return f"check its server at {_without_login(uri)}, which MLFLOW_TRACKING_URI names, and run again"
+
+
+def _without_login(error: BaseException | str) -> str:
     """Return an error's message in one line, without the login that a quoted address may contain."""
     return re.sub(r"//[^/\s]*@", "//", " ".join(str(error).split()))
 
@@ -163,12 +174,17 @@ def _database(workspace: Path) -> Path:
     return workspace.resolve() / "artifacts" / "mlflow.db"
 
 
-def _make_database(path: Path) -> None:
-    """Create the database under a temporary name: MLflow cannot continue with a half-created one."""
+def make_database(path: Path) -> None:
+    """Create MLflow's database where there is none: under a temporary name, as half of one would be of no use.
+
+    Raises:
+        StoreError: MLflow or the disk refuses.
+    """
     if path.exists() and path.stat().st_size:
         return
     partial = partial_path(path)
     with file_errors("write", partial):
+        path.parent.mkdir(parents=True, exist_ok=True)
         for leftover in path.parent.glob(f"{partial.name}*"):
             leftover.unlink()
         with store_errors(f"to a new database {path}"):

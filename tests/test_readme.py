@@ -27,6 +27,9 @@ RUN_ELSEWHERE = {
     "make test": ".ci/run",
     "pkd fetch RTE": "tests/data/test_download.py",
     "pkd up RTE MRPC": "tests/flows/test_up.py",
+    "pkd up --no-serve --host 10.0.0.1 --name lab.example.org --artifacts s3://lab/mlflow": (
+        "tests/flows/test_up_for_others.py"
+    ),
     "read -rs PKD_LOGIN && export PKD_LOGIN": "tests/flows/test_login.py",
     'export PREFECT_API_AUTH_STRING="$PKD_LOGIN"': "tests/flows/test_up_login.py",
     'export PREFECT_API_AUTH_STRING="$(cat artifacts/login)"': "tests/flows/test_up.py",

@@ -1,4 +1,4 @@
-"""The options of `pkd up`: those of `pkd run`, which become the deployments' defaults, and two ports."""
+"""The options of `pkd up`: those of `pkd run`, which become the deployments' defaults, and where its servers are."""
 
 from typing import Annotated
 
@@ -14,12 +14,34 @@ def up(
     request: Request,
     prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Prefect server.")] = 4200,
     mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow UI.")] = 5000,
+    host: Annotated[
+        str, typer.Option(help="Address of this machine that both servers listen on.")
+    ] = "127.0.0.1",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(help="Name by which other machines reach this one, if not by that address. Repeatable."),
+    ] = None,
+    artifacts: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or s3://bucket/prefix for the files that MLflow's clients send to its server."
+        ),
+    ] = None,
+    serve: Annotated[
+        bool, typer.Option(help="Run the deployments on this machine; --no-serve starts the servers alone.")
+    ] = True,
 ) -> None:
-    """Start what `prefect deployment run pkd/full-glue` needs; the arguments become the deployment's defaults."""
-    from flows.service.up import serve_until_stopped
+    """Start what `prefect deployment run pkd/full-glue` needs; the arguments become the deployment's defaults.
+
+    For several machines: --host, and databases in Postgres by PREFECT_API_DATABASE_CONNECTION_URL and
+    MLFLOW_BACKEND_STORE_URI (docs/cluster.md).
+    """
+    from flows.service.listening import listening_at
+    from flows.service.up import Wanted, serve_until_stopped
     from pkd_core.data.glue import load_task
 
     prepare_environment(request.workspace)
-    for task in request.run.tasks:
+    wanted = Wanted(prefect_port, mlflow_port, listening_at(host, name or []), artifacts, serve)
+    for task in request.run.tasks if serve else ():
         load_task(task, request.workspace / "data_raw")
-    serve_until_stopped(request, prefect_port, mlflow_port)
+    serve_until_stopped(request, wanted)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from flows.service.listening import LOOPBACK
 from flows.service.login import (
     VARIABLE,
     Login,
@@ -27,7 +28,7 @@ from pkd_core.errors import ConfigError, PkdError
 
 SERVER_URL = "http://127.0.0.1:4200/api"
 _URL_VARIABLE, _LOGIN_VARIABLE = "PREFECT_API_URL", "PREFECT_API_AUTH_STRING"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK = (*LOOPBACK, "::1")
 _CLOUD = "https://api.prefect.cloud/"
 _SECONDS = 5.0
 _MAX_BYTES = 10_000
@@ -60,7 +61,7 @@ def find_server(workspace: Path) -> str | None:
     try:
         with _network_errors(url):
             _check_is_prefect(url)
-            return url if _logs_in(url, login) else None
+            return url if _logs_in(url, login, url == ours) else None
     except _NothingListensError:
         return None
     except ConfigError as error:
@@ -125,8 +126,13 @@ def _not_prefect(fact: str) -> ConfigError:
     )
 
 
-def _logs_in(url: str, login: Login | None) -> bool:
+def _logs_in(url: str, login: Login | None, is_ours: bool) -> bool:
     """Log in to a server if it requires that; return False if the user has set neither a server nor a login.
+
+    Args:
+        url: Of its API.
+        login: What to try where the user has set no PREFECT_API_AUTH_STRING.
+        is_ours: Whether the `pkd up` of this workspace runs it, perhaps on an address for other machines.
 
     Raises:
         PkdError: It refuses the login that the user has set, or gets none.
@@ -135,7 +141,7 @@ def _logs_in(url: str, login: Login | None) -> bool:
     if _get(protected, os.environ.get(_LOGIN_VARIABLE)).status != 401:
         return True
     # PKD_LOGIN is not sent to other machines; Prefect has its own settings for them.
-    is_here = urlsplit(url).hostname in _LOOPBACK
+    is_here = is_ours or urlsplit(url).hostname in _LOOPBACK
     if is_here and login and _get(protected, login.pair).status != 401:
         os.environ.update(prefect_client_environment(login))
         return True

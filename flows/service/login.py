@@ -104,6 +104,15 @@ def prefect_client_environment(login: Login) -> dict[str, str]:
     return {"PREFECT_API_AUTH_STRING": login.pair}
 
 
+def mlflow_client_environment(url: str, login: Login) -> dict[str, str]:
+    """Return the environment of a client of an MLflow server that requires the login."""
+    return {
+        "MLFLOW_TRACKING_URI": url,
+        "MLFLOW_TRACKING_USERNAME": login.name,
+        "MLFLOW_TRACKING_PASSWORD": login.password,
+    }
+
+
 @contextmanager
 def mlflow_environment(login: Login) -> Iterator[dict[str, str]]:
     """Yield the environment of an MLflow server that requires the login; its user database exists while the body runs.

@@ -5,6 +5,7 @@ accepts every Host and Origin, and some requests that change something need no p
 """
 
 import os
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -12,13 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-HOSTS = ("127.0.0.1", "localhost")
 ORIGINS_VARIABLE = "PREFECT_SERVER_CORS_ALLOWED_ORIGINS"  # Prefect's own setting
-
-
-def server_origins(port: int) -> str:
-    """Return the origins of a server's own pages, separated by commas as Prefect and MLflow read them."""
-    return ",".join(f"http://{host}:{port}" for host in HOSTS)
 
 
 class OwnPagesOnly:
@@ -44,6 +39,8 @@ def create_app() -> Starlette:
     from prefect.server.api.server import create_app as create_prefect_app
 
     app = create_prefect_app(final=True)
-    app.add_middleware(OwnPagesOnly, origins=os.environ[ORIGINS_VARIABLE])
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS))
+    origins = os.environ[ORIGINS_VARIABLE]
+    hosts = {str(urlsplit(origin).hostname) for origin in origins.split(",")}
+    app.add_middleware(OwnPagesOnly, origins=origins)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=sorted(hosts), www_redirect=False)
     return app

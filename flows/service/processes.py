@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.service.listening import HERE, LOOPBACK, Listening
 from flows.service.up_record import UpRecord
 from pkd_core.errors import PkdError
 from pkd_core.store.os_errors import file_errors
@@ -39,29 +40,30 @@ class Service:
     environment: Mapping[str, str]
 
 
-def is_free(port: int) -> bool:
-    """Return whether nothing listens on a loopback port."""
+def is_free(port: int, host: str = LOOPBACK[0]) -> bool:
+    """Return whether nothing listens on a port of an address of this machine."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError:
             return False
     return True
 
 
-def require_free_port(name: str, port: int, record: UpRecord | None) -> None:
-    """Check that nothing listens on a loopback port.
+def require_free_port(name: str, port: int, record: UpRecord | None, listening: Listening = HERE) -> None:
+    """Check that nothing listens on a port.
 
     Args:
         name: The service that needs it.
         port: Its number.
         record: What the latest `pkd up` wrote down, which may hold it still.
+        listening: Where the service is to listen.
 
     Raises:
         PkdError: Something does; names it, and the command that ends it, where it is known.
     """
-    if is_free(port):
+    if is_free(port, listening.host):
         return
     option = f"--{name.split(maxsplit=1)[0].lower()}-port"
     holder = record.holder_of(port) if record else None

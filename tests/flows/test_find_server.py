@@ -25,9 +25,9 @@ VARIABLES = ("PKD_LOGIN", "PREFECT_API_AUTH_STRING", "PREFECT_API_URL")
 class Server(ThreadingHTTPServer):
     """Answers as a Prefect server that requires a login, or none, and records the logins that it receives."""
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.api = f"http://127.0.0.1:{self.server_port}/api"
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        super().__init__((host, 0), Handler)
+        self.api = f"http://{host}:{self.server_port}/api"
         self.login: str | None = LOGIN
         self.health, self.version = b"true", b'"3.8.8"'
         self.status = 200
@@ -150,6 +150,19 @@ def test_a_run_finds_the_up_of_its_workspace_and_logs_in_with_the_login_that_it_
     monkeypatch.setattr(module, "SERVER_URL", server.api)
     assert find_server(tmp_path) is None
     assert server.received == []
+
+
+def test_the_login_of_a_running_pkd_up_reaches_its_server_on_an_address_for_other_machines(
+    tmp_path: Path,
+) -> None:
+    login = keep_new_login(tmp_path)
+    with Server("127.0.0.2") as server:  # any but 127.0.0.1, to which alone a login is sent otherwise
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        server.login = login.pair
+        write_record(tmp_path, server.api, {}, {})
+        assert find_server(tmp_path) == server.api
+        server.shutdown()
+    assert os.environ["PREFECT_API_AUTH_STRING"] == login.pair
 
 
 def test_no_other_machine_receives_the_login(

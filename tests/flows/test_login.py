@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from flows.service.login import (
     mlflow_environment,
     read_login,
 )
+from flows.service.mlflow_backend import Backend, server_backend
 from flows.service.own_server import own_server
 from flows.service.processes import Service
 from flows.service.services import (
@@ -119,19 +121,29 @@ def test_requests_to_our_own_servers_bypass_a_proxy(
 OURS = Login(*LOGIN.split(":", 1))
 
 
-def test_no_command_line_contains_the_password_of_mlflows_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_command_line_contains_the_password_of_mlflows_store(tmp_path: Path) -> None:
     uri = "postgresql://me:store-password@db.test/mlflow"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    service = mlflow_service(Servers(4200, 5000, OURS), tmp_path, {})
+    backend = server_backend(tmp_path, uri, "s3://bucket/prefix")
+    service = mlflow_service(Servers(4200, 5000, OURS), backend, {})
     assert service.environment["MLFLOW_BACKEND_STORE_URI"] == uri
     assert "store-password" not in " ".join(service.command)
+    assert "store-password" not in repr(backend)
 
 
-def test_the_deployment_logs_in() -> None:
-    environment = {"PREFECT_API_URL": "http://127.0.0.1:4200/api", "PREFECT_API_AUTH_STRING": LOGIN}
-    assert serving_service(Servers(4200, 5000, OURS), {}).environment == environment
+def test_the_deployment_logs_in_to_prefect_and_to_an_mlflow_server_that_has_a_store_of_its_own(
+    tmp_path: Path,
+) -> None:
+    servers = Servers(4200, 5000, OURS)
+    of_prefect = {"PREFECT_API_URL": "http://127.0.0.1:4200/api", "PREFECT_API_AUTH_STRING": LOGIN}
+    own = Backend("sqlite:///mlflow.db", tmp_path.as_uri(), is_of_server=False)
+    assert serving_service(servers, own, {}).environment == of_prefect
+    of_mlflow = {
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:5000",
+        "MLFLOW_TRACKING_USERNAME": OURS.name,
+        "MLFLOW_TRACKING_PASSWORD": OURS.password,
+    }
+    shared = replace(own, is_of_server=True)
+    assert serving_service(servers, shared, {}).environment == of_prefect | of_mlflow
 
 
 def test_a_login_is_made_once_for_this_user_alone_and_replaced_if_others_could_read_it(

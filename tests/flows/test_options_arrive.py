@@ -91,7 +91,7 @@ def test_the_services_arguments_are_the_deployments_defaults(
 ) -> None:
     served: list[Request] = []
     monkeypatch.setattr(
-        flows.service.up, "serve_until_stopped", lambda request, *_ports: served.append(request)
+        flows.service.up, "serve_until_stopped", lambda request, _wanted: served.append(request)
     )
     assert run_pkd("up", "Tiny", "--model", str(tiny_model), *TYPED, "distill.beta=3") == 0
     (request,) = served

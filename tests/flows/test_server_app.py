@@ -10,9 +10,14 @@ import pytest
 from prefect.context import SettingsContext, get_settings_context
 from prefect.server.api import server
 from prefect.settings import Settings
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
+from flows.service.listening import listening_at
 from flows.service.login import Login, mlflow_environment
-from flows.service.prefect_app import OwnPagesOnly, create_app
+from flows.service.mlflow_backend import workspace_backend
+from flows.service.prefect_app import ORIGINS_VARIABLE, OwnPagesOnly, create_app
 from flows.service.services import Servers, mlflow_service, prefect_service
 
 LOGIN = "me:two words, 100 %: $HOME"
@@ -91,6 +96,27 @@ def test_prefects_server_answers_only_its_own_pages_and_commands(
     assert statuses(prefect_app, ["/api/admin/version"], [OURS], headers) == [[status]]
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "lab:4200"}, 200),
+        ({"Host": "127.0.0.2:4200", "Origin": "http://lab:4200"}, 200),
+        ({"Host": "localhost:4200"}, 400),
+        ({"Host": "lab:4200", "Origin": "http://localhost:4200"}, 403),
+        ({"Host": "attacker.test:4200"}, 400),
+    ],
+)
+def test_prefects_server_answers_under_the_names_that_it_is_told(
+    headers: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = prefect_service(4200, OURS, listening_at("127.0.0.2", ["lab"]))
+    assert " --host 127.0.0.2 --port 4200 " in " ".join(service.command)
+    monkeypatch.setenv(ORIGINS_VARIABLE, service.environment[ORIGINS_VARIABLE])
+    app = Starlette(routes=[Route("/", lambda _: PlainTextResponse("here"))])
+    monkeypatch.setattr(server, "create_app", lambda final: app)
+    assert statuses(create_app(), ["/"], [None], headers) == [[status]]
+
+
 def test_no_other_page_may_read_what_prefects_server_answers(prefect_app: Any) -> None:
     async def allowed(origin: str) -> str | None:
         transport = httpx.ASGITransport(prefect_app)
@@ -124,7 +150,7 @@ def test_the_mlflow_server_of_up_requires_the_login_everywhere_except_at_its_hea
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with mlflow_environment(OURS) as given:
-        service = mlflow_service(Servers(4200, 5000, OURS), tmp_path, given)
+        service = mlflow_service(Servers(4200, 5000, OURS), workspace_backend(tmp_path), given)
         for name, value in service.environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("_MLFLOW_SGI_NAME", "uvicorn")  # as `mlflow server` sets it

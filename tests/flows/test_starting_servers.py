@@ -13,9 +13,10 @@ import pytest
 from up_process import BIN
 
 from flows.request import Request
+from flows.service.mlflow_backend import Backend
 from flows.service.own_server import own_server
 from flows.service.processes import Service
-from flows.service.up import serve_until_stopped
+from flows.service.up import Wanted, serve_until_stopped
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.errors import PkdError
@@ -105,13 +106,13 @@ def test_pkd_up_holds_the_lock_until_its_prefect_server_answers(
         "prefect_service": lambda *_: prefect.service,
         "mlflow_service": lambda *_: mlflow.service,
         "serving_service": lambda *_: serving.service,
-        "ensure_store": lambda _: None,
-        "_welcome": lambda *_: stopped.set(),
+        "workspace_backend": lambda _: Backend("sqlite:///", "", is_of_server=False),
+        "welcome": lambda *_: stopped.set(),
         "_stopped_by_signals": lambda: stopped,
     }.items():
         monkeypatch.setattr(f"flows.service.up.{name}", value)
     request = Request(build_run_config(tasks=("Tiny",)), RunOptions(device="cpu"), tmp_path)
-    serve_until_stopped(request, 32_001, 32_002)
+    serve_until_stopped(request, Wanted(32_001, 32_002))
     assert (prefect.locked, mlflow.locked, serving.locked) == ([True, True], [False, False], [False, False])
 
 

@@ -48,6 +48,7 @@ class Up:
     mlflow_port: int
     mark: str
     given_login: str | None = None
+    host: str = "127.0.0.1"
 
     @property
     def login(self) -> str:
@@ -60,7 +61,7 @@ class Up:
 
     @property
     def api(self) -> str:
-        return f"http://127.0.0.1:{self.prefect_port}/api"
+        return f"http://{self.host}:{self.prefect_port}/api"
 
     def post(self, path: str, body: Mapping[str, Any], method: str = "POST") -> Any:
         """Return what Prefect's server answers."""
@@ -132,7 +133,13 @@ def authorization(login: str | None) -> dict[str, str]:
     return {"Authorization": f"Basic {b64encode(login.encode()).decode()}"} if login else {}
 
 
-def start(root: Path, words: list[str], login: str | None = None) -> Up:
+def start(
+    root: Path,
+    words: list[str],
+    login: str | None = None,
+    host: str = "127.0.0.1",
+    variables: Mapping[str, str] | None = None,
+) -> Up:
     prefect_port, mlflow_port, mark = free_port(), free_port(), uuid4().hex
     ports = ["--prefect-port", str(prefect_port), "--mlflow-port", str(mlflow_port)]
     # As in a user's shell: no server named, no other Prefect home, and the workspace as the current folder.
@@ -142,12 +149,12 @@ def start(root: Path, words: list[str], login: str | None = None) -> Up:
         environment |= {"PKD_LOGIN": login, "TMPDIR": str(root)}
     with (root / "up.txt").open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
-            [str(BIN / "pkd"), "up", *words, *ports],
+            [str(BIN / "pkd"), "up", *words, "--host", host, *ports],
             cwd=root,
-            env=environment | {MARK: mark},
+            env={**environment, **(variables or {}), MARK: mark},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
         )
-    return Up(process, root, prefect_port, mlflow_port, mark, login)
+    return Up(process, root, prefect_port, mlflow_port, mark, login, host)

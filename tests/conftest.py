@@ -6,8 +6,11 @@ Libraries read these settings when they are imported, so they are set here, befo
 import logging
 import os
 import tempfile
+from collections.abc import Iterator
 
 import hypothesis
+import pytest
+from s3_server import s3_server
 
 # A busy machine may take any time for one example.
 hypothesis.settings.register_profile("pkd", deadline=None)
@@ -37,3 +40,10 @@ for _name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_PROFILE"):
 def pytest_unconfigure() -> None:
     """Let Prefect's server, which says at exit that it stops, find its terminal closed without complaint."""
     logging.raiseExceptions = False
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """The endpoint of an S3 server without buckets."""
+    with s3_server() as endpoint:
+        yield endpoint

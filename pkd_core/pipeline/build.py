@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 
-from pkd_core.errors import HeldError
+from pkd_core.errors import HeldError, LostError
 from pkd_core.pipeline.card_specs import CardSpec
 from pkd_core.pipeline.estimate import recorded_duration
 from pkd_core.pipeline.export_specs import ExportSpec
 from pkd_core.pipeline.facts import Facts
-from pkd_core.pipeline.inputs import PublishedInput, VerifiedInputs, read_inputs
+from pkd_core.pipeline.inputs import PublishedInput, VerifiedInputs, fetch_inputs, read_inputs
 from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.kinds import CODE_VERSIONS
 from pkd_core.pipeline.latency_specs import LatencyCandidatesSpec, LatencySpec
@@ -75,24 +75,31 @@ def build(
     """
     store = StageStore(context.workspace)
     # A record may be older than the folder that it names, which another run may have built again since.
-    published_inputs = read_inputs(stage, inputs, context.workspace)
+    published_inputs = read_inputs(stage, inputs, store)
     digests = _digests(stage, published_inputs)
     deep = context.options.deep
     while True:
         if published := _published(store, stage, digests, deep):
             return published
         check_stop_requested(stage.key)
-        with suppress(HeldError), device_slot(), store.writing(stage.address, digests, wait=False) as work:
+        fetch_inputs(stage, published_inputs, store)
+        # The result of whoever holds the stage, or has taken it over from this process, is taken.
+        with (
+            suppress(HeldError, LostError),
+            device_slot(),
+            store.writing(stage.address, digests, wait=False) as work,
+        ):
             # Another process may have published the stage while this one waited for the slot or the lock.
             if published := _published(store, stage, digests, deep):
                 return published
             check_stop_requested(stage.key)
-            return _build_in(work, stage, inputs, published_inputs, context, track)
+            return _build_in(store, work, stage, inputs, published_inputs, context, track)
         with store.locked(stage.address):
             pass
 
 
 def _build_in(
+    store: StageStore,
     work: Path,
     stage: Stage,
     inputs: Mapping[str, StageRecord],
@@ -101,7 +108,6 @@ def _build_in(
     track: TrackStage,
 ) -> StageRecord:
     """Compute a stage in its work folder, whose lock is held, and publish it."""
-    store = StageStore(context.workspace)
     verified = VerifiedInputs(stage, published_inputs, context)
     resumes = has_checkpoint(resume_folder(work))
     # What an interruption has left makes a stage quicker than it will be.
@@ -114,7 +120,9 @@ def _build_in(
             inputs={part: one.folder for part, one in published_inputs.items()},
             manifests={part: one.manifest for part, one in published_inputs.items()},
             context=context,
-            observer=CancellableObserver(stage.key, observer),
+            observer=CancellableObserver(
+                stage.key, observer, functools.partial(store.check_held, stage.address)
+            ),
             check_inputs=verified.check_unchanged,
             keep=functools.partial(store.keep, stage.address),
         )

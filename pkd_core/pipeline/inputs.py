@@ -4,7 +4,8 @@ A plan hashes files long before a stage reads them, and published files may be d
 inputs itself before it reads them, and notices a file that changes until it has ended.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pkd_core.pipeline.own_teachers import own_teacher_parts
 from pkd_core.pipeline.sources import PRETRAINED, TEACHER_PRETRAINED, TOKENIZER, hash_sources, source_files
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import Address, StageRecord
-from pkd_core.store.manifest import Manifest, read_manifest
+from pkd_core.store.manifest import Manifest
 from pkd_core.store.stage_store import StageStore
 from pkd_core.store.verification import WatchedFiles, published_files, verify_files
 
@@ -25,7 +26,7 @@ class PublishedInput:
 
     Attributes:
         address: The stage.
-        folder: Its folder.
+        folder: Its folder; see `fetch_inputs`.
         manifest: Its manifest as it was read; the files may be damaged.
     """
 
@@ -35,7 +36,7 @@ class PublishedInput:
 
 
 def read_inputs(
-    stage: Stage, records: Mapping[str, StageRecord], workspace: Path
+    stage: Stage, records: Mapping[str, StageRecord], store: StageStore
 ) -> dict[str, PublishedInput]:
     """Read the manifest of each input, by its part in the stage.
 
@@ -44,13 +45,37 @@ def read_inputs(
     """
     inputs: dict[str, PublishedInput] = {}
     for part, record in records.items():
-        folder = workspace / record.path
-        if not folder.is_dir():
+        manifest = store.find_manifest(record.address)
+        if manifest is None:
             raise StoreError(
                 f"{stage.key} needs {record.path}, which is gone since it was planned; run again to rebuild it."
             )
-        inputs[part] = PublishedInput(record.address, folder, read_manifest(folder))
+        inputs[part] = PublishedInput(record.address, store.workspace / record.path, manifest)
     return inputs
+
+
+def fetch_inputs(stage: Stage, inputs: Mapping[str, PublishedInput], store: StageStore) -> None:
+    """Download the inputs of a stage from the place that several machines share, as far as they are not here.
+
+    Raises:
+        StoreError: An input is gone, or damaged there; a damaged one is withdrawn.
+    """
+    for one in inputs.values():
+        with _set_aside_if_damaged(stage.key, one, store):
+            store.fetch(one.address)
+
+
+@contextmanager
+def _set_aside_if_damaged(key: str, one: PublishedInput, store: StageStore) -> Iterator[None]:
+    """Set an input aside if the body finds it damaged, and say so in one sentence."""
+    try:
+        yield
+    except DamagedError as error:
+        aside = store.set_aside(one.address)
+        place = f"it was moved to {aside}" if aside else "another run is building it again"
+        raise StoreError(
+            f"{key} needs {one.address.folder} as it was published, but {error}; {place}: run again."
+        ) from error
 
 
 class VerifiedInputs:
@@ -75,7 +100,8 @@ class VerifiedInputs:
         if stage.sources:
             self._verify_sources(stage, context)
         for one in inputs.values():
-            self._verify_published(one, StageStore(context.workspace))
+            with _set_aside_if_damaged(stage.key, one, StageStore(context.workspace)):
+                verify_files(one.folder, one.manifest)
 
     def check_unchanged(self) -> None:
         """Check that no file has changed since it was hashed: call it before anything that was computed is kept.
@@ -98,16 +124,6 @@ class VerifiedInputs:
                     f"{self._key} needs {part} as it was when the run was planned, and it has changed since; "
                     "run again to use what is there now."
                 )
-
-    def _verify_published(self, one: PublishedInput, store: StageStore) -> None:
-        try:
-            verify_files(one.folder, one.manifest)
-        except DamagedError as error:
-            backup = store.set_aside(one.address)
-            place = f"it was moved to {backup}" if backup else "another run is building it again"
-            raise StoreError(
-                f"{self._key} needs {one.address.folder} as it was published, but {error}; {place}: run again."
-            ) from error
 
 
 def _model_folders(stage: Stage, context: RunContext) -> dict[str, Path]:

@@ -1,7 +1,7 @@
 """A request to stop: set once for the whole process, checked by whatever computes at its next step."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pkd_core.errors import PkdError
 from pkd_core.runtime.observer import Observer
@@ -37,11 +37,18 @@ def check_stop_requested(name: str) -> None:
 
 
 class CancellableObserver:
-    """Forwards everything to another observer, and checks before each report of progress whether to stop."""
+    """Forwards everything to another observer, and checks before each report of progress whether to stop.
 
-    def __init__(self, name: str, observer: Observer) -> None:
+    Args:
+        name: What is computed, such as "RTE/teacher".
+        observer: Receives what is forwarded.
+        check: Called before each report of progress; raises if it is in vain to go on.
+    """
+
+    def __init__(self, name: str, observer: Observer, check: Callable[[], None] = lambda: None) -> None:
         self._name = name
         self._observer = observer
+        self._check = check
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Forward metric values."""
@@ -52,7 +59,9 @@ class CancellableObserver:
 
         Raises:
             StoppedError: A stop was requested.
+            PkdError: From `check`.
         """
+        self._check()
         # What stops a run may have ended the server that shows progress, too.
         check_stop_requested(self._name)
         self._observer.progress(done, total, unit)

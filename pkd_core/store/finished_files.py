@@ -7,6 +7,8 @@ from pathlib import Path
 from pkd_core.store.atomic import atomic_write_text
 from pkd_core.store.fingerprint import hash_file
 
+_RECORD = "finished.json"
+
 
 class FinishedFiles:
     """Records each file of a work folder once it is finished; a resumed stage keeps what still has the recorded bytes.
@@ -26,10 +28,10 @@ class FinishedFiles:
         keep: Callable[[], None] = lambda: None,
     ) -> None:
         self._work = work
-        self._record = resume / "finished.json"
+        self._record = resume / _RECORD
         self._check_inputs = check_inputs
         self._keep = keep
-        self._hashes = _read(self._record)
+        self._hashes = read_finished(resume)
 
     def add(self, name: str) -> None:
         """Record a file that is complete and on the disk.
@@ -51,10 +53,13 @@ class FinishedFiles:
             return False
 
 
-def _read(path: Path) -> dict[str, str]:
-    """Read a record; one that is absent or damaged is empty, so that everything is done again."""
+def read_finished(resume: Path) -> dict[str, str]:
+    """Return the hash of each finished file by its name in the work folder.
+
+    A record that is absent or damaged is empty, so that everything is done again.
+    """
     try:
-        hashes = json.loads(path.read_text(encoding="utf-8"))
+        hashes = json.loads((resume / _RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return hashes if isinstance(hashes, dict) else {}

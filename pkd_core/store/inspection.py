@@ -1,7 +1,8 @@
 """Compares a published folder with its manifest."""
 
+import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -80,15 +81,35 @@ def inspect_folder(
         sizes = list_files(folder)
     except StoreError as error:
         return Inspection(StageStatus.DAMAGED, str(error).rstrip("."))
+    verify = functools.partial(verify_files, folder) if deep else None
+    return compare(manifest, sizes, address, inputs or {}, verify)
+
+
+def compare(
+    manifest: Manifest,
+    sizes: Mapping[str, int],
+    address: Address,
+    inputs: Mapping[str, str],
+    verify: Callable[[Manifest], None] | None,
+) -> Inspection:
+    """Compare a manifest with the files that are there.
+
+    Args:
+        manifest: The manifest.
+        sizes: Size in bytes of each file that is there, by its name.
+        address: The stage that it should describe.
+        inputs: Current digest of inputs, by name; inputs without one are not compared.
+        verify: Compares the bytes too; raises DamagedError.
+    """
     damage = _wrong_address(manifest, address) or _wrong_files(manifest, sizes)
-    if damage is None and deep:
+    if damage is None and verify:
         try:
-            verify_files(folder, manifest)
+            verify(manifest)
         except DamagedError as error:
             damage = str(error)
     if damage is not None:
         return Inspection(StageStatus.DAMAGED, damage, manifest)
-    change = _changed_input(manifest, inputs or {})
+    change = _changed_input(manifest, inputs)
     if change is not None:
         return Inspection(StageStatus.STALE, change, manifest)
     return Inspection(StageStatus.DONE, "", manifest)

@@ -86,6 +86,24 @@ class Manifest:
             del value["attempt"]
         return value | {_CHECKSUM: _checksum(value)}
 
+    def to_bytes(self) -> bytes:
+        """Return the text of the manifest's file."""
+        text = json.dumps(self.to_json(), indent=2, sort_keys=True, allow_nan=False)
+        return f"{text}\n".encode()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> "Manifest":
+        """Return the manifest of a file with this content.
+
+        Raises:
+            StoreError: As `from_json`, or it is not JSON.
+        """
+        try:
+            value = json.loads(content.decode("utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise StoreError(f"{MANIFEST_NAME} is not JSON.") from error
+        return cls.from_json(value)
+
     @classmethod
     def from_json(cls, value: Any) -> "Manifest":
         """Check a JSON object, and return its manifest.
@@ -132,13 +150,12 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_NAME
     try:
-        return Manifest.from_json(json.loads(path.read_text(encoding="utf-8")))
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise StoreError(f"{MANIFEST_NAME} is absent.") from error
     except OSError as error:
         raise StoreError(f"{MANIFEST_NAME} cannot be read ({error.strerror}).") from error
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{MANIFEST_NAME} is not JSON.") from error
+    return Manifest.from_bytes(content)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -146,8 +163,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
     Not atomically: a temporary file that a killed writer leaves would be published with the folder.
     """
-    text = json.dumps(manifest.to_json(), indent=2, sort_keys=True, allow_nan=False)
-    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / MANIFEST_NAME).write_bytes(manifest.to_bytes())
 
 
 def _checksum(value: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pkd_core.store.atomic import atomic_write_text
 
 RESUME_SUFFIX = ".resume"
-_INPUTS = "inputs.json"
+INPUTS = "inputs.json"
 
 
 def lock_file(work: Path) -> Path:
@@ -33,8 +33,19 @@ def can_resume(work: Path, inputs: Mapping[str, str]) -> bool:
         work: The work folder.
         inputs: Digest of each input by its name.
     """
-    inputs_file = resume_folder(work) / _INPUTS
+    inputs_file = resume_folder(work) / INPUTS
     return inputs_file.is_file() and inputs_file.read_bytes() == _inputs_text(inputs).encode("utf-8")
+
+
+def read_inputs(work: Path) -> dict[str, str]:
+    """Return the inputs that the contents of both folders have been made from: digest by name."""
+    inputs: dict[str, str] = json.loads((resume_folder(work) / INPUTS).read_text(encoding="utf-8"))
+    return inputs
+
+
+def write_inputs(resume: Path, inputs: Mapping[str, str]) -> None:
+    """Record what the contents of both folders are made from; nobody continues from them without it."""
+    atomic_write_text(resume / INPUTS, _inputs_text(inputs))
 
 
 def prepare_work(work: Path, inputs: Mapping[str, str]) -> None:
@@ -50,15 +61,25 @@ def prepare_work(work: Path, inputs: Mapping[str, str]) -> None:
     if can_resume(work, inputs):
         work.mkdir(exist_ok=True)
         return
+    # The inputs are removed first and written last: an interruption never leaves some that the contents do not have.
+    discard_work(work)
     resume = resume_folder(work)
-    inputs_file = resume / _INPUTS
-    # Removed first and written last, so that an interruption never leaves inputs that the contents do not have.
-    inputs_file.unlink(missing_ok=True)
+    for folder in (work, resume):
+        folder.mkdir(exist_ok=True)
+    write_inputs(resume, inputs)
+
+
+def discard_work(work: Path) -> None:
+    """Remove both folders, and first what would be continued from.
+
+    Raises:
+        OSError: If the disk refuses.
+    """
+    resume = resume_folder(work)
+    (resume / INPUTS).unlink(missing_ok=True)
     for folder in (work, resume):
         if folder.is_dir():
             shutil.rmtree(folder)
-        folder.mkdir(exist_ok=True)
-    atomic_write_text(inputs_file, _inputs_text(inputs))
 
 
 def tidy_work(work: Path) -> None:
@@ -67,7 +88,7 @@ def tidy_work(work: Path) -> None:
     with suppress(OSError):
         work.rmdir()
     with suppress(OSError):
-        if not work.exists() and [path.name for path in resume.iterdir()] == [_INPUTS]:
+        if not work.exists() and [path.name for path in resume.iterdir()] == [INPUTS]:
             discard_resume(work)
 
 
@@ -76,7 +97,7 @@ def discard_resume(work: Path) -> None:
     resume = resume_folder(work)
     with suppress(OSError):
         # First, so that an interrupted removal leaves nothing that would be continued from.
-        (resume / _INPUTS).unlink()
+        (resume / INPUTS).unlink()
     shutil.rmtree(resume, ignore_errors=True)
 
 

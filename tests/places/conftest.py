@@ -1,20 +1,13 @@
 """The places that the contract's tests run on."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from s3_server import new_bucket, s3_environment, s3_server
+from s3_server import new_bucket, s3_environment
 
 from pkd_core.places.folder import FolderObjects
 from pkd_core.places.objects import Objects
 from pkd_core.places.s3 import S3Objects
-
-
-@pytest.fixture(scope="session")
-def endpoint() -> Iterator[str]:
-    with s3_server() as endpoint:
-        yield endpoint
 
 
 @pytest.fixture(params=["folder", "s3"])

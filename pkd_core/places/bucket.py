@@ -31,12 +31,13 @@ _ADVICE = {
     "401": _KEYS,
     "403": _KEYS,
 }
-# Parts of obstore's messages that name no status.
+# Parts of obstore's messages, the telling ones first.
 _ANSWERS = {
+    # Without any, obstore asks the machine for those of its role.
+    "169.254.169.254": ("there are no credentials", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
+    "redirect without LOCATION": ("the bucket is in another region", _ADVICE["301"]),
     "kind: Connect": ("the server cannot be reached", "check AWS_ENDPOINT_URL and the network"),
     "kind: Timeout": ("the server does not answer in time", "check the network and run again"),
-    "redirect without LOCATION": ("the server sends to another region", _ADVICE["301"]),
-    "169.254.169.254": ("there are no credentials", "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
 }
 
 
@@ -105,7 +106,7 @@ def open_bucket(bucket: str, prefix: str) -> "S3Store":
 def server_errors(need: str, url: str) -> Iterator[None]:
     """Turn obstore's errors into a StoreError, without what they quote.
 
-    FileNotFoundError where there is no object, and the errors of conditional writes pass.
+    The errors of conditional writes pass.
 
     Args:
         need: What the body needs to do, such as "read a/b".
@@ -120,21 +121,24 @@ def server_errors(need: str, url: str) -> Iterator[None]:
         yield
     except (AlreadyExistsError, PreconditionError):
         raise
-    except FileNotFoundError as error:
-        if "NoSuchBucket" not in str(error):
-            raise
+    except (BaseError, FileNotFoundError) as error:
         raise _store_error(need, url, str(error)) from error
-    except BaseError as error:
-        raise _store_error(need, url, str(error)) from error
+
+
+def is_no_bucket(error: FileNotFoundError) -> bool:
+    """Return whether the whole bucket is absent, and not only an object."""
+    return "NoSuchBucket" in str(error)
 
 
 def _store_error(need: str, url: str, message: str) -> StoreError:
     status, code = _STATUS.search(message), _CODE.search(message)
-    if status:
+    known = next((answer for part, answer in _ANSWERS.items() if part in message), None)
+    if known:
+        answer, advice = known
+    elif status:
         names = [status[1], *([code[1]] if code else [])]
         answer = f"the server answers {' '.join(names)}"
         advice = next((_ADVICE[name] for name in reversed(names) if name in _ADVICE), "try again later")
     else:
-        known = (answers for part, answers in reversed(_ANSWERS.items()) if part in message)
-        answer, advice = next(known, ("the connection breaks", "check the network and run again"))
+        answer, advice = "the connection breaks", "check the network and run again"
     return StoreError(f"pkd needs to {need} in {url}, but {answer}: {advice} (what is finished is kept).")

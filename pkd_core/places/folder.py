@@ -49,12 +49,16 @@ class FolderObjects:
             return False
         with self._errors("replace", key), shared_files.temporary_file(path, content, self.root) as new:
             old = shared_files.temporary_path(path)
-            if not shared_files.take_away(path, old):
-                return False
-            # Another may have replaced it since it was read: then that one goes back.
-            is_unchanged = _tag(old.read_bytes()) == tag
-            is_written = shared_files.link(new if is_unchanged else old, path)
-            with suppress(FileNotFoundError):
+            try:
+                if not shared_files.take_away(path, old):
+                    return False
+                # Another may have replaced it since it was read: then that one goes back.
+                is_unchanged = _tag(old.read_bytes()) == tag
+                is_written = shared_files.link(new if is_unchanged else old, path)
+            except BaseException:
+                shared_files.put_back(old, path)
+                raise
+            with suppress(OSError):
                 old.unlink()
             return is_unchanged and is_written
 
@@ -87,8 +91,9 @@ class FolderObjects:
             StoreError: If there is none, or the place fails.
         """
         source = self._path(key)
-        with path.open("wb") as file, self._errors("read", key):
-            shared_files.copy(source, file, self.root)
+        path.touch()
+        with self._errors("read", key):
+            shared_files.copy(source, path, self.root)
 
     def list(self, prefix: str) -> Iterator[Object]:
         """Yield every object whose key begins with a prefix that ends in "/", sorted by key; "" means all."""

@@ -3,16 +3,16 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkd_core.errors import StoreError
-from pkd_core.places.bucket import open_bucket, server_errors
+from pkd_core.places.bucket import is_no_bucket, open_bucket, server_errors
 from pkd_core.places.objects import Object, check_key, check_prefix
 
 if TYPE_CHECKING:
+    from obstore import Bytes, GetOptions, ObjectMeta
     from obstore.store import S3Store
 
 _PART_BYTES = 5 << 20  # S3's least
@@ -54,7 +54,7 @@ class S3Objects:
                 return True
             except AlreadyExistsError:
                 # S3 says so too while another request for the key is under way, which may still fail.
-                if not num_left or self._exists(key):
+                if not num_left or self._head(key) is not None:
                     break
         return False
 
@@ -79,19 +79,14 @@ class S3Objects:
 
     def read(self, key: str) -> tuple[bytes, str] | None:
         """Return a small object's content and the server's tag; None if there is none."""
-        import obstore
-
-        for num_left in reversed(range(_NUM_TRIES)):
+        with server_errors(f"read {key}", self.url):
             try:
-                with server_errors(f"read {key}", self.url):
-                    found = obstore.get(self._store, check_key(key))
-                    return bytes(found.bytes()), found.meta["e_tag"] or ""
-            except FileNotFoundError:
-                break
-            except StoreError:
-                if not num_left:
+                content, meta = self._get(check_key(key), {})
+            except FileNotFoundError as error:
+                if is_no_bucket(error):
                     raise
-        return None
+                return None
+        return bytes(content), meta["e_tag"] or ""
 
     def upload(self, path: Path, key: str) -> None:
         """Write a file of any size as an object, whatever is there: only for keys that nobody else writes.
@@ -130,13 +125,10 @@ class S3Objects:
             OSError: If the file cannot be written.
             StoreError: If there is none, or the place fails.
         """
-        import obstore
-
-        try:
-            with server_errors(f"read {key}", self.url):
-                meta = obstore.head(self._store, check_key(key))
-        except FileNotFoundError as error:
-            raise StoreError(f"pkd needs {key} in {self.url}, but there is no such object.") from error
+        with server_errors(f"read {key}", self.url):
+            meta = self._head(check_key(key))
+            if meta is None:
+                raise StoreError(f"pkd needs {key} in {self.url}, but there is no such object.")
         with path.open("wb") as file, ThreadPoolExecutor(_NUM_PARTS_AT_ONCE) as pool:
             starts = range(0, meta["size"], _PART_BYTES)
             parts = [
@@ -166,35 +158,45 @@ class S3Objects:
         """Delete an object; nothing happens if there is none."""
         import obstore
 
-        with suppress(FileNotFoundError), server_errors(f"delete {key}", self.url):
-            obstore.delete(self._store, check_key(key))
-
-    def _exists(self, key: str) -> bool:
-        import obstore
-
-        try:
-            with server_errors(f"read {key}", self.url):
-                obstore.head(self._store, key)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def _fetch(self, key: str, tag: str | None, start: int, size: int, descriptor: int) -> None:
-        import obstore
-        from obstore.exceptions import PreconditionError
-
-        end = min(start + _PART_BYTES, size)
-        for num_left in reversed(range(_NUM_TRIES)):
+        with server_errors(f"delete {key}", self.url):
             try:
-                with server_errors(f"read {key}", self.url):
-                    found = obstore.get(self._store, key, options={"range": (start, end), "if_match": tag})
-                    content = memoryview(found.bytes())
-                break
-            except (FileNotFoundError, PreconditionError) as error:
-                raise StoreError(f"{key} in {self.url} was replaced while it was read: run again.") from error
-            except StoreError:
+                obstore.delete(self._store, check_key(key))
+            except FileNotFoundError as error:
+                if is_no_bucket(error):
+                    raise
+
+    def _head(self, key: str) -> "ObjectMeta | None":
+        import obstore
+
+        with server_errors(f"look at {key}", self.url):
+            try:
+                return obstore.head(self._store, key)
+            except FileNotFoundError:
+                return None
+
+    def _get(self, key: str, options: "GetOptions") -> "tuple[Bytes, ObjectMeta]":
+        """Ask again where an answer breaks off; obstore does so until an answer begins."""
+        import obstore
+        from obstore.exceptions import BaseError
+
+        for num_left in reversed(range(_NUM_TRIES)):
+            found = obstore.get(self._store, key, options=options)
+            try:
+                return found.bytes(), found.meta
+            except BaseError:
                 if not num_left:
                     raise
-        while content:
-            num_written = os.pwrite(descriptor, content, start)
-            content, start = content[num_written:], start + num_written
+        raise AssertionError
+
+    def _fetch(self, key: str, tag: str | None, start: int, size: int, descriptor: int) -> None:
+        from obstore.exceptions import PreconditionError
+
+        options: GetOptions = {"range": (start, min(start + _PART_BYTES, size)), "if_match": tag}
+        with server_errors(f"read {key}", self.url):
+            try:
+                rest = memoryview(self._get(key, options)[0])
+            except PreconditionError as error:
+                raise StoreError(f"{key} in {self.url} was replaced while it was read: run again.") from error
+        while rest:
+            num_written = os.pwrite(descriptor, rest, start)
+            rest, start = rest[num_written:], start + num_written

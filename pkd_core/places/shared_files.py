@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from pkd_core.places.objects import HIDDEN
 
@@ -90,6 +90,13 @@ def take_away(path: Path, unique: Path) -> bool:
     return True
 
 
+def put_back(unique: Path, path: Path) -> None:
+    """Undo `take_away` as far as the system lets it, unless there is another file by now."""
+    with suppress(OSError):
+        link(unique, path)
+        unique.unlink()
+
+
 def read(path: Path, root: Path) -> bytes | None:
     """Return a file's content as the server has it now; None if there is none."""
     try:
@@ -98,13 +105,11 @@ def read(path: Path, root: Path) -> bytes | None:
         return None
 
 
-def copy(source: Path, file: BinaryIO, root: Path) -> None:
-    """Write what the server has in a file now to an open file, in place of what is in it."""
+def copy(source: Path, path: Path, root: Path) -> None:
+    """Copy a file as the server has it now."""
 
     def act() -> None:
-        file.seek(0)
-        file.truncate()
-        with source.open("rb") as content:
+        with source.open("rb") as content, path.open("wb") as file:
             shutil.copyfileobj(content, file, _CHUNK_BYTES)
 
     _first_or_refreshed(act, source, root)

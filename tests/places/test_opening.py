@@ -135,9 +135,17 @@ def no_server(_: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pkd_core.places.bucket._MAX_RETRIES", 1)
 
 
+def no_credentials(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_server(monkeypatch, endpoint)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setattr("pkd_core.places.bucket._MAX_RETRIES", 0)
+
+
 @pytest.mark.parametrize(
     ("arrange", "sentence"),
     [
+        (no_credentials, "there are no credentials: set AWS_ACCESS_KEY_ID"),
         (missing_bucket, "the server answers 404 NoSuchBucket: create the bucket"),
         (no_server, "the server cannot be reached: check AWS_ENDPOINT_URL"),
     ],

@@ -113,21 +113,27 @@ def load_text_classifier(folder: Path) -> TextClassifier:
 
 @torch.inference_mode()
 def run_texts(
-    classifier: TextClassifier, texts: Texts, device: torch.device, max_tokens: int = 8192, first_row: int = 0
+    classifier: TextClassifier,
+    texts: Texts,
+    device: torch.device,
+    max_tokens: int = 8192,
+    windows: Sequence[range] | None = None,
 ) -> Iterator[Outputs]:
-    """Yield the outputs of a window of 1,024 examples after the other, on the CPU, in the examples' order.
+    """Yield the outputs of a window of examples after the other, on the CPU, in the examples' order.
 
     Args:
         classifier: Its model is moved to the device.
         texts: The examples, one or two texts each.
         device: Where to compute.
         max_tokens: Maximum tokens of a batch, with padding.
-        first_row: The example to begin with.
+        windows: The windows; None for all examples in windows of 1,024.
     """
     classifier.model.to(device)
-    starts = range(first_row, len(texts), WINDOW)
+    if windows is None:
+        starts = range(0, len(texts), WINDOW)
+        windows = [range(start, min(start + WINDOW, len(texts))) for start in starts]
     # Tokenised by another thread while the model computes.
-    for examples in prefetch(classifier.encode(texts[start : start + WINDOW]) for start in starts):
+    for examples in prefetch(classifier.encode(texts[rows.start : rows.stop]) for rows in windows):
         order = list(_sorted_batches([len(one["input_ids"]) for one in examples], max_tokens))
         parts = []
         for rows in order:

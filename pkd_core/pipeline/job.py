@@ -13,6 +13,8 @@ from pkd_core.pipeline.own_teachers import OwnTeacher
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import find_device
 from pkd_core.runtime.observer import Observer
+from pkd_core.runtime.process_group import ONE_PROCESS, Group
+from pkd_core.store.finished_files import FinishedRecord
 from pkd_core.store.manifest import Manifest
 
 if TYPE_CHECKING:
@@ -69,7 +71,9 @@ class Job:
         context: Where and how the run works.
         observer: Receives metrics and progress.
         check_inputs: Raises StoreError if an input has changed: called before anything is kept that was computed.
+        finished: The files of the work folder that are finished, for a stage that goes on file by file.
         keep: Called after a checkpoint or a finished file was written: sends it to where other machines find it.
+        group: The processes that compute the stage; rank 0 alone writes, unless files are divided among them.
     """
 
     stage: Stage
@@ -80,7 +84,9 @@ class Job:
     context: RunContext
     observer: Observer
     check_inputs: Callable[[], None]
+    finished: FinishedRecord
     keep: Callable[[], None] = lambda: None
+    group: Group = ONE_PROCESS
 
     @property
     def task(self) -> Task:

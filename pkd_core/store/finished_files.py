@@ -3,11 +3,24 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from pkd_core.store.atomic import atomic_write_text
 from pkd_core.store.fingerprint import hash_file
 
 _RECORD = "finished.json"
+
+
+class FinishedRecord(Protocol):
+    """Knows which files of a work folder are finished."""
+
+    def add(self, name: str) -> None:
+        """Record a file that is complete and on the disk."""
+        ...
+
+    def is_finished(self, name: str) -> bool:
+        """Return whether a file was recorded and still has the same bytes."""
+        ...
 
 
 class FinishedFiles:

@@ -5,7 +5,7 @@ Shape suffixes: B batch, C classes, D hidden size, N layers, R rows of the table
 
 import itertools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from pkd_core.model.forward import Outputs, forward
 from pkd_core.model.packing import pack
 from pkd_core.runtime.observer import Observer
 from pkd_core.runtime.prefetch import prefetch, write_behind
-from pkd_core.store.finished_files import FinishedFiles
+from pkd_core.runtime.process_group import ONE_PROCESS, Group
+from pkd_core.store.finished_files import FinishedRecord
 from pkd_core.store.os_errors import check_disk_space
 from pkd_core.teacher_states.format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes
 from pkd_core.teacher_states.writer import StatesWriter
@@ -36,7 +37,8 @@ def extract(
     device: torch.device,
     max_tokens: int = 8192,
     shard_rows: int = ROWS_PER_SHARD,
-    finished: FinishedFiles | None = None,
+    finished: FinishedRecord | None = None,
+    group: Group = ONE_PROCESS,
 ) -> dict[str, Any]:
     """Write a teacher's logits and [CLS] states of all layers, computed in float32 without dropout.
 
@@ -53,6 +55,7 @@ def extract(
         max_tokens: Maximum tokens of a batch.
         shard_rows: Examples per shard.
         finished: Records the finished shards; without it, everything is extracted again.
+        group: The processes that extract together; each writes shards of its own.
 
     Returns:
         Facts: "rows", "num_layers", "hidden_size", "num_outputs", "dtype" and "bytes".
@@ -65,46 +68,55 @@ def extract(
     shape = StatesShape(config.num_hidden_layers, config.hidden_size * table.num_choices, num_outputs, dtype)
     torch.nn.Module.to(model, device)
 
-    def run(first_row: int) -> Iterator[Outputs]:
-        return _windows(model, table, first_row, max_tokens, getattr(torch, dtype), device)
+    def run(windows: Sequence[range]) -> Iterator[Outputs]:
+        return _run(model, table, windows, max_tokens, getattr(torch, dtype), device)
 
-    return write_states(run, table.example_ids_R, shape, work, observer, shard_rows, finished)
+    return write_states(run, table.example_ids_R, shape, work, observer, shard_rows, finished, group)
 
 
 def write_states(
-    run: Callable[[int], Iterator[Outputs]],
+    run: Callable[[Sequence[range]], Iterator[Outputs]],
     example_ids_R: Rows,
     shape: StatesShape,
     work: Path,
     observer: Observer,
     shard_rows: int = ROWS_PER_SHARD,
-    finished: FinishedFiles | None = None,
+    finished: FinishedRecord | None = None,
+    group: Group = ONE_PROCESS,
 ) -> dict[str, Any]:
     """Write what a teacher yields, window by window; see `extract`.
 
     Args:
-        run: Yields the outputs of a window of rows after the other, on the CPU, from a row on.
+        run: Yields the outputs of each of the windows of rows that it is given, on the CPU.
         example_ids_R: Ids of the examples, R rows.
         shape: Contents of a row.
         work: Folder for the shards, created if missing.
         observer: Receives the progress in examples.
         shard_rows: Examples per shard.
         finished: Records the finished shards; without it, everything is extracted again.
+        group: The processes that extract together; each writes shards of its own.
     """
     num_rows = len(example_ids_R)
     work.mkdir(parents=True, exist_ok=True)
-    with StatesWriter(work, shape, num_rows, shard_rows, finished) as writer:
-        _check_disk_space(work, shape, num_rows - writer.rows_done)
+    with StatesWriter(work, shape, num_rows, shard_rows, finished, (group.rank, group.size)) as writer:
+        _check_disk_space(work, shape, sum(map(len, writer.todo)))
+        windows = [
+            range(start, min(start + ROWS_PER_RECORD_BATCH, rows.stop))
+            for rows in writer.todo
+            for start in range(rows.start, rows.stop, ROWS_PER_RECORD_BATCH)
+        ]
         num_done = writer.rows_done
 
-        def write(outputs: Outputs) -> None:
-            first = writer.rows_done
-            ids = example_ids_R[first : first + len(outputs.logits_BC)]
+        def write(written: tuple[range, Outputs]) -> None:
+            window, outputs = written
+            ids = example_ids_R[window.start : window.stop]
             writer.write(ids, outputs.logits_BC.numpy(), outputs.cls_states_BND.numpy())
 
-        for outputs in write_behind(write, run(num_done)):
-            num_done += len(outputs.logits_BC)
+        for window, _ in write_behind(write, zip(windows, run(windows), strict=True)):
+            num_done += len(window)
             observer.progress(num_done, num_rows, "examples")
+    # Only then are all shards there.
+    group.add_up_array(np.zeros(1))
     return {
         "rows": num_rows,
         "num_layers": shape.num_layers,
@@ -116,18 +128,16 @@ def write_states(
 
 
 @torch.inference_mode()
-def _windows(
+def _run(
     model: BertForSequenceClassification,
     table: TokenTable,
-    first_row: int,
+    windows: Sequence[range],
     max_tokens: int,
     dtype: torch.dtype,
     device: torch.device,
 ) -> Iterator[Outputs]:
-    """Yield the outputs of windows of rows from `first_row` on, on the CPU, the states in `dtype`."""
-    starts = range(first_row, len(table), ROWS_PER_RECORD_BATCH)
-    windows = [np.arange(start, min(start + ROWS_PER_RECORD_BATCH, len(table))) for start in starts]
-    orders = [list(length_sorted_batches(table, max_tokens, rows)) for rows in windows]
+    """Yield the outputs of windows of rows, on the CPU, the states in `dtype`."""
+    orders = [list(length_sorted_batches(table, max_tokens, np.array(rows))) for rows in windows]
     batches = prefetch(pack(table, rows, device) for order in orders for rows in order)
     for order in orders:
         outputs = [forward(model, batch) for batch in itertools.islice(batches, len(order))]

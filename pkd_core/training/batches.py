@@ -14,6 +14,7 @@ from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import Rows, TokenTable, shuffled_batches
 from pkd_core.model.packing import PackedBatch, pack
 from pkd_core.runtime.prefetch import prefetch
+from pkd_core.runtime.process_group import ONE_PROCESS, Group
 from pkd_core.teacher_states.reader import TeacherTargets
 from pkd_core.teacher_states.source import TeacherSource
 
@@ -37,7 +38,12 @@ class MicroBatch:
 
 @dataclass(frozen=True)
 class StepBatch:
-    """One optimizer step's examples: their rows of the table, and the micro-batches to accumulate."""
+    """One optimizer step's examples.
+
+    Attributes:
+        rows: Those of the table, of all processes.
+        micro_batches: Those that this process is to accumulate; one at least.
+    """
 
     rows: Rows
     micro_batches: tuple[MicroBatch, ...]
@@ -54,6 +60,7 @@ class BatchLoader:
         seed: Seeds the order and the dropout.
         device: Where the steps are computed.
         with_padding: Whether attention pads.
+        group: Who computes the steps: each process gets micro-batches of its own.
     """
 
     table: TokenTable
@@ -62,6 +69,7 @@ class BatchLoader:
     seed: int
     device: torch.device
     with_padding: bool = True
+    group: Group = ONE_PROCESS
 
     def epoch(self, epoch: int, num_done: int = 0) -> Iterator[StepBatch]:
         """Yield an epoch's steps, in an order that depends only on the settings, the seed and the epoch.
@@ -87,9 +95,10 @@ class BatchLoader:
 
     def _step(self, step: int, rows: Rows) -> StepBatch:
         split = [part for part in np.array_split(rows, self.settings.accumulation_steps) if len(part)]
-        micro_batches = [
-            self._micro_batch(part, len(part) / len(rows), step, number) for number, part in enumerate(split)
-        ]
+        parts = [(number, part, len(part) / len(rows)) for number, part in enumerate(split)]
+        # A batch of fewer examples than processes leaves nothing to some, whose gradients and losses are then 0.
+        own = parts[self.group.rank :: self.group.size] or [(0, split[0], 0.0)]
+        micro_batches = [self._micro_batch(part, fraction, step, number) for number, part, fraction in own]
         return StepBatch(rows, tuple(micro_batches))
 
     def _micro_batch(self, rows: Rows, fraction: float, step: int, number: int) -> MicroBatch:

@@ -42,6 +42,7 @@ class Checkpoints:
             saved and restored with it.
         check_inputs: Called before a checkpoint is written; raises if what it was computed from has changed.
         keep: Called after a checkpoint was written.
+        is_writer: Whether to write at all; of several processes that train together, one does, and all load.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Checkpoints:
         companions: Sequence[str] = (),
         check_inputs: Callable[[], None] = lambda: None,
         keep: Callable[[], None] = lambda: None,
+        is_writer: bool = True,
     ) -> None:
         self._resume = resume
         self._work = work
@@ -61,6 +63,7 @@ class Checkpoints:
         self._companions = companions
         self._check_inputs = check_inputs
         self._keep = keep
+        self._is_writer = is_writer
         self._last = time.monotonic()
 
     @property
@@ -71,7 +74,7 @@ class Checkpoints:
     @property
     def is_due(self) -> bool:
         """Whether the last checkpoint, or the start, is `seconds_between` ago."""
-        return time.monotonic() - self._last >= self._seconds_between
+        return self._is_writer and time.monotonic() - self._last >= self._seconds_between
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint to a temporary folder, then replace the previous checkpoint with it.
@@ -79,6 +82,8 @@ class Checkpoints:
         Raises:
             StoreError: If the disk is full or cannot be written, or an input has changed.
         """
+        if not self._is_writer:
+            return
         self._check_inputs()
         with disk_errors("write a training checkpoint to", self._resume):
             _remove(self._partial)
@@ -99,7 +104,7 @@ class Checkpoints:
         for folder in (self._folder, self._previous):
             checkpoint = _read(folder)
             if checkpoint is not None:
-                for name in self._companions:
+                for name in self._companions if self._is_writer else ():
                     _restore(folder / name, self._work / name)
                 return checkpoint
         return None

@@ -81,6 +81,8 @@ class GraphedSteps:
             losses = self._run_part(first, is_first=True)
             for micro in others:
                 losses = losses + self._run_part(micro, is_first=False)
+            if self._learner.group.size > 1:
+                self._learner.group.add_up([*self._learner.gradients(), losses])
             norm = self._run_update(learning_rate)
         return StepLosses(dict(zip(self._names, losses.unbind(), strict=True)), norm)
 

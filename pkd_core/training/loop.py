@@ -9,7 +9,7 @@ import torch
 
 from pkd_core.errors import TrainingError
 from pkd_core.evaluation.metrics import compute_metrics
-from pkd_core.evaluation.predict import predict
+from pkd_core.evaluation.predict import predict_together
 from pkd_core.runtime.cancellation import StoppedError
 from pkd_core.runtime.precision import Precision
 from pkd_core.training.metric_buffer import StepMetrics
@@ -73,6 +73,7 @@ def train(training: Training) -> TrainingResult:
                 _end_epoch(run)
                 save_checkpoint(run)
     except StoppedError:
+        training.group.stop()
         save_checkpoint(run)
         raise
     except TrainingError as error:
@@ -97,6 +98,7 @@ def _train_epoch(run: TrainingRun, steps: Steps) -> None:
     """Run the remaining optimizer steps of an epoch."""
     training, settings, state = run.training, run.training.settings, run.state
     for batch in run.loader.epoch(state.epoch, state.num_done):
+        training.group.begin()
         state.step += 1
         state.num_done += 1
         learning_rate = learning_rate_at(state.step, len(training.train_table), settings)
@@ -139,5 +141,5 @@ def _dev_scores(run: TrainingRun) -> dict[str, float]:
     def observe(_: int) -> None:
         training.observer.progress(run.state.step, training.num_steps, "steps")
 
-    _, logits_RC = predict(training.model, run.dev_table, training.device, observe=observe)
+    logits_RC = predict_together(training.model, run.dev_table, training.device, training.group, observe)
     return compute_metrics(training.metrics, labels_R, logits_RC, training.is_regression)

@@ -7,16 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers import BertForSequenceClassification
 
 from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import TokenTable
+from pkd_core.errors import TrainingError, listed
 from pkd_core.model.embedding_subset import EmbeddingSubset
 from pkd_core.model.packed_attention import needs_padding
 from pkd_core.runtime.observer import Observer
 from pkd_core.runtime.precision import Precision, dtype_of, resolve_precision
+from pkd_core.runtime.process_group import ONE_PROCESS, Group
 from pkd_core.training.batches import BatchLoader
 from pkd_core.training.checkpoints import Checkpoint, Checkpoints, pack_tensors, unpack_tensors
 from pkd_core.training.graphed_steps import GraphedSteps
@@ -47,6 +50,7 @@ class Training:
         checkpoints: Where to resume from and to save to; None to do neither.
         observer: Receives metrics, and progress in steps.
         device: Where to compute.
+        group: The processes that train together: each calls `train` alike, and only rank 0 saves and observes.
     """
 
     model: BertForSequenceClassification
@@ -61,6 +65,7 @@ class Training:
     checkpoints: Checkpoints | None
     observer: Observer
     device: torch.device
+    group: Group = ONE_PROCESS
 
     @property
     def num_steps(self) -> int:
@@ -122,7 +127,13 @@ def start_run(training: Training) -> TrainingRun:
         training,
         vocabulary,
         BatchLoader(
-            vocabulary.translate(training.train_table), settings, teacher, training.seed, device, with_padding
+            vocabulary.translate(training.train_table),
+            settings,
+            teacher,
+            training.seed,
+            device,
+            with_padding,
+            training.group,
         ),
         vocabulary.translate(training.dev_table),
         make_optimizer(training.trained, settings, update_rule(settings), device),
@@ -132,6 +143,7 @@ def start_run(training: Training) -> TrainingRun:
         TrainingState(),
     )
     _resume(run)
+    _check_same_step(run)
     return run
 
 
@@ -147,6 +159,7 @@ def make_steps(run: TrainingRun) -> Steps:
         training.settings.max_grad_norm,
         dtype_of(run.precision),
         training.device,
+        training.group,
     )
     return EagerSteps(learner) if run.loader.with_padding else GraphedSteps(learner)
 
@@ -189,6 +202,23 @@ def _resume(run: TrainingRun) -> None:
     run.history.points = [(step, values) for step, values in state.pop("metrics")]
     run.state = TrainingState(**state)
     logger.info("resuming from step %d of %d", run.state.step, run.training.num_steps)
+
+
+def _check_same_step(run: TrainingRun) -> None:
+    """Check that all processes resume from the same checkpoint.
+
+    Raises:
+        TrainingError: One could not read what another could.
+    """
+    group, step = run.training.group, run.state.step
+    steps = np.zeros(group.size)
+    steps[group.rank] = step
+    group.add_up_array(steps)
+    if (steps != step).any():
+        raise TrainingError(
+            "all processes need to resume from one checkpoint, and they resume from the steps "
+            f"{listed(steps.astype(int))}; run again"
+        )
 
 
 def describe_last_checkpoint(run: TrainingRun) -> str:

@@ -11,6 +11,7 @@ from transformers import BertForSequenceClassification
 from pkd_core.method.losses import LossParts
 from pkd_core.model.dropout import KeepMasks, exclusive_generator, make_masks
 from pkd_core.model.forward import forward
+from pkd_core.runtime.process_group import ONE_PROCESS, Group
 from pkd_core.training.batches import MicroBatch, StepBatch
 from pkd_core.training.objective import Objective, batch_losses
 from pkd_core.training.optimizer import set_learning_rate, update
@@ -51,6 +52,7 @@ class Learner:
         max_grad_norm: The gradients' limit.
         dtype: Dtype of the forward and backward passes.
         device: Where to compute.
+        group: Who computes the micro-batches of a step.
     """
 
     model: BertForSequenceClassification
@@ -61,6 +63,7 @@ class Learner:
     max_grad_norm: float
     dtype: torch.dtype
     device: torch.device
+    group: Group = ONE_PROCESS
 
     def losses(
         self, micro: MicroBatch, masks: KeepMasks, model: BertForSequenceClassification | None = None
@@ -70,6 +73,11 @@ class Learner:
         assert labels_B is not None, "training needs labels"
         outputs = forward(model or self.model, micro.batch, self.dtype, masks)
         return batch_losses(outputs, labels_B, micro.teacher, self.objective, self.is_regression)
+
+    def gradients(self) -> list[Tensor]:
+        """Return the gradient of each weight that has one, in the same order in every process."""
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        return [weight.grad for weight in weights if weight.grad is not None]
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,8 @@ class EagerSteps:
             torch.autograd.backward(losses.total * micro.fraction)
             for name, value in losses.named().items():
                 means[name] = means.get(name, 0.0) + value.detach() * micro.fraction
+        if learner.group.size > 1:
+            learner.group.add_up([*learner.gradients(), *means.values()])
         set_learning_rate(learner.optimizer, learning_rate)
         norm = update(learner.optimizer, learner.rule, learner.max_grad_norm)
         learner.optimizer.zero_grad()

@@ -102,7 +102,7 @@ def test_outputs_do_not_depend_on_the_batch(tmp_path: Path) -> None:
     classifier = load_text_classifier(write(tmp_path, "roberta"))
     together, alone = run(classifier, PAIRS), run(classifier, PAIRS, max_tokens=1)
     torch.testing.assert_close(alone.logits_BC, together.logits_BC, atol=2e-5, rtol=0)
-    last = run(classifier, PAIRS, first_row=7)
+    last = run(classifier, PAIRS, windows=[range(7, len(PAIRS))])
     torch.testing.assert_close(last.logits_BC, together.logits_BC[7:], atol=2e-5, rtol=0)
 
 

@@ -33,6 +33,7 @@ from pkd_core.pipeline.stages.speed import time_depth
 from pkd_core.runtime.device import model_of
 from pkd_core.runtime.observer import LogObserver, Observer
 from pkd_core.store.address import StageRecord
+from pkd_core.store.finished_files import FinishedFiles
 
 SETTINGS = {
     "teacher.num_epochs": 2,
@@ -160,7 +161,15 @@ def test_a_speed_that_was_planned_for_another_machine_is_not_published(
     assert isinstance(stage.spec, SpeedSpec)
     spec = stage.spec.model_copy(update={"machine": "NVIDIA H100"})
     job = Job(
-        stage, tmp_path, tmp_path, {}, {}, plan.context(RunOptions(device="cpu")), Recorder(), lambda: None
+        stage,
+        tmp_path,
+        tmp_path,
+        {},
+        {},
+        plan.context(RunOptions(device="cpu")),
+        Recorder(),
+        lambda: None,
+        FinishedFiles(tmp_path, tmp_path),
     )
     with pytest.raises(ConfigError) as caught:
         time_depth(job, spec)

@@ -24,6 +24,11 @@ class Rows:
             part = slice(start, min(start + step, stop))
             writer.write(self.example_ids[part], self.logits[part], self.cls_states[part])
 
+    def write_todo(self, writer: StatesWriter) -> None:
+        for rows in writer.todo:
+            part = slice(rows.start, rows.stop)
+            writer.write(self.example_ids[part], self.logits[part], self.cls_states[part])
+
 
 def write_all(folder: Path, rows: Rows, shard_rows: int = 1500, shape: StatesShape = SHAPE) -> Path:
     with StatesWriter(folder, shape, len(rows.example_ids), shard_rows) as writer:

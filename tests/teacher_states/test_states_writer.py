@@ -66,7 +66,7 @@ def test_each_shard_is_recorded_when_it_is_to_be_kept(
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "gone"])
-def test_a_damaged_shard_and_those_after_it_are_written_again(
+def test_a_damaged_shard_alone_is_written_again(
     damage: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     resume = tmp_path_factory.mktemp("resume")
@@ -79,7 +79,29 @@ def test_a_damaged_shard_and_those_after_it_are_written_again(
     path.unlink()
     if damage != "gone":
         path.write_bytes({"truncated": content[:10_000], "flipped": flipped}[damage])
-    assert StatesWriter(tmp_path, SHAPE, 3500, 1500, FinishedFiles(tmp_path, resume)).rows_done == 1500
+    with StatesWriter(tmp_path, SHAPE, 3500, 1500, FinishedFiles(tmp_path, resume)) as writer:
+        assert (writer.rows_done, writer.todo) == (2000, [range(1500, 3000)])
+        Rows(3500).write_todo(writer)
+    assert path.read_bytes() == content
+
+
+def test_several_writers_divide_the_shards_and_write_the_same_files(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    whole = tmp_path_factory.mktemp("whole")
+    write_all(whole, Rows(3500), shard_rows=1000)
+    writers = [StatesWriter(tmp_path, SHAPE, 3500, 1000, share=(number, 3)) for number in range(3)]
+    assert [writer.todo for writer in writers] == [
+        [range(0, 1000), range(3000, 3500)],
+        [range(1000, 2000)],
+        [range(2000, 3000)],
+    ]
+    for writer in reversed(writers):
+        with writer:
+            Rows(3500).write_todo(writer)
+    assert names(tmp_path) == names(whole) == [shard_path(whole, number).name for number in range(4)]
+    for path in whole.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.filterwarnings("error")

@@ -55,14 +55,14 @@ class OwnTeacherModel:
         return sum(member.hidden_size for member in self.members)
 
     def run(
-        self, texts: Texts, device: torch.device, max_tokens: int = 8192, first_row: int = 0
+        self, texts: Texts, device: torch.device, windows: Sequence[range] | None = None
     ) -> Iterator[Outputs]:
         """Yield the outputs of a window of examples after the other; see `run_texts`.
 
         Several teachers have no common layers: there is one state, of the last layers side by side.
         """
-        windows = (run_texts(member, texts, device, max_tokens, first_row) for member in self.members)
-        for outputs in zip(*windows, strict=True):
+        runs = (run_texts(member, texts, device, windows=windows) for member in self.members)
+        for outputs in zip(*runs, strict=True):
             logits_BC = self.join(
                 [one.logits_BC[:, order] for one, order in zip(outputs, self.label_orders, strict=True)]
             )

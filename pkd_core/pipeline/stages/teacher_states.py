@@ -1,7 +1,7 @@
 """Stage: the teacher's logits and [CLS] states of every training example, or of a transfer set, in Arrow shards."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pkd_core.data.token_table import TokenTable
@@ -16,7 +16,6 @@ from pkd_core.pipeline.own_teacher_specs import OwnTeacherSpec, own_teacher_spec
 from pkd_core.pipeline.specs import TeacherStatesSpec
 from pkd_core.pipeline.stages.own_answers import load_own_teacher
 from pkd_core.pipeline.stages.own_texts import texts_of, transfer_texts
-from pkd_core.store.finished_files import FinishedFiles
 from pkd_core.teacher_states.extraction import extract, write_states
 from pkd_core.teacher_states.format import StatesShape
 
@@ -30,9 +29,8 @@ def extract_states(job: Job, spec: TeacherStatesSpec) -> TeacherStatesFacts:
     _check_teacher(job, score)
     transfer = job.inputs.get("transfer")
     table = TokenTable.load(transfer, SPLIT) if transfer else TokenTable.load(job.inputs["tokens"], "train")
-    finished = FinishedFiles(job.work, job.resume, job.check_inputs, job.keep)
     if own is not None:
-        return TeacherStatesFacts(**_extract_own(job, spec, own, table, finished))
+        return TeacherStatesFacts(**_extract_own(job, spec, own, table))
     facts = extract(
         load_classifier(job.inputs["teacher"]),
         table,
@@ -40,14 +38,13 @@ def extract_states(job: Job, spec: TeacherStatesSpec) -> TeacherStatesFacts:
         spec.states.dtype,
         job.observer,
         device=job.context.device,
-        finished=finished,
+        finished=job.finished,
+        group=job.group,
     )
     return TeacherStatesFacts(**facts)
 
 
-def _extract_own(
-    job: Job, spec: TeacherStatesSpec, own: OwnTeacherSpec, table: TokenTable, finished: FinishedFiles
-) -> dict[str, Any]:
+def _extract_own(job: Job, spec: TeacherStatesSpec, own: OwnTeacherSpec, table: TokenTable) -> dict[str, Any]:
     """Write the states of an own teacher, which reads the texts of the table's examples."""
     texts = (
         transfer_texts(job, table) if "transfer" in job.inputs else texts_of(job, job.task.train_split, table)
@@ -55,10 +52,18 @@ def _extract_own(
     teacher = load_own_teacher(job.inputs["teacher"], own, job.task)
     shape = StatesShape(teacher.num_layers, teacher.hidden_size, job.task.num_outputs, spec.states.dtype)
 
-    def run(first_row: int) -> Iterator[Outputs]:
-        return teacher.run(texts, job.context.device, first_row=first_row)
+    def run(windows: Sequence[range]) -> Iterator[Outputs]:
+        return teacher.run(texts, job.context.device, windows)
 
-    return write_states(run, table.example_ids_R, shape, job.work, job.observer, finished=finished)
+    return write_states(
+        run,
+        table.example_ids_R,
+        shape,
+        job.work,
+        job.observer,
+        finished=job.finished,
+        group=job.group,
+    )
 
 
 def _own_score(job: Job) -> float:

@@ -22,7 +22,7 @@ from pkd_core.store.atomic import durable_rename, fsync_tree
 from pkd_core.store.fingerprint import sha256_folder
 from pkd_core.store.os_errors import check_disk_space
 from pkd_core.training.checkpoints import Checkpoints, has_checkpoint
-from pkd_core.training.loop import Training, train
+from pkd_core.training.loop import Training, TrainingResult, train
 from pkd_core.training.metric_history import write_metrics
 from pkd_core.training.objective import Objective
 from pkd_core.training.score_scale import ScoreScale
@@ -51,6 +51,7 @@ def train_and_save(
         companions=_SAVED_BY_MODEL,
         check_inputs=job.check_inputs,
         keep=job.keep,
+        is_writer=job.group.rank == 0,
     )
     train_table, scale = TokenTable.load(job.inputs["tokens"], "train"), None
     if task.is_regression and spec.training.standardize_scores:
@@ -69,20 +70,17 @@ def train_and_save(
             objective=objective,
             save_best=functools.partial(
                 _save_model, folder=job.work, num_choices=task.num_choices, scale=scale
-            ),
+            )
+            if job.group.rank == 0
+            else _save_nothing,
             checkpoints=checkpoints,
             observer=job.observer,
             device=job.context.device,
+            group=job.group,
         )
     )
-    _copy_tokenizer(job)
-    write_metrics(job.work, result.points)
-    training = asdict(result) | {"metric": task.metrics[0], "config": job.stage.config}
-    del training["points"]
-    text = json.dumps(training, indent=2, sort_keys=True)
-    (job.work / "training.json").write_text(text + "\n", encoding="utf-8")
-    # A killed save leaves it behind, and on a GPU the resumed epoch may score a little worse and save nothing.
-    shutil.rmtree(job.work / _TEMPORARY, ignore_errors=True)
+    if job.group.rank == 0:
+        _write_result(job, result)
     return TrainingFacts(
         best_epoch=result.best_epoch,
         best_score=result.best_score,
@@ -90,6 +88,22 @@ def train_and_save(
         num_steps=result.num_steps,
         precision=result.precision,
     )
+
+
+def _write_result(job: Job, result: TrainingResult) -> None:
+    """Write what belongs to the best epoch's weights: the tokenizer, every metric, and how the training went."""
+    _copy_tokenizer(job)
+    write_metrics(job.work, result.points)
+    training = asdict(result) | {"metric": job.task.metrics[0], "config": job.stage.config}
+    del training["points"]
+    text = json.dumps(training, indent=2, sort_keys=True)
+    (job.work / "training.json").write_text(text + "\n", encoding="utf-8")
+    # A killed save leaves it behind, and on a GPU the resumed epoch may score a little worse and save nothing.
+    shutil.rmtree(job.work / _TEMPORARY, ignore_errors=True)
+
+
+def _save_nothing(_model: BertForSequenceClassification) -> None:
+    pass
 
 
 def _with_transfer_set(job: Job, table: TokenTable) -> TokenTable:

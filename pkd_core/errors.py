@@ -88,5 +88,9 @@ class TrainingError(PkdError):
     """A training that cannot continue, such as one whose loss is not finite."""
 
 
+class LostProcessError(PkdError):
+    """One of several processes that compute a stage together has ended early, or does not answer."""
+
+
 class ResourceError(PkdError):
     """A limit of the process, such as memory or open files, that is too low."""

@@ -264,6 +264,15 @@ class RunOptions(Section):
             description="Minutes between a training's checkpoints, besides one after each epoch.",
         ),
     ] = 5.0
+    processes: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=64,
+            description="Processes that divide each training and extraction, every one with a GPU of its own; "
+            "accumulation_steps must be a multiple of it.",
+        ),
+    ] = 1
     max_concurrent_runs: Annotated[
         int,
         Field(

@@ -11,6 +11,7 @@ from pkd_core.pipeline.estimate import recorded_duration
 from pkd_core.pipeline.inputs import PublishedInput, VerifiedInputs, fetch_inputs, read_inputs
 from pkd_core.pipeline.job import Job, RunContext
 from pkd_core.pipeline.kinds import CODE_VERSIONS
+from pkd_core.pipeline.several_processes import compute_in_processes, num_processes
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.cancellation import CancellableObserver, check_stop_requested
 from pkd_core.runtime.observer import Observer
@@ -98,7 +99,8 @@ def _build_in(
             finished=FinishedFiles(work, resume_folder(work), verified.check_unchanged, keep),
             keep=keep,
         )
-        facts = compute(job)
+        processes = num_processes(stage, context.options)
+        facts = compute(job) if processes == 1 else compute_in_processes(job, processes)
         verified.check_unchanged()
         return store.publish(
             stage.address,

@@ -14,6 +14,7 @@ from pkd_core.pipeline.dag import build_dag
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.models import Models, PretrainedModel, check_language_head, check_models, find_models
 from pkd_core.pipeline.position import Position, find_position
+from pkd_core.pipeline.several_processes import check_processes
 from pkd_core.pipeline.sources import hash_raw_files, hash_unlabelled
 from pkd_core.pipeline.specs import TransferSpec
 from pkd_core.pipeline.stage import Stage
@@ -90,7 +91,12 @@ class Plan:
         return tuple(planned for planned in self.stages if planned.status is not StageStatus.DONE)
 
     def context(self, options: RunOptions) -> RunContext:
-        """Return what every stage of the run is given."""
+        """Return what every stage of the run is given.
+
+        Raises:
+            ConfigError: A training cannot be divided among the processes that the options ask for.
+        """
+        check_processes([planned.stage for planned in self.todo], options)
         command = self.command or self.models.command_of(self.run)
         own_teachers = self.models.own_teachers
         return RunContext(self.workspace.resolve(), self.model, self.tasks, options, command, own_teachers)

@@ -127,9 +127,9 @@ class SeveralProcesses:
         distributed.all_reduce(torch.from_numpy(values), group=self._control)
 
     def _tell(self, word: int) -> int:
-        told = torch.tensor([word])
-        distributed.broadcast(told, 0, group=self._control)
-        return int(told)
+        message = torch.tensor([word])
+        distributed.broadcast(message, 0, group=self._control)
+        return int(message)
 
 
 def join(rank: int, size: int, meeting: Path, device: torch.device) -> SeveralProcesses:
@@ -148,7 +148,7 @@ def join(rank: int, size: int, meeting: Path, device: torch.device) -> SeveralPr
     os.environ |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    store = distributed.FileStore(str(meeting), size)
+    store = distributed.FileStore(str(meeting), size)  # type: ignore[attr-defined]
     # Processes that start on a busy machine may come minutes after each other.
     store.set(f"here-{rank}", "")
     store.wait([f"here-{other}" for other in range(size)], timedelta(seconds=_SECONDS_TO_START))

@@ -13,7 +13,7 @@ from tiny_bert import Recorder
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
 from pkd_core.errors import DataError, StoreError
-from pkd_core.pipeline import build as building
+from pkd_core.pipeline import compute as computing
 from pkd_core.pipeline.build import build
 from pkd_core.pipeline.facts import TokensFacts, TrainingFacts
 from pkd_core.pipeline.job import Job
@@ -187,7 +187,7 @@ def test_a_stage_gets_its_inputs_folders_and_records_their_present_digests(
             best_epoch=1, best_score=0.5, metric="accuracy", num_steps=2, precision="float32"
         )
 
-    monkeypatch.setattr(building, "train_teacher", train)
+    monkeypatch.setattr(computing, "train_teacher", train)
     tokens = builder.build_tokens()
     digest = tokens.digest
     older = StageRecord("Tiny", "tokens", tokens.fingerprint, "of other bytes", tokens.path)

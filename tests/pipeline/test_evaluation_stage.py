@@ -230,7 +230,9 @@ def report_of(results: list[EvaluationResult], finished: tuple[Plan, Records, ob
     work = folder / "work"
     work.mkdir()
     context = RunContext(plan.workspace, plan.model, {"RTE": plan.tasks["Tiny"]}, RunOptions())
-    job = Job(stage, work, folder / "resume", inputs, {}, context, LogObserver("report"), lambda: None)
+    finished = FinishedFiles(work, folder)
+    observer = LogObserver("report")
+    job = Job(stage, work, folder / "resume", inputs, {}, context, observer, lambda: None, finished)
     facts = write_run_report(job, spec)
     assert facts.num_models == len(results)
     assert facts.failures == spec.failures

@@ -21,6 +21,7 @@ from flows.cli.options import (
     Workspace,
     takes_request,
 )
+from flows.cli.pool_commands import deploy, flow_run
 from flows.cli.predict_command import predict
 from flows.cli.push_command import push
 from flows.cli.run import amount, run_request
@@ -231,6 +232,8 @@ def submit(
 
 
 app.command()(up)
+app.command()(deploy)
+app.command(name="flow-run", hidden=True)(flow_run)
 
 
 for _command in app.registered_commands:

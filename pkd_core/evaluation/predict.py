@@ -10,8 +10,8 @@ from transformers import BertForSequenceClassification
 from pkd_core.data.token_table import Rows, TokenTable, length_sorted_batches
 from pkd_core.model.forward import forward
 from pkd_core.model.packing import pack
+from pkd_core.runtime.group import Group
 from pkd_core.runtime.prefetch import prefetch
-from pkd_core.runtime.process_group import Group
 
 Array = np.ndarray[Any, Any]
 

@@ -12,8 +12,8 @@ from pkd_core.pipeline.models import PretrainedModel
 from pkd_core.pipeline.own_teachers import OwnTeacher
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import find_device
+from pkd_core.runtime.group import ONE_PROCESS, Group
 from pkd_core.runtime.observer import Observer
-from pkd_core.runtime.process_group import ONE_PROCESS, Group
 from pkd_core.store.finished_files import FinishedRecord
 from pkd_core.store.manifest import Manifest
 

@@ -22,7 +22,7 @@ from pkd_core.pipeline.specs import StudentSpec, TeacherSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.cancellation import StoppedError
 from pkd_core.runtime.children import Children
-from pkd_core.runtime.process_group import SECONDS_TO_ANSWER
+from pkd_core.runtime.group import SECONDS_TO_ANSWER
 
 logger = logging.getLogger(__name__)
 

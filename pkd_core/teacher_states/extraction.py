@@ -16,9 +16,9 @@ from transformers import BertForSequenceClassification
 from pkd_core.data.token_table import Rows, TokenTable, length_sorted_batches
 from pkd_core.model.forward import Outputs, forward
 from pkd_core.model.packing import pack
+from pkd_core.runtime.group import ONE_PROCESS, Group
 from pkd_core.runtime.observer import Observer
 from pkd_core.runtime.prefetch import prefetch, write_behind
-from pkd_core.runtime.process_group import ONE_PROCESS, Group
 from pkd_core.store.finished_files import FinishedRecord
 from pkd_core.store.os_errors import check_disk_space
 from pkd_core.teacher_states.format import ROWS_PER_RECORD_BATCH, ROWS_PER_SHARD, StatesShape, forecast_bytes

@@ -13,8 +13,8 @@ import torch
 from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import Rows, TokenTable, shuffled_batches
 from pkd_core.model.packing import PackedBatch, pack
+from pkd_core.runtime.group import ONE_PROCESS, Group
 from pkd_core.runtime.prefetch import prefetch
-from pkd_core.runtime.process_group import ONE_PROCESS, Group
 from pkd_core.teacher_states.reader import TeacherTargets
 from pkd_core.teacher_states.source import TeacherSource
 

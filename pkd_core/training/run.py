@@ -17,9 +17,9 @@ from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import TrainingError, listed
 from pkd_core.model.embedding_subset import EmbeddingSubset
 from pkd_core.model.packed_attention import needs_padding
+from pkd_core.runtime.group import ONE_PROCESS, Group
 from pkd_core.runtime.observer import Observer
 from pkd_core.runtime.precision import Precision, dtype_of, resolve_precision
-from pkd_core.runtime.process_group import ONE_PROCESS, Group
 from pkd_core.training.batches import BatchLoader
 from pkd_core.training.checkpoints import Checkpoint, Checkpoints, pack_tensors, unpack_tensors
 from pkd_core.training.graphed_steps import GraphedSteps

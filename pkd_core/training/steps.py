@@ -11,7 +11,7 @@ from transformers import BertForSequenceClassification
 from pkd_core.method.losses import LossParts
 from pkd_core.model.dropout import KeepMasks, exclusive_generator, make_masks
 from pkd_core.model.forward import forward
-from pkd_core.runtime.process_group import ONE_PROCESS, Group
+from pkd_core.runtime.group import ONE_PROCESS, Group
 from pkd_core.training.batches import MicroBatch, StepBatch
 from pkd_core.training.objective import Objective, batch_losses
 from pkd_core.training.optimizer import set_learning_rate, update

@@ -94,7 +94,7 @@ def test_a_student_of_another_width_learns_from_a_teacher_of_another_family(
 
 def extract(root: Path) -> None:
     """Extract the states in shards of one window, in this process."""
-    from pkd_core.runtime.process_group import ONE_PROCESS
+    from pkd_core.runtime.group import ONE_PROCESS
     from pkd_core.teacher_states import extraction
 
     extraction.write_states.__defaults__ = (1024, None, ONE_PROCESS)

@@ -16,7 +16,7 @@ from trainings import CPU, SETTINGS, objective
 
 from pkd_core.data.token_table import TokenTable
 from pkd_core.runtime.cancellation import StoppedError
-from pkd_core.runtime.process_group import ONE_PROCESS, Group
+from pkd_core.runtime.group import ONE_PROCESS, Group
 from pkd_core.training.checkpoints import Checkpoints
 from pkd_core.training.loop import Training, train
 from pkd_core.training.objective import Objective

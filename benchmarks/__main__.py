@@ -12,7 +12,6 @@ from benchmarks.gathering import measure_gathering
 from benchmarks.measure import Row, markdown_table
 from benchmarks.orchestration import measure_orchestration
 from benchmarks.scaling import measure_scaling
-from benchmarks.sharing import measure_sharing
 from benchmarks.steps import measure_steps
 from benchmarks.tokenizing import measure_tokenizing
 from pkd_core.runtime.process_setup import configure_process
@@ -21,7 +20,6 @@ BENCHMARKS: Mapping[str, Callable[[int], Iterator[Row]]] = {
     "steps": measure_steps,
     "extraction": measure_extraction,
     "gathering": measure_gathering,
-    "sharing": measure_sharing,
     "tokenizing": measure_tokenizing,
     "scaling": measure_scaling,
     "orchestration": measure_orchestration,

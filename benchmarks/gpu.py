@@ -17,7 +17,6 @@ from benchmarks.gpu_profile import profile_teacher
 from benchmarks.gpu_steps import step_seconds, transformers_seconds
 from benchmarks.measure import Row, compare, markdown_table
 from benchmarks.pkd_training import Stopwatch, make_objective
-from benchmarks.sharing import measure_sharing
 from benchmarks.steps import product_rate
 from benchmarks.workload import BERT_BASE, make_model, make_table, training_operations
 from pkd_core.data.token_table import TokenTable
@@ -56,7 +55,6 @@ def main() -> None:
         seconds[task], measured = _measure(task, device)
         rows += measured
     rows += _alternatives(device)
-    rows += measure_sharing(_TURNS, "cuda", BERT_BASE, _STUDENT_LAYERS)
     minutes = {task: _minutes(size.train, seconds[size.like]) for task, size in GLUE_SIZES.items()}
     name = "all of GLUE (teacher, states and a 6-layer student per task): minutes"
     rows.append(Row(name, (sum(minutes.values()),), "<= 10"))

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from flows.request import check_addressable
@@ -43,6 +44,21 @@ def show_progress() -> None:
     """Let the project's own log lines, its progress among them, reach Prefect's handlers."""
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.INFO)
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables while the body runs."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def bypass_proxies(own_hosts: Collection[str]) -> None:

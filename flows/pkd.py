@@ -11,12 +11,13 @@ from prefect.states import Completed, Failed
 from flows.flow_process import end_in_sentence, set_up_process, working
 from flows.form import parameters_section, parameters_signature
 from flows.pages import show_plan, show_report
+from flows.placement.placing import placing
+from flows.placement.submission import Future, Submit
 from flows.prepare import prepare
 from flows.request import Request
 from flows.run_file import run_file, write_run_file
 from flows.run_name import run_name
 from flows.stopping import received_signal
-from flows.submission import Future, submit_stage
 from flows.summary import count_done, name_failures
 from pkd_core.errors import StoreError
 from pkd_core.pipeline.job import RunContext
@@ -55,10 +56,11 @@ def _run(parameters: Mapping[str, Any], make_plan: Callable[[Request], Plan], sh
         request = Request.from_parameters(parameters)
         set_up_process(request.workspace)
         plan = make_plan(request)
-        with working(), plan.recorded() as record:
+        options = request.options
+        with working(), plan.recorded() as record, placing(options, request.workspace, show) as submit:
             show_plan(plan)
             write_run_file(request.parameters(), run_file(record))
-            return _run_stages(_Work.of(plan, request, show))
+            return _run_stages(_Work.of(plan, request, submit))
 
     return end_in_sentence(work)
 
@@ -70,18 +72,18 @@ class _Work:
     Attributes:
         plan: The run.
         context: Where and how it works.
-        show: Shows a stage while it is being built.
+        submit: Submits a stage.
         incomplete: Keys of done stages that MLflow lacks a part of.
     """
 
     plan: Plan
     context: RunContext
-    show: ShowStage
+    submit: Submit
     incomplete: Collection[str]
 
     @classmethod
-    def of(cls, plan: Plan, request: Request, show: ShowStage) -> Self:
-        return cls(plan, plan.context(request.options), show, find_incomplete(plan))
+    def of(cls, plan: Plan, request: Request, submit: Submit) -> Self:
+        return cls(plan, plan.context(request.options), submit, find_incomplete(plan))
 
     def must_run(self, planned: PlannedStage) -> bool:
         """Return whether a stage is to run whatever Prefect has recorded of it."""
@@ -117,7 +119,7 @@ def _submit(work: _Work) -> dict[str, Future]:
 
 
 def _submit_one(work: _Work, stage: Stage, futures: Mapping[str, Future], refresh: bool) -> Future:
-    return submit_stage(stage, futures, work.context, work.show, refresh)
+    return work.submit(stage, futures, work.context, refresh)
 
 
 def _submit_report(work: _Work, futures: Mapping[str, Future], failures: Mapping[str, str]) -> Future | None:

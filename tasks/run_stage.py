@@ -1,7 +1,8 @@
-"""One thin Prefect task for each kind of stage: cached by its inputs, limited on the device, tracked in MLflow."""
+"""One thin Prefect task for each kind of stage: cached by its inputs, alone in its process, tracked in MLflow."""
 
 import functools
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,12 @@ from pkd_core.store.address import StageRecord
 from pkd_core.store.fingerprint import fingerprint
 from pkd_core.store.os_errors import resource_errors
 from pkd_core.store.stage_store import StageStore
-from tasks.device import device_slot
 from tasks.progress import ProgressObserver, ShowStage
 from tasks.stage_tracking import log_stage, track_stage
 
-_ON_DEVICE = (
+# torch's random state belongs to the process: two trainings would change each other's random numbers.
+_one_stage_computes = threading.Lock()
+_COMPUTES = (
     StageKind.TEACHER,
     StageKind.STATES,
     StageKind.STUDENT,
@@ -53,7 +55,7 @@ def run_stage(
             track = functools.partial(
                 track_stage, context=context, flow_run=flow_run, progress=ProgressObserver(stage, shown)
             )
-            record = build(stage, records, context, track, functools.partial(_device_slot, stage, context))
+            record = build(stage, records, context, track, functools.partial(_turn, stage))
             # Another run that has just found the stage done would log the same a second time.
             with StageStore(context.workspace).locked(stage.address):
                 log_stage(stage, records, record, context, flow_run)
@@ -80,16 +82,19 @@ def cache_key(_: TaskRunContext, parameters: dict[str, Any]) -> str:
     return f"{stage.kind}-{stage.fingerprint}-{fingerprint('record', 1, {}, digests)}"
 
 
-def task_for(stage: Stage, workspace: Path, refresh: bool) -> Task[..., Any]:
+def task_for(
+    stage: Stage, workspace: Path, refresh: bool, build_it: Callable[..., Any] = run_stage
+) -> Task[..., Any]:
     """Return the Prefect task that builds a stage.
 
     Args:
         stage: The stage; its key is the task run's name.
         workspace: Where the results' records are kept.
         refresh: Run even if Prefect has a record: the files that it names are missing, damaged or stale.
+        build_it: Builds it: `run_stage`, or what calls that in another process.
     """
     return Task(
-        run_stage,
+        build_it,
         name=stage.kind.value,
         task_run_name=stage.key,
         cache_policy=CacheKeyFnPolicy(cache_key_fn=cache_key),
@@ -100,9 +105,9 @@ def task_for(stage: Stage, workspace: Path, refresh: bool) -> Task[..., Any]:
     )
 
 
-def _device_slot(stage: Stage, context: RunContext) -> AbstractContextManager[None]:
-    """Wait for the device if the stage computes on it."""
+def _turn(stage: Stage) -> AbstractContextManager[Any]:
+    """Wait until no other stage of this process computes, if this one does."""
     # A transfer set computes with threads only if it runs a model.
-    if stage.kind not in _ON_DEVICE and stage.threads is None:
+    if stage.kind not in _COMPUTES and stage.threads is None:
         return nullcontext()
-    return device_slot(context.workspace, context.device, context.options.max_concurrent_runs, stage.key)
+    return _one_stage_computes

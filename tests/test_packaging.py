@@ -81,7 +81,12 @@ def test_the_object_store_imports_what_its_extra_adds() -> None:
 
 
 def test_tasks_and_flows_import_exactly_what_the_extra_pipeline_adds() -> None:
-    assert (imported("tasks", "flows") | OPTIONAL_IN_CORE) - CORE == EXTRAS["pipeline"] - BOUNDED_ONLY
+    imports = imported("tasks", "flows") | OPTIONAL_IN_CORE
+    assert imports - CORE - EXTRAS["ray"] == EXTRAS["pipeline"] - BOUNDED_ONLY
+
+
+def test_placing_stages_by_ray_imports_what_its_extra_adds() -> None:
+    assert imported("flows/placement") & EXTRAS["ray"] == EXTRAS["ray"]
 
 
 def test_tests_and_benchmarks_import_only_what_their_extras_bring() -> None:

@@ -49,8 +49,9 @@ RUN_ELSEWHERE = {
     '-d \'{"dataframe_records": [{"sentence": "a charming journey"}]}\'': "tests/tasks/test_logged_bundle.py",
     "pkd search MRPC": "tests/flows/test_search_command.py",
     "prefect flow-run retry FLOW_RUN_ID": "tests/flows/test_up.py",
-    "pkd run RTE MRPC --seeds 1,2,3,4 --device cuda:0": "tests/tasks/test_device.py",
-    "pkd run RTE MRPC --seeds 1,2,3,4 --device cuda:1": "tests/tasks/test_device.py",
+    "pip install '.[ray]'": "tests/test_packaging.py",
+    "pkd run RTE MRPC --seeds 1,2,3,4 --placement ray": "tests/flows/test_ray_run.py",
+    "pkd run RTE MRPC --seeds 1,2,3,4 --placement ray --students-per-gpu 2": "tests/flows/test_ray_run.py",
 }
 TAKES_LONG = ("--seeds 1,2,3", "student.num_epochs=6")
 

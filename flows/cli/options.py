@@ -18,8 +18,6 @@ from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
 
 _REPEATED = ("teachers", "texts", "label")
-# Older names, which keep working.
-_ALIASES = {"max_concurrent_runs": "--share"}
 _LISTS = {"methods": split_list, "student_layers": split_numbers, "seeds": split_numbers}
 _LIST_HELP = {
     "methods": "Comma-separated.",
@@ -136,7 +134,6 @@ def option_of(name: str, field: FieldInfo, lists: Collection[str]) -> inspect.Pa
     """
     flag = flag_of(name)
     flags = [f"{flag}/--no-{flag[2:]}" if field.annotation is bool else flag]
-    flags += [_ALIASES[name]] if name in _ALIASES else []
     text = str(field.description)
     if name in lists:
         completion = complete_methods if name == "methods" else None

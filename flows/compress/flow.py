@@ -20,6 +20,7 @@ from flows.compress.request import CompressRequest
 from flows.compress.survey import survey_compression
 from flows.flow_process import end_in_sentence, set_up_process, working
 from flows.pages import show_report
+from flows.placement.placing import placing
 from flows.rounds.builder import PlanBuilder
 from flows.run_name import compression_name
 from flows.service.root import check_below_root
@@ -72,8 +73,9 @@ def _run(
         if deployment.id and asked.out is not None:
             check_below_root(asked.out, "an output folder")
         prepared = make(asked)
-        with working(), asked.recorded(prepared.data.task) as record:
-            builder = PlanBuilder(asked.options, show, begin, record, _REMEDY)
+        options, recorded = asked.options, asked.recorded(prepared.data.task)
+        with working(), recorded as record, placing(options, asked.workspace, show) as submit:
+            builder = PlanBuilder(options, submit, begin, record, _REMEDY)
             try:
                 return _compress(prepared, asked, record, builder)
             except PkdError as error:

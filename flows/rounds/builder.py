@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flows.placement.submission import Future, Submit
 from flows.rounds.lookup import records_of
-from flows.submission import Future, submit_stage
 from flows.summary import name_failures
 from pkd_core.config.settings import RunOptions
 from pkd_core.errors import PkdError
@@ -14,7 +14,6 @@ from pkd_core.pipeline.plan import Plan
 from pkd_core.store.address import StageRecord
 from pkd_core.store.stage_store import StageStatus
 from tasks.completeness import find_incomplete
-from tasks.progress import ShowStage
 
 
 @dataclass
@@ -23,7 +22,7 @@ class PlanBuilder:
 
     Attributes:
         options: How.
-        show: Shows a stage while it is being built.
+        submit: Submits a stage.
         begin: Called with each plan before its stages are built.
         record: Where the plans are recorded.
         remedy: What to do about stages that failed, as the end of a sentence.
@@ -31,7 +30,7 @@ class PlanBuilder:
     """
 
     options: RunOptions
-    show: ShowStage
+    submit: Submit
     begin: Callable[[Plan], None]
     record: GrowingRecord
     remedy: str
@@ -53,7 +52,7 @@ class PlanBuilder:
         for planned in plan.stages:
             key = planned.stage.key
             if planned.status is not StageStatus.DONE or key in incomplete:
-                futures[key] = submit_stage(planned.stage, {**inputs, **futures}, context, self.show, True)
+                futures[key] = self.submit(planned.stage, {**inputs, **futures}, context, refresh=True)
         for future in futures.values():
             future.wait()
         self.num_built += len(futures)

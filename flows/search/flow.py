@@ -11,6 +11,7 @@ from prefect.states import Completed, Failed
 from flows.flow_process import end_in_sentence, set_up_process, working
 from flows.form import parameters_section, search_signature
 from flows.pages import show_report, show_search
+from flows.placement.placing import placing
 from flows.rounds.builder import PlanBuilder
 from flows.run_name import run_name
 from flows.search.prepare import prepare_search
@@ -63,8 +64,9 @@ def _run(
         asked = SearchRequest.from_parameters(parameters)
         set_up_process(asked.workspace)
         search = make_search(asked)
-        with working(), asked.recorded() as record:
-            builder = PlanBuilder(asked.request.options, show, begin, record, _REMEDY)
+        options = asked.request.options
+        with working(), asked.recorded() as record, placing(options, asked.workspace, show) as submit:
+            builder = PlanBuilder(options, submit, begin, record, _REMEDY)
             try:
                 return _search(search, asked, record, builder)
             except PkdError as error:

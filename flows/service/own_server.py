@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.environment import environment
 from flows.service.login import prefect_client_environment, random_login
 from flows.service.prefect_database import alone_at_start
 from flows.service.processes import is_free, launch, stop, wait_until_ready
@@ -42,7 +43,7 @@ def own_server(logs: Path, meanwhile: Callable[[], None] | None = None) -> Itera
     variables = {"PREFECT_API_URL": prefect_api(port), "PREFECT_UI_URL": ""} | prefect_client_environment(
         login
     )
-    with _environment(variables):
+    with environment(variables):
         with alone_at_start(home):
             process = launch(service, logs)
             atexit.register(stop, process)
@@ -78,18 +79,3 @@ def _check_disk_sentence() -> str:
 
 def _free_port() -> int:
     return next(port for port in random.sample(_PORTS, len(_PORTS)) if is_free(port))
-
-
-@contextmanager
-def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Set environment variables while the body runs."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from pkd_core.config.placement import check_options_of_placement
 from pkd_core.config.readers import check_settings_are_read
 from pkd_core.config.settings import RunConfig, RunOptions, Settings
 from pkd_core.errors import ConfigError, listed, quoted, shortened
@@ -100,9 +101,11 @@ def build_run_options(**values: Any) -> RunOptions:
     """Build a run's options.
 
     Raises:
-        ConfigError: An option is unknown, of the wrong type or out of range.
+        ConfigError: An option is unknown, of the wrong type or out of range, or two do not fit together.
     """
-    return validated(RunOptions, values)
+    options = validated(RunOptions, values)
+    check_options_of_placement(options.placement, options.device, options.students_per_gpu)
+    return options
 
 
 def validated(model: type[_Model], values: Mapping[str, Any]) -> _Model:

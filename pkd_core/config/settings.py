@@ -6,11 +6,12 @@ A setting's dotted key is its path here, such as `student.learning_rate` or `dis
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat
+from pydantic import AfterValidator, Field, FiniteFloat
 
 from pkd_core.config.distill_settings import DistillConfig
 from pkd_core.config.export_settings import ExportConfig
 from pkd_core.config.latency_settings import LatencyConfig
+from pkd_core.config.placement import checked_placement
 from pkd_core.config.section import Count, Fraction, Name, NonNegative, Positive, Section, Seed
 from pkd_core.config.transfer_settings import TransferConfig
 from pkd_core.data.truncation import Truncation
@@ -273,9 +274,15 @@ class RunOptions(Section):
             "accumulation_steps must be a multiple of it.",
         ),
     ] = 1
-    max_concurrent_runs: Annotated[
-        int,
+    placement: Annotated[
+        Name,
+        AfterValidator(checked_placement),
         Field(
-            ge=1, le=1000, description="How many runs of this workspace may compute on one device at once."
+            description="Where stages are computed: threads (of this process), ray (Ray, started on this machine for "
+            "the run), or the address of a Ray cluster, as ray://HOST:PORT or HOST:PORT."
         ),
+    ] = "threads"
+    students_per_gpu: Annotated[
+        int,
+        Field(ge=1, le=64, description="Students that share a GPU at a time; with --placement ray only."),
     ] = 1

@@ -23,6 +23,11 @@ def clear_stop_request() -> None:
     _stop_requested.clear()
 
 
+def is_stop_requested() -> bool:
+    """Return whether a stop was requested."""
+    return _stop_requested.is_set()
+
+
 def check_stop_requested(name: str) -> None:
     """Do nothing, unless a stop was requested.
 

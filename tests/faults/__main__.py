@@ -37,7 +37,6 @@ def main() -> None:
         outcomes.append(kill_at_each_operation(root / "operations", arguments.every, log))
         log("three concurrent runs")
         outcomes.append(kill_one_of_concurrent_runs(root / "concurrent", 3))
-        outcomes.append(kill_one_of_concurrent_runs(root / "sharing", 3, "--share", "2"))
         outcomes += inject_shortages(root / "shortages", SHORTAGES, log)
         outcomes.append(kill_at_random(root / "kills", arguments.kills, arguments.seed, log))
     _print_table(outcomes)

@@ -7,24 +7,22 @@ from faults.outcome import Outcome
 from faults.workspaces import finish, kill, output_file, read_result, start, write_workspace
 
 
-def kill_one_of_concurrent_runs(root: Path, num_processes: int, *arguments: str) -> Outcome:
+def kill_one_of_concurrent_runs(root: Path, num_processes: int) -> Outcome:
     """Start identical runs, kill the first during a training, and wait for the others.
 
     Args:
         root: An empty folder.
         num_processes: Number of runs, at least two.
-        *arguments: Added to the command.
     """
     model = root / "model"
     reference = write_workspace(root / "reference", model)
-    finish(reference, model, *arguments)
+    finish(reference, model)
     shared = write_workspace(root / "shared", model)
-    processes = [start(shared, model, *arguments) for _ in range(num_processes)]
+    processes = [start(shared, model) for _ in range(num_processes)]
     deadline = time.monotonic() + 120
     while not list(shared.glob("artifacts/Tiny/.work/*.holder")) and time.monotonic() < deadline:
         time.sleep(0.1)
-    name = " ".join([f"{num_processes} concurrent runs, one killed", *arguments])
-    outcome = Outcome(name, injected=int(kill(processes[0])))
+    outcome = Outcome(f"{num_processes} concurrent runs, one killed", injected=int(kill(processes[0])))
     statuses = [process.wait(timeout=600) for process in processes[1:]]
     differences = read_result(reference).differences(read_result(shared))
     if any(statuses) or differences:

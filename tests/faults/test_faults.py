@@ -46,9 +46,8 @@ def test_damage_to_any_published_file_is_detected_and_repaired(tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("share", ["1", "2"])
-def test_concurrent_runs_compute_each_stage_once_though_one_is_killed(tmp_path: Path, share: str) -> None:
-    outcome = kill_one_of_concurrent_runs(tmp_path, 3, "--share", share)
+def test_concurrent_runs_compute_each_stage_once_though_one_is_killed(tmp_path: Path) -> None:
+    outcome = kill_one_of_concurrent_runs(tmp_path, 3)
     assert (outcome.injected, outcome.lost) == (1, 0), outcome.details
 
 

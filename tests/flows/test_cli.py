@@ -155,10 +155,6 @@ def test_an_unknown_or_impossible_argument_is_named_with_a_pointer_to_help(
     [
         (["rnu"], "no such command 'rnu'; did you mean 'run'; "),
         (["run", "RTE", "--seeds", "1", "--seeds", "2"], "--seeds is given 2 times; give it once."),
-        (
-            ["plan", "RTE", "--share", "1", "--max-concurrent-runs", "1"],
-            "--max-concurrent-runs is given 2 times",
-        ),
         (["fetch"], "missing argument 'TASK...'; `pkd fetch --help`"),
     ],
 )

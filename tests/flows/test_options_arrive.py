@@ -17,9 +17,9 @@ from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.models import PretrainedModel, find_model
 from pkd_core.pipeline.stage import Stage
 
-OPTIONS = RunOptions(device="cpu", deep=True, strict=True, checkpoint_minutes=0.25, max_concurrent_runs=3)
+OPTIONS = RunOptions(device="cpu", deep=True, strict=True, checkpoint_minutes=0.25)
 TYPED = (
-    *("--device", "cpu", "--deep", "--strict", "--checkpoint-minutes", "0.25", "--max-concurrent-runs", "3"),
+    *("--device", "cpu", "--deep", "--strict", "--checkpoint-minutes", "0.25"),
     *("--methods", "kd,pkd-last", "--student-layers", "3,2", "--seeds", "5,6"),
 )
 RUN = {"methods": ("kd", "pkd-last"), "student_layers": (3, 2), "seeds": (5, 6)}

@@ -120,18 +120,14 @@ def test_a_workspace_that_no_url_can_name_is_refused(
 
 def test_every_option_arrives() -> None:
     request = parse(
-        "RTE", "--model", "my/bert", "--device", "cuda:1", "--deep", "--strict", "--checkpoint-minutes", "0.5",
-        "--max-concurrent-runs", "3", "--workspace", "there",
+        "RTE", "--model", "my/bert", "--device", "cuda", "--deep", "--strict", "--checkpoint-minutes", "0.5",
+        "--placement", "ray", "--students-per-gpu", "3", "--workspace", "there",
     )  # fmt: skip
     assert request.run.model == "my/bert"
     assert request.workspace == Path("there")
     assert request.options == RunOptions(
-        device="cuda:1", deep=True, strict=True, checkpoint_minutes=0.5, max_concurrent_runs=3
+        device="cuda", deep=True, strict=True, checkpoint_minutes=0.5, placement="ray", students_per_gpu=3
     )
-
-
-def test_the_older_name_of_an_option_still_works() -> None:
-    assert parse("RTE", "--share", "2").options.max_concurrent_runs == 2
 
 
 def test_a_commands_own_options_stay_beside_those_of_the_run() -> None:
@@ -169,8 +165,8 @@ def test_a_comma_too_many_is_a_mistake(lists: tuple[str, str]) -> None:
         ("--checkpoint-minutes", "-1", "checkpoint_minutes cannot be -1.0"),
         ("--checkpoint-minutes", "nan", "checkpoint_minutes cannot be nan"),
         ("--checkpoint-minutes", "1e300", "checkpoint_minutes cannot be 1e\\+300"),
-        ("--max-concurrent-runs", "0", "max_concurrent_runs cannot be 0"),
-        ("--share", "30000000", "max_concurrent_runs cannot be 30000000: input should be less"),
+        ("--students-per-gpu", "0", "students_per_gpu cannot be 0"),
+        ("--students-per-gpu", "30000000", "students_per_gpu cannot be 30000000: input should be less"),
         ("--device", 5000 * "x", "device cannot be 'x+[.]{3}x+': string should have at most"),
     ],
 )
@@ -185,7 +181,8 @@ def test_parameters_survive_json_and_build_the_same_request(
     monkeypatch.chdir(tmp_path)
     request = parse(
         "RTE", "distill.alpha=0.2", "distill.normalize=no", "--student-layers", "3", "--seeds", "1,2",
-        "--device", "cpu", "--deep", "--strict", "--checkpoint-minutes", "2", "--share", "2", "--workspace", "here",
+        "--device", "cpu", "--deep", "--strict", "--checkpoint-minutes", "2", "--placement", "ray",
+        "--workspace", "here",
     )  # fmt: skip
     parameters: dict[str, Any] = json.loads(json.dumps(request.parameters()))
     assert parameters["workspace"] == str(tmp_path / "here")
@@ -200,7 +197,8 @@ def test_parameters_survive_json_and_build_the_same_request(
             for name in ("tasks", "methods", "seeds", "model", "settings", "device", "deep", "workspace")
         ],
         *[(name, 0) for name in ("tasks", "methods", "seeds", "model", "settings", "device", "workspace")],
-        ("max_concurrent_runs", 0),
+        ("students_per_gpu", 0),
+        ("placement", None),
         ("checkpoint_minutes", float("nan")),
         ("strict", "perhaps"),
         ("tasks", "RTE"),

@@ -39,7 +39,7 @@ def test_every_option_survives_its_file(tmp_path: Path) -> None:
     request = parse(
         "RTE", "Own", "student.learning_rate=1e-5", "student.init=teacher-skip", "distill.normalize=no",
         "distill.beta=1e30", "teacher.seed=9223372036854775807", "--methods", "kd,pkd-last", "--student-layers", "2-4",
-        "--seeds", "1-3", "--device", "cuda:1", "--strict", "--checkpoint-minutes", "0.5", "--share", "3",
+        "--seeds", "1-3", "--device", "cuda", "--strict", "--checkpoint-minutes", "0.5", "--placement", "ray",
         "--workspace", str(tmp_path),
     )  # fmt: skip
     write_run_file(request.parameters(), tmp_path / "run.toml")

@@ -39,7 +39,7 @@ before = state()
 root = Path(sys.argv[1])
 settings = {"teacher.num_epochs": 1, "student.num_epochs": 1, "speed.max_seconds": 0}
 run = build_run_config(tasks=["Tiny"], methods=["pkd-skip"], model=str(root / "model"), settings=settings)
-run_plan(make_plan(run, root), RunOptions(max_concurrent_runs=2))
+run_plan(make_plan(run, root), RunOptions(checkpoint_minutes=2))
 print(before == state())
 """
 )

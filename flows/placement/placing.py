@@ -1,0 +1,56 @@
+"""Opens the place where a flow run's stages are computed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from flows.placement.submission import Submit, SubmitInThread
+from pkd_core.config.placement import THREADS, is_cluster
+from pkd_core.config.settings import RunOptions
+from pkd_core.errors import ConfigError
+from tasks.progress import ShowStage
+
+
+def check_placement(options: RunOptions, _workspace: Path) -> None:
+    """Check that the stages of a run can be placed as it asks.
+
+    Raises:
+        ConfigError: Ray is not installed, or a cluster's machines do not share the workspace.
+    """
+    if options.placement == THREADS:
+        return
+    missing = [name for name in ("ray", "prefect_ray") if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"--placement {options.placement} needs {' and '.join(missing)}, which this environment does not have; "
+            "run pip install 'pkd[ray]'."
+        )
+    if is_cluster(options.placement):
+        raise ConfigError(
+            f"--placement {options.placement} needs a workspace that all machines of the cluster share, and got a "
+            "folder of this one; give --workspace s3://BUCKET/PREFIX or file:///SHARED/FOLDER."
+        )
+
+
+@contextmanager
+def placing(options: RunOptions, workspace: Path, show: ShowStage) -> Iterator[Submit]:
+    """Yield what submits the stages of the current flow run, which places them as its options say.
+
+    Args:
+        options: How the run works.
+        workspace: Its workspace.
+        show: Shows a stage while it is being built.
+
+    Raises:
+        ConfigError: They cannot be placed so.
+        PkdError: Ray does not start, or cannot be reached.
+    """
+    check_placement(options, workspace)
+    if options.placement == THREADS:
+        yield SubmitInThread(show)
+        return
+    from flows.placement.on_ray import on_ray
+
+    with on_ray(options, show) as submit:
+        yield submit

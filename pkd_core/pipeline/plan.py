@@ -192,11 +192,12 @@ def _look_up(
     stages: Sequence[Stage], store: StageStore, deep: bool, known: Mapping[str, StageRecord]
 ) -> Iterator[PlannedStage]:
     manifests: dict[str, Manifest] = {}
+    inspections = store.inspect_all([stage.address for stage in stages], deep)
     for stage in stages:
         inputs = {part: manifests[key] for part, key in stage.inputs.items() if key in manifests}
         digests = {part: known[key].digest for part, key in stage.inputs.items() if key in known}
         digests |= {part: manifest.digest for part, manifest in inputs.items()} | dict(stage.sources)
-        inspection = store.inspect(stage.address, inputs=digests, deep=deep)
+        inspection = inspections[stage.address].against(digests)
         if inspection.manifest and inspection.status in (StageStatus.DONE, StageStatus.STALE):
             manifests[stage.key] = inspection.manifest
         if inspection.status is StageStatus.DONE:

@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -36,6 +36,19 @@ class Inspection:
     status: StageStatus
     reason: str = ""
     manifest: Manifest | None = None
+
+    def against(self, inputs: Mapping[str, str]) -> "Inspection":
+        """Return the same with the current digest of inputs, by name: STALE if it is DONE and one has changed.
+
+        Inputs without a digest are not compared.
+        """
+        if self.status is StageStatus.DONE and self.manifest:
+            for name, digest in sorted(inputs.items()):
+                if self.manifest.inputs.get(name) != digest:
+                    return replace(
+                        self, status=StageStatus.STALE, reason=f"its input {name} has changed since"
+                    )
+        return self
 
 
 def list_files(folder: Path) -> dict[str, int]:
@@ -82,14 +95,13 @@ def inspect_folder(
     except StoreError as error:
         return Inspection(StageStatus.DAMAGED, str(error).rstrip("."))
     verify = functools.partial(verify_files, folder) if deep else None
-    return compare(manifest, sizes, address, inputs or {}, verify)
+    return compare(manifest, sizes, address, verify).against(inputs or {})
 
 
 def compare(
     manifest: Manifest,
     sizes: Mapping[str, int],
     address: Address,
-    inputs: Mapping[str, str],
     verify: Callable[[Manifest], None] | None,
 ) -> Inspection:
     """Compare a manifest with the files that are there.
@@ -98,7 +110,6 @@ def compare(
         manifest: The manifest.
         sizes: Size in bytes of each file that is there, by its name.
         address: The stage that it should describe.
-        inputs: Current digest of inputs, by name; inputs without one are not compared.
         verify: Compares the bytes too; raises DamagedError.
     """
     damage = _wrong_address(manifest, address) or _wrong_files(manifest, sizes)
@@ -109,9 +120,6 @@ def compare(
             damage = str(error)
     if damage is not None:
         return Inspection(StageStatus.DAMAGED, damage, manifest)
-    change = _changed_input(manifest, inputs)
-    if change is not None:
-        return Inspection(StageStatus.STALE, change, manifest)
     return Inspection(StageStatus.DONE, "", manifest)
 
 
@@ -131,10 +139,3 @@ def _wrong_files(manifest: Manifest, sizes: Mapping[str, int]) -> str | None:
             return f"{entry.name} has {size} bytes where {entry.size} were published"
     foreign = sorted(sizes.keys() - {entry.name for entry in manifest.files})
     return f"{foreign[0]} does not belong there" if foreign else None
-
-
-def _changed_input(manifest: Manifest, inputs: Mapping[str, str]) -> str | None:
-    for name, digest in sorted(inputs.items()):
-        if manifest.inputs.get(name) != digest:
-            return f"its input {name} has changed since"
-    return None

@@ -1,6 +1,6 @@
 """What stands published in a shared place: inspected, published once, and withdrawn when it is damaged."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,17 +32,13 @@ def find_manifest(place: Objects, address: Address) -> Manifest | None:
 
 
 def inspect_published(
-    place: Objects,
-    address: Address,
-    inputs: Mapping[str, str] | None = None,
-    verify: Callable[[Manifest], None] | None = None,
+    place: Objects, address: Address, verify: Callable[[Manifest], None] | None = None
 ) -> Inspection:
     """Compare what a stage has in the place with its manifest there: two requests.
 
     Args:
         place: The place.
         address: The stage.
-        inputs: Current digest of inputs, by name; inputs without one are not compared.
         verify: Compares the bytes too; raises DamagedError.
 
     Raises:
@@ -58,7 +54,7 @@ def inspect_published(
         manifest = Manifest.from_bytes(standing[0])
     except StoreError as error:
         return Inspection(StageStatus.DAMAGED, str(error).rstrip("."))
-    return compare(manifest, file_sizes(place, keys, manifest.attempt), address, inputs or {}, verify)
+    return compare(manifest, file_sizes(place, keys, manifest.attempt), address, verify)
 
 
 def publish_attempt(place: Objects, workspace: Path, address: Address, manifest: Manifest) -> Manifest:
@@ -133,12 +129,9 @@ def _take_over(place: Objects, workspace: Path, address: Address, manifest: Mani
             return own
         else:
             inspection = inspect_published(
-                place,
-                address,
-                manifest.inputs,
-                lambda other: verify_published(place, workspace, address, other),
+                place, address, lambda other: verify_published(place, workspace, address, other)
             )
-            if inspection.status is StageStatus.DONE:
+            if inspection.against(manifest.inputs).status is StageStatus.DONE:
                 raise LostError(
                     f"{address.task} {address.stage} was published by another process; its result is used, run again "
                     "to get it."

@@ -2,7 +2,8 @@
 
 import functools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ from pkd_core.store.publishing import move_to_backup, publish_folder
 from pkd_core.store.work_folder import discard_work
 
 logger = logging.getLogger(__name__)
+
+_NUM_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,16 @@ class SharedStages:
         place = place_of(workspace)
         return None if place is None else cls(place, workspace)
 
-    def inspect(self, address: Address, inputs: Mapping[str, str] | None, deep: bool) -> Inspection:
-        """Return whether a stage is done in the place: two requests, and a download if `deep`."""
+    def inspect(self, address: Address, deep: bool) -> Inspection:
+        """Return whether a stage is whole in the place: two requests, and a download if `deep`."""
         verify = functools.partial(verify_published, self.place, self.workspace, address)
-        return inspect_published(self.place, address, inputs, verify if deep else None)
+        return inspect_published(self.place, address, verify if deep else None)
+
+    def inspect_all(self, addresses: Collection[Address], deep: bool) -> dict[Address, Inspection]:
+        """Inspect many stages, several at once: each waits for the place's answers."""
+        with ThreadPoolExecutor(_NUM_AT_ONCE) as pool:
+            found = pool.map(functools.partial(self.inspect, deep=deep), addresses)
+            return dict(zip(addresses, found, strict=True))
 
     def find_manifest(self, address: Address) -> Manifest | None:
         """Return the manifest of a published stage; None if there is none."""

@@ -52,6 +52,19 @@ def test_a_stage_from_other_inputs_is_stale_and_published_again(machines: Machin
     assert (second.fetch(ADDRESS) / "nested/more/notes.txt").read_bytes() == b"new"
 
 
+def test_many_stages_are_inspected_as_each_alone(machines: Machines) -> None:
+    others = [Address("artifacts", "RTE", f"s{number}", ADDRESS.fingerprint) for number in range(20)]
+    for address in (ADDRESS, others[7]):
+        publish(machines.store("a"), address, FILES, INPUTS)
+    store = machines.store("b")
+    found = store.inspect_all([ADDRESS, *others], deep=True)
+    assert found == {address: store.inspect(address) for address in (ADDRESS, *others)}
+    done = [address for address, one in found.items() if one.status is StageStatus.DONE]
+    assert done == [ADDRESS, others[7]]
+    assert found[ADDRESS].against({"raw": "bb"}).status is StageStatus.STALE
+    assert found[others[0]].against({"raw": "bb"}).status is StageStatus.MISSING
+
+
 def test_a_stage_that_another_holds_is_not_written(machines: Machines) -> None:
     first, second = machines.store("a"), machines.store("b")
     with first.writing(ADDRESS, INPUTS):

@@ -81,8 +81,8 @@ def publish_attempt(place: Objects, workspace: Path, address: Address, manifest:
     content = manifest.to_bytes()
     if create_or_read(place, keys.manifest, content) != content:
         manifest = _take_over(place, workspace, address, manifest)
-    prefix = keys.checkpoint(attempt.id)
-    attempt.delete([keys.pointer(attempt.id), *(key for key in attempt.sent if key.startswith(prefix))])
+    if checkpoint := [key for key in attempt.sent if key.startswith(keys.checkpoint(attempt.id))]:
+        attempt.delete([keys.pointer(attempt.id), *checkpoint])
     return manifest
 
 

@@ -19,6 +19,12 @@ from pkd_core.store.work_folder import resume_folder
 def test_a_published_stage_is_the_manifest_and_the_files_of_one_attempt(sharing: Machines) -> None:
     store, place = sharing.failing("a")
     record = compute(store)
+    assert [name for name, _ in place.calls if name != "put"] == [
+        *("list", "create"),  # a lease
+        "list",  # checkpoints
+        *("list", "upload", "upload", "upload", "create"),
+        "list",  # the end of the lease
+    ]
     attempt = attempt_of(store)
     assert keys_of(sharing.place) == [
         *(f"attempts/{attempt}/files/{name}" for name in sorted(FILES)),

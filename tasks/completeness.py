@@ -1,7 +1,6 @@
 """Which published stages MLflow does not hold completely: those of a killed run, or all after its database was lost."""
 
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,16 +16,14 @@ from tasks.completion import missing_values
 from tasks.distance_tracking import distance_values
 from tasks.evaluation_tracking import evaluation_tags, final_values
 from tasks.export_tracking import export_score
-from tasks.mlflow_store import Store, ensure_store, store_errors
+from tasks.mlflow_store import Store, all_pages, ensure_store, store_errors
 from tasks.registry import complete_versions, exported_name, has_score, registered_name
-from tasks.run_contents import belongs_to
-from tasks.unfinished import attempt_file, fail_dead_runs
+from tasks.run_contents import belongs_to, newest_first
+from tasks.unfinished import attempt_file, fail_dead_runs, fail_others
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
-
-_RUNS_PER_CALL = 1000
 
 
 def find_incomplete(plan: Plan) -> frozenset[str]:
@@ -40,6 +37,8 @@ def find_incomplete(plan: Plan) -> frozenset[str]:
     done = {one.stage.key: one.stage for one in plan.stages if one.status is StageStatus.DONE}
     if not done:
         return frozenset()
+    with store_errors("runs of other machines"):
+        fail_others(store, {stage.fingerprint for stage in done.values()})
     finished = _Finished(plan.workspace, store)
     return frozenset(key for key, stage in done.items() if not _is_complete(stage, done, finished))
 
@@ -54,20 +53,29 @@ class _Finished:
 
     def __init__(self, workspace: Path, store: Store) -> None:
         self.workspace = workspace
+        self._is_shared = store.place is not None
         self._runs: defaultdict[str, list[Run]] = defaultdict(list)
         with store_errors("what is done"):
             self._versions = complete_versions(store)
-            for run in _finished_runs(store):
+            found = all_pages(
+                store.client.search_runs, [store.experiment_id], "attributes.status = 'FINISHED'"
+            )
+            for run in newest_first(found):
                 self._runs[run.data.tags.get("fingerprint", "")].append(run)
 
     def has_run(self, stage: Stage) -> bool:
-        """Return whether a stage has a finished run, and no attempt that is not ended."""
-        return self.run_of(stage) is not None and not attempt_file(self.workspace, stage.address).exists()
+        """Return whether a stage has a finished run, and no attempt that is not ended; where machines share it, one."""
+        runs = self._runs_of(stage)
+        is_single = len(runs) == 1 or not self._is_shared
+        return bool(runs) and is_single and not attempt_file(self.workspace, stage.address).exists()
 
     def run_of(self, stage: Stage) -> "Run | None":
         """Return the newest finished run of a stage's published bytes."""
+        return next(iter(self._runs_of(stage)), None)
+
+    def _runs_of(self, stage: Stage) -> "list[Run]":
         digest = read_manifest(self.workspace / stage.address.folder).digest
-        return next((run for run in self._runs[stage.fingerprint] if belongs_to(run, digest)), None)
+        return [run for run in self._runs[stage.fingerprint] if belongs_to(run, digest)]
 
     def version_of(self, stage: Stage) -> "ModelVersion | None":
         """Return the registered version of a training's run, unless an alias of its name is wrong."""
@@ -121,19 +129,3 @@ def _has_distances(stage: Stage, model: Stage, finished: "_Finished") -> bool:
     run = finished.run_of(model)
     values = distance_values(finished.workspace / stage.address.folder)
     return run is not None and not missing_values(run, values)
-
-
-def _finished_runs(store: Store) -> Iterator["Run"]:
-    token: str | None = None
-    while True:
-        page = store.client.search_runs(
-            [store.experiment_id],
-            "attributes.status = 'FINISHED'",
-            max_results=_RUNS_PER_CALL,
-            order_by=["attributes.start_time DESC"],
-            page_token=token,
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return

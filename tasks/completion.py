@@ -3,13 +3,14 @@
 A run becomes FINISHED last: a finished run lacks nothing.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkd_core.errors import StoreError
 from pkd_core.store.os_errors import file_errors
 from tasks.mlflow_store import Store, ensure_store, store_errors
+from tasks.registry import unregister
 from tasks.run_contents import (
     RunContents,
     create_run,
@@ -17,9 +18,11 @@ from tasks.run_contents import (
     fill_settings,
     find_finished,
     finish_run,
+    finished_runs,
+    has_only,
     metrics_at,
 )
-from tasks.unfinished import new_attempt, read_unfinished
+from tasks.unfinished import PLACE_TAG, fail_others, new_attempt, read_unfinished
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -48,27 +51,57 @@ def complete_run(
     Raises:
         StoreError: MLflow does not accept it.
     """
-    store = ensure_store(workspace)
+    store, all_points = ensure_store(workspace), list(points)
     with store_errors(contents.name):
         unfinished = read_unfinished(store, attempt_file)
         finished = find_finished(store, contents.fingerprint, digest)
+        if unfinished is not None and (finished or _is_replaced(store, unfinished, all_points)):
+            # A damaged stage was built again with equal bytes, which have their run already; or another machine's
+            # result is the published one.
+            withdraw_run(store, unfinished.info.run_id)
+            unfinished = None
         if finished is not None:
             run_id = finished.info.run_id
-            if unfinished is not None:
-                # A damaged stage was built again with equal bytes, which have their run already.
-                store.client.delete_run(unfinished.info.run_id)
         elif unfinished is not None:
             run_id = unfinished.info.run_id
         else:
             run_id = create_run(store, contents, new_attempt(attempt_file))
         fill_settings(store, run_id, contents)
         if finished is None:
-            fill_points(store, run_id, points)
+            fill_points(store, run_id, all_points)
         add_files(store, run_id)
         if finished is None:
             finish_run(store, run_id, digest)
+        _keep_one(store, contents.fingerprint, digest)
     with file_errors("remove", attempt_file):
         attempt_file.unlink(missing_ok=True)
+
+
+def _is_replaced(store: Store, run: "Run", points: Sequence[tuple[int, Mapping[str, float]]]) -> bool:
+    """Return whether a run is of an attempt of this machine in whose place another machine's result is published.
+
+    On one machine alone, what stands is what its own attempt has published.
+    """
+    return store.place is not None and not has_only(store, run.info.run_id, points)
+
+
+def _keep_one(store: Store, fingerprint: str, digest: str) -> None:
+    """Where machines share the workspace, delete all finished runs of its published bytes but one, and end the others.
+
+    Two machines may have completed the stage at the same time; both then keep the same run.
+    """
+    if store.place is None:
+        return
+    for run in finished_runs(store, fingerprint, digest)[1:]:
+        if run.data.tags.get(PLACE_TAG) == store.place:
+            withdraw_run(store, run.info.run_id)
+    fail_others(store, {fingerprint})
+
+
+def withdraw_run(store: Store, run_id: str) -> None:
+    """Delete a run, which MLflow can restore, with its registered versions."""
+    unregister(store, run_id)
+    store.client.delete_run(run_id)
 
 
 def complete_values(

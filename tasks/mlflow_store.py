@@ -5,14 +5,15 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pkd_core.errors import StoreError
 from pkd_core.store.atomic import durable_rename, fsync_tree, partial_path
+from pkd_core.store.attached import place_of
 from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import file_errors
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment
 
 EXPERIMENT = "pkd"
+_PER_CALL = 1000
 _SERVERS = ("http://", "https://")
 # By itself MLflow's page of runs shows no metric. A view that somebody shares is kept as a tag of the experiment, under
 # a key that is part of the shared address.
@@ -57,10 +59,17 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Store:
-    """An open store: its client, and the id of the experiment that holds every run of pkd."""
+    """An open store.
+
+    Attributes:
+        client: Its client.
+        experiment_id: The experiment that holds every run of pkd.
+        place: Address of the place that the workspace shares with other machines; None for one of this machine alone.
+    """
 
     client: "MlflowClient"
     experiment_id: str
+    place: str | None = None
 
 
 def tracking_uri(workspace: Path) -> str:
@@ -101,32 +110,51 @@ def ensure_store(workspace: Path) -> Store:
     One process at a time: several that migrate an empty database at once fail.
 
     Raises:
-        StoreError: The store cannot be opened, or was created when the workspace was elsewhere.
+        StoreError: The store cannot be opened, or was created when the workspace was elsewhere, or the workspace is
+            shared by several machines and the store is not.
     """
-    uri = tracking_uri(workspace)
+    place, uri = _shared_place(workspace), tracking_uri(workspace)
     lock = workspace.resolve() / "artifacts" / "mlflow.lock"
     with file_errors("lock", lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
     with hold_any([lock], "MLflow's store"):
         if os.environ.get("MLFLOW_TRACKING_URI"):
-            return _open(uri, None)
+            return _open(uri, None, place)
         make_database(_database(workspace))
         _check_database(_database(workspace))
-        return _open(uri, artifact_root(workspace))
+        return _open(uri, artifact_root(workspace), None)
 
 
 def find_client(workspace: Path) -> "MlflowClient | None":
     """Return a client of the store; None where the workspace has no database, which opening it would create.
 
     Raises:
-        StoreError: SQLite cannot address the workspace's path, or read the database.
+        StoreError: SQLite cannot address the workspace's path, or read the database, or the workspace is shared by
+            several machines and the store is not.
     """
+    _shared_place(workspace)
     database = _database(workspace)
     if not os.environ.get("MLFLOW_TRACKING_URI"):
         if not (database.is_file() and database.stat().st_size):
             return None
         _check_database(database)
     return _client(tracking_uri(workspace))
+
+
+def all_pages(search: Callable[..., Any], *conditions: Any) -> Iterator[Any]:
+    """Yield everything that a search of MLflow's client finds, which returns pages.
+
+    Args:
+        search: One of its methods.
+        conditions: Its arguments.
+    """
+    token = None
+    while True:
+        page = search(*conditions, max_results=_PER_CALL, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 @contextmanager
@@ -218,7 +246,26 @@ def _client(uri: str) -> "MlflowClient":
     return MlflowClient(uri, registry_uri=uri)
 
 
-def _open(uri: str, artifacts: str | None) -> Store:
+def _shared_place(workspace: Path) -> str | None:
+    """Return the address of the place that a workspace shares with other machines, after a check that MLflow is shared.
+
+    Raises:
+        StoreError: Its runs would go into a store that other machines do not see.
+    """
+    place = place_of(workspace)
+    if place is None:
+        return None
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri.startswith(_SERVERS):
+        got = f"got {_without_login(uri)}" if uri else "it is not set"
+        raise StoreError(
+            f"the workspace {place.url} needs an MLflow server that all of its machines reach, and {got}: set "
+            "MLFLOW_TRACKING_URI to its address, such as http://10.0.0.1:5000 (pkd up --host starts one)."
+        )
+    return place.url
+
+
+def _open(uri: str, artifacts: str | None, place: str | None) -> Store:
     with store_errors(f"experiment {EXPERIMENT}"):
         client = _client(uri)
         experiment = client.get_experiment_by_name(EXPERIMENT) or _new_experiment(client, artifacts)
@@ -229,7 +276,7 @@ def _open(uri: str, artifacts: str | None) -> Store:
             f"MLflow's files were created at {experiment.artifact_location}, expected at {artifacts}: move the "
             "workspace back, or move its artifacts/mlflow.db away: the next run fills a new one."
         )
-    return Store(client, experiment.experiment_id)
+    return Store(client, experiment.experiment_id, place)
 
 
 def _new_experiment(client: "MlflowClient", artifacts: str | None) -> "Experiment":

@@ -7,11 +7,11 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from pkd_core.errors import StoreError
-from tasks.mlflow_store import Store
+from tasks.mlflow_store import Store, all_pages
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
@@ -24,7 +24,6 @@ _VERSION_TAGS = (
     *("teacher_base_model", "teacher_base_model_digest"),
 )
 _PREFIX = "pkd-"
-_PER_CALL = 1000
 _EXPORT = re.compile(r"export-(?P<method>.+)-(?P<layers>[0-9]+)l-s(?P<seed>[0-9]+)")
 
 
@@ -79,12 +78,27 @@ def register(store: Store, run: "Run", model: "LoggedModel", name: str) -> None:
         model_id=model.model_id,
         description=_describe_version(run.data.tags),
     )
+    _delete_but_one(store, name, run.info.run_id)
     fill_aliases(store, name)
     linked = json.dumps([{"name": name, "version": str(version.version)}])
     store.client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": linked})
     attached = {output.model_id for output in run.outputs.model_outputs} if run.outputs else set()
     if model.model_id not in attached:
         store.client.log_outputs(run.info.run_id, [LoggedModelOutput(model.model_id, step=0)])
+
+
+def _delete_but_one(store: Store, name: str, run_id: str) -> None:
+    """Delete all versions of a name but one that are the same run's model: another machine may complete it as well."""
+    same = [version for version in _versions(store, name) if version.run_id == run_id]
+    for extra in sorted(same, key=lambda one: int(one.version))[1:]:
+        store.client.delete_model_version(name, str(extra.version))
+
+
+def unregister(store: Store, run_id: str) -> None:
+    """Delete the versions that are a run's model, and let the aliases of their names follow."""
+    for version in all_pages(store.client.search_model_versions, f"run_id = '{run_id}'"):
+        store.client.delete_model_version(version.name, str(version.version))
+        fill_aliases(store, version.name)
 
 
 def set_score(store: Store, version: "ModelVersion", tags: Mapping[str, str]) -> None:
@@ -155,10 +169,10 @@ def complete_versions(store: Store) -> "dict[tuple[str, str], ModelVersion]":
     """Return every version of pkd by its name and run, except those of names whose aliases are wrong."""
     condition = f"name LIKE '{_PREFIX}%'"
     versions: defaultdict[str, list[ModelVersion]] = defaultdict(list)
-    for version in _all_pages(store.client.search_model_versions, condition):
+    for version in all_pages(store.client.search_model_versions, condition):
         versions[version.name].append(version)
     # MLflow leaves the aliases of versions out when it searches them.
-    names = _all_pages(store.client.search_registered_models, condition)
+    names = all_pages(store.client.search_registered_models, condition)
     right = {name.name for name in names if not _wrong_aliases(versions[name.name], name.aliases)}
     return {(name, str(one.run_id)): one for name in right for one in versions[name]}
 
@@ -227,14 +241,4 @@ def find_version(store: Store, name: str, run_id: str) -> "ModelVersion | None":
 
 
 def _versions(store: Store, name: str) -> "list[ModelVersion]":
-    return list(_all_pages(store.client.search_model_versions, f"name = '{name}'"))
-
-
-def _all_pages(search: Callable[..., Any], condition: str) -> Iterator[Any]:
-    token = None
-    while True:
-        page = search(condition, max_results=_PER_CALL, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
+    return list(all_pages(store.client.search_model_versions, f"name = '{name}'"))

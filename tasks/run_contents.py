@@ -2,13 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pkd_core.pipeline.stage import Stage
-from tasks.mlflow_store import Store
-from tasks.unfinished import ATTEMPT_TAG
+from tasks.mlflow_store import Store, all_pages
+from tasks.unfinished import ATTEMPT_TAG, PLACE_TAG
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Run
@@ -52,6 +52,8 @@ def run_name(stage: Stage) -> str:
 def create_run(store: Store, contents: RunContents, attempt: str | None = None) -> str:
     """Create a run with its tags, of an attempt if one is named, and return its id."""
     named = {ATTEMPT_TAG: attempt} if attempt else {}
+    if store.place:
+        named[PLACE_TAG] = store.place
     run = store.client.create_run(
         store.experiment_id, run_name=contents.name, tags=_cut_tags(contents) | named
     )
@@ -101,6 +103,16 @@ def logged_steps(store: Store, run_id: str) -> dict[str, set[int]]:
     return {name: {metric.step for metric in history} for name, history in histories.items()}
 
 
+def has_only(store: Store, run_id: str, points: Sequence[tuple[int, Mapping[str, float]]]) -> bool:
+    """Return whether every metric value that a run has is among some points; it may lack others."""
+    expected = {(name, step): float(value) for step, values in points for name, value in values.items()}
+    return all(
+        expected.get((name, point.step)) == point.value
+        for name in store.client.get_run(run_id).data.metrics
+        for point in store.client.get_metric_history(run_id, name)
+    )
+
+
 def finish_run(store: Store, run_id: str, digest: str) -> None:
     """End a run that lacks nothing, naming the published bytes that it belongs to."""
     store.client.set_tag(run_id, DIGEST_TAG, digest)
@@ -110,16 +122,23 @@ def finish_run(store: Store, run_id: str, digest: str) -> None:
 
 
 def find_finished(store: Store, fingerprint: str, digest: str) -> "Run | None":
-    """Return the newest finished run of a stage's published bytes.
+    """Return the newest finished run of a stage's published bytes."""
+    return next(iter(finished_runs(store, fingerprint, digest)), None)
+
+
+def finished_runs(store: Store, fingerprint: str, digest: str) -> "list[Run]":
+    """Return the finished runs of a stage's published bytes, the newest first: one, unless machines were cut off.
 
     Runs of earlier versions of pkd name no bytes; one of the same fingerprint is taken for theirs.
     """
-    runs = store.client.search_runs(
-        [store.experiment_id],
-        f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'",
-        order_by=["attributes.start_time DESC"],
-    )
-    return next((run for run in runs if belongs_to(run, digest)), None)
+    condition = f"tags.fingerprint = '{fingerprint}' and attributes.status = 'FINISHED'"
+    runs = all_pages(store.client.search_runs, [store.experiment_id], condition)
+    return newest_first(run for run in runs if belongs_to(run, digest))
+
+
+def newest_first(runs: "Iterable[Run]") -> "list[Run]":
+    """Sort runs by their start, in an order that is the same for everybody."""
+    return sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id), reverse=True)
 
 
 def belongs_to(run: "Run", digest: str) -> bool:

@@ -19,7 +19,7 @@ from tasks.run_contents import (
     logged_steps,
     metrics_at,
 )
-from tasks.unfinished import fail_if_running, mark_failed, new_attempt, read_unfinished, reopen
+from tasks.unfinished import fail_if_running, fail_others, mark_failed, new_attempt, read_unfinished, reopen
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -101,7 +101,8 @@ def tracked_run(
     """Open a stage's run while the stage is computed; it stays RUNNING, or ends FAILED with the error as a tag.
 
     Enter it while holding the stage's lock: an unfinished run of the file's attempt then belongs to a process that has
-    died. It is continued, or replaced and marked as failed.
+    died. It is continued, or replaced and marked as failed. Another machine's run of the stage is never continued, for
+    its process may be alive and log to it again.
 
     Args:
         workspace: Folder whose store is used.
@@ -121,6 +122,8 @@ def tracked_run(
         else:
             fail_if_running(store, before)
             run_id = create_run(store, contents, new_attempt(attempt_file))
+        # Whoever holds the stage's lease has taken it over from them.
+        fail_others(store, {contents.fingerprint}, own=run_id)
         logged = logged_steps(store, run_id)
     run = TrackedRun(store, run_id, progress_to, logged)
     try:

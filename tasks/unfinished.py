@@ -7,6 +7,7 @@ run is created, and removed when the run is finished: whatever dies in between, 
 import json
 import re
 import uuid
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +16,16 @@ from pkd_core.store.atomic import atomic_write_text
 from pkd_core.store.lock import is_locked
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.work_folder import lock_file
-from tasks.mlflow_store import Store, store_errors
+from tasks.mlflow_store import Store, all_pages, store_errors
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-ATTEMPT_TAG = "attempt"
+ATTEMPT_TAG, PLACE_TAG = "attempt", "place"
 _SUFFIX = ".mlflow.json"
 _SENTENCE_LENGTH = 5000
 _DEAD = "The process died; the next run of this stage continues this one or replaces it."
+_REPLACED = "Another process has taken the stage over, and logs to a run of its own."
 
 
 def attempt_file(workspace: Path, address: Address) -> Path:
@@ -82,7 +84,7 @@ def mark_failed(store: Store, run_id: str, sentence: str) -> None:
 
 
 def fail_dead_runs(store: Store, workspace: Path) -> None:
-    """Mark the workspace's runs as failed that are RUNNING although no process holds their stage's lock.
+    """Mark this machine's runs as failed that are RUNNING although no process holds their stage's lock.
 
     One that lives all the same, between two locks, becomes FINISHED when it ends.
 
@@ -94,3 +96,24 @@ def fail_dead_runs(store: Store, workspace: Path) -> None:
             if not is_locked(lock_file(path.with_name(path.name.removesuffix(_SUFFIX)))):
                 with store_errors("runs of processes that died"):
                     fail_if_running(store, read_unfinished(store, path))
+
+
+def fail_others(store: Store, fingerprints: Collection[str], own: str | None = None) -> None:
+    """Mark runs of other machines as failed that are RUNNING although their stages were taken over or are published.
+
+    One that lives all the same finds that out in the shared place, unless its result is the one that stands there: then
+    it becomes FINISHED when it ends.
+
+    Args:
+        store: Where the runs are; nothing happens unless its workspace is shared.
+        fingerprints: The stages.
+        own: The run of the stage that stays as it is.
+    """
+    if store.place is None:
+        return
+    of_one = [f"tags.fingerprint = '{one}'" for one in fingerprints] if len(fingerprints) == 1 else []
+    condition = " and ".join(["attributes.status = 'RUNNING'", *of_one])
+    for run in all_pages(store.client.search_runs, [store.experiment_id], condition):
+        is_of_stage = run.data.tags.get("fingerprint") in fingerprints
+        if is_of_stage and run.data.tags.get(PLACE_TAG) == store.place and run.info.run_id != own:
+            mark_failed(store, run.info.run_id, _REPLACED)

@@ -10,8 +10,7 @@ from pkd_core.pipeline.plan import Plan
 from pkd_core.pipeline.search_specs import SearchSpec
 from pkd_core.pipeline.specs import DistancesSpec, EvaluationSpec, ReportSpec, StudentSpec, TeacherSpec
 from pkd_core.pipeline.stage import Stage
-from pkd_core.store.manifest import read_manifest
-from pkd_core.store.stage_store import StageStatus
+from pkd_core.store.stage_store import StageStatus, StageStore
 from tasks.completion import missing_values
 from tasks.distance_tracking import distance_values
 from tasks.evaluation_tracking import evaluation_tags, final_values
@@ -53,6 +52,7 @@ class _Finished:
 
     def __init__(self, workspace: Path, store: Store) -> None:
         self.workspace = workspace
+        self.stages = StageStore(workspace)
         self._is_shared = store.place is not None
         self._runs: defaultdict[str, list[Run]] = defaultdict(list)
         with store_errors("what is done"):
@@ -74,8 +74,9 @@ class _Finished:
         return next(iter(self._runs_of(stage)), None)
 
     def _runs_of(self, stage: Stage) -> "list[Run]":
-        digest = read_manifest(self.workspace / stage.address.folder).digest
-        return [run for run in self._runs[stage.fingerprint] if belongs_to(run, digest)]
+        manifest = self.stages.find_manifest(stage.address)
+        runs = self._runs[stage.fingerprint] if manifest else []
+        return [run for run in runs if manifest and belongs_to(run, manifest.digest)]
 
     def version_of(self, stage: Stage) -> "ModelVersion | None":
         """Return the registered version of a training's run, unless an alias of its name is wrong."""
@@ -103,7 +104,7 @@ def _is_complete(stage: Stage, done: dict[str, Stage], finished: _Finished) -> b
             return model is not None and tokens is not None and _has_scores(stage, model, tokens, finished)
         case ExportSpec():
             version = finished.exported_version_of(stage)
-            folder = finished.workspace / stage.address.folder
+            folder = finished.stages.fetch(stage.address)
             return (
                 finished.has_run(stage) and version is not None and has_score(version, export_score(folder))
             )
@@ -115,17 +116,18 @@ def _is_complete(stage: Stage, done: dict[str, Stage], finished: _Finished) -> b
 
 
 def _has_scores(stage: Stage, model: Stage, tokens: Stage, finished: "_Finished") -> bool:
-    run, folder = finished.run_of(model), finished.workspace / stage.address.folder
+    run, folder = finished.run_of(model), finished.stages.fetch(stage.address)
     if run is None or missing_values(run, final_values(folder)):
         return False
     if isinstance(model.spec, OwnTeacherSpec):
         return True
-    version = finished.version_of(model)
-    tags = evaluation_tags(folder, finished.workspace / tokens.address.folder)
-    return version is not None and has_score(version, tags)
+    version, manifest = finished.version_of(model), finished.stages.find_manifest(tokens.address)
+    return (
+        version is not None and manifest is not None and has_score(version, evaluation_tags(folder, manifest))
+    )
 
 
 def _has_distances(stage: Stage, model: Stage, finished: "_Finished") -> bool:
     run = finished.run_of(model)
-    values = distance_values(finished.workspace / stage.address.folder)
+    values = distance_values(finished.stages.fetch(stage.address))
     return run is not None and not missing_values(run, values)

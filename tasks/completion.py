@@ -45,16 +45,17 @@ def complete_run(
         attempt_file: Names the attempt; removed once its run is finished.
         contents: What the run holds from its beginning.
         digest: Hash of the published bytes.
-        points: Every metric value by step.
+        points: Every metric value by step; read only if they are needed.
         add_files: Logs the stage's files to a run, given the store and the run's id; harmless to repeat.
 
     Raises:
         StoreError: MLflow does not accept it.
     """
-    store, all_points = ensure_store(workspace), list(points)
+    store = ensure_store(workspace)
     with store_errors(contents.name):
         unfinished = read_unfinished(store, attempt_file)
         finished = find_finished(store, contents.fingerprint, digest)
+        all_points = [] if finished else list(points)
         if unfinished is not None and (finished or _is_replaced(store, unfinished, all_points)):
             # A damaged stage was built again with equal bytes, which have their run already; or another machine's
             # result is the published one.

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkd_core.evaluation.distances_result import at_same_depth, read_distances
+from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import StageRecord
+from pkd_core.store.stage_store import StageStore
 from tasks.completion import complete_values
 from tasks.mlflow_store import Store
 
@@ -13,14 +15,14 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
-def log_distances(inputs: Mapping[str, StageRecord], record: StageRecord, workspace: Path) -> None:
+def log_distances(stage: Stage, inputs: Mapping[str, StageRecord], workspace: Path) -> None:
     """Add the distances to the run of the student that they are of.
 
     Raises:
         StoreError: MLflow does not accept it, or has no such run.
     """
     student = inputs["model"]
-    values = distance_values(workspace / record.path)
+    values = distance_values(StageStore(workspace).fetch(stage.address))
     complete_values(workspace, student.fingerprint, student.digest, values, _add_nothing)
 
 

@@ -10,12 +10,14 @@ from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.specs import EvaluationSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import StageRecord
-from pkd_core.store.manifest import read_manifest
+from pkd_core.store.manifest import Manifest
+from pkd_core.store.stage_store import StageStore
 from tasks.completion import complete_values
 from tasks.logged_model import log_card
 from tasks.mlflow_store import Store
 from tasks.model_card import model_card
 from tasks.own_teacher_tracking import is_own_teacher
+from tasks.published_input import read_published
 from tasks.registry import has_score, registered_name, score_tags, set_score, version_of
 
 if TYPE_CHECKING:
@@ -38,11 +40,11 @@ def final_values(folder: Path) -> dict[str, float]:
     return values
 
 
-def evaluation_tags(folder: Path, tokens_folder: Path) -> dict[str, str]:
-    """Return what an evaluation adds to its model's version, given its own folder and that of its tokens."""
+def evaluation_tags(folder: Path, tokens: Manifest) -> dict[str, str]:
+    """Return what an evaluation adds to its model's version, given its own folder and what its tokens were made of."""
     result = read_result(folder)
     split, _, metric = result.selection.rpartition("/")
-    return score_tags(result.score, metric, read_manifest(tokens_folder).inputs[f"raw/{split}"])
+    return score_tags(result.score, metric, tokens.inputs[f"raw/{split}"])
 
 
 def log_evaluation(
@@ -57,15 +59,16 @@ def log_evaluation(
     Raises:
         StoreError: MLflow does not accept it, or has no such run.
     """
-    folder = context.workspace / record.path
+    stages = StageStore(context.workspace)
+    folder = stages.fetch(record.address)
     model, tokens = inputs["model"], inputs["tokens"]
     name = registered_name(stage.task, spec.method, spec.num_layers)
 
     def add_score(store: Store, run: "Run") -> None:
-        if is_own_teacher(context.workspace / model.path):
+        if is_own_teacher(read_published(stages, model)):
             return
         version = version_of(store, name, run.info.run_id)
-        tags = evaluation_tags(folder, context.workspace / tokens.path)
+        tags = evaluation_tags(folder, read_published(stages, tokens))
         if not has_score(version, tags):
             card = model_card(
                 read_result(folder),

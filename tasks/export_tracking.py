@@ -12,6 +12,7 @@ from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
+from pkd_core.store.stage_store import StageStore
 from pkd_core.store.verification import verify_files
 from tasks.completion import complete_run
 from tasks.logged_bundle import log_bundle, served_file
@@ -48,7 +49,7 @@ def log_export(
     Raises:
         PkdError: MLflow does not accept it, or a file is damaged.
     """
-    folder = context.workspace / record.path
+    folder = StageStore(context.workspace).fetch(stage.address)
     result = read_export(folder)
     store = ensure_store(context.workspace)
     with store_errors(stage.key):

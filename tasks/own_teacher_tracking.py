@@ -1,12 +1,10 @@
 """What MLflow records of an own teacher: a run without training, which its evaluation completes; no model of it."""
 
-from pathlib import Path
-
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.own_teacher_specs import OwnTeacherSpec, own_teacher_spec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import StageRecord
-from pkd_core.store.manifest import read_manifest
+from pkd_core.store.manifest import Manifest
 from tasks.completion import complete_run
 from tasks.mlflow_store import Store
 from tasks.run_contents import RunContents, run_name
@@ -50,9 +48,9 @@ def own_teacher_tags(context: RunContext, name: str) -> dict[str, str]:
     }
 
 
-def is_own_teacher(folder: Path) -> bool:
-    """Return whether a published folder is that of an own teacher."""
-    return own_teacher_spec(read_manifest(folder).config) is not None
+def is_own_teacher(model: Manifest) -> bool:
+    """Return whether a published stage is an own teacher."""
+    return own_teacher_spec(model.config) is not None
 
 
 def _add_nothing(_store: Store, _run_id: str) -> None:

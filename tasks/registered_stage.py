@@ -1,10 +1,14 @@
 """Finds the published stage of a registered model: its files are taken from the workspace, never from MLflow."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkd_core.errors import ModelError, listed, quoted
+from pkd_core.store.address import Address
+from pkd_core.store.attached import place_of
+from pkd_core.store.stage_store import StageStore
 from tasks.mlflow_store import find_client, store_errors
 
 if TYPE_CHECKING:
@@ -43,7 +47,7 @@ def find_registered(workspace: Path, address: str) -> Path:
         if version is None:
             names = [one.name for one in client.search_registered_models("name LIKE 'pkd-%'")]
             raise ModelError(f"MLflow has no {address}; the names that it has are {listed(names)}.")
-    folder = _published(workspace, version.tags.get("task", ""), version.tags.get("fingerprint", ""))
+    folder = _published(workspace, version.tags)
     if folder is None:
         raise ModelError(
             f"the files of {address} are not in {workspace.resolve()} any more; repeat the `pkd run` that made them, "
@@ -65,8 +69,22 @@ def _find_version(client: "MlflowClient", match: re.Match[str]) -> "ModelVersion
         raise
 
 
-def _published(workspace: Path, task: str, fingerprint: str) -> Path | None:
-    """Return the folder of a training; what a store answers is checked before it becomes part of a path."""
+def _published(workspace: Path, tags: Mapping[str, str]) -> Path | None:
+    """Return the folder of a training or export; what a store answers is checked before it becomes part of a path.
+
+    From a place that several machines share it is downloaded.
+    """
+    task, fingerprint = tags.get("task", ""), tags.get("fingerprint", "")
     if not _TASK.fullmatch(task) or not _FINGERPRINT.fullmatch(fingerprint):
         return None
-    return next((workspace / "artifacts" / task).glob(f"*-{fingerprint}"), None)
+    if place_of(workspace) is None:
+        return next((workspace / "artifacts" / task).glob(f"*-{fingerprint}"), None)
+    method = tags.get("method", "")
+    name = method if method == "teacher" else f"{method}-{tags.get('layers')}l-s{tags.get('seed')}"
+    stages = StageStore(workspace)
+    for stage in (name, f"export-{name}"):
+        if _TASK.fullmatch(stage):
+            address = Address("artifacts", task, stage, fingerprint)
+            if stages.find_manifest(address):
+                return stages.fetch(address)
+    return None

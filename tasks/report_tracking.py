@@ -7,6 +7,7 @@ from pkd_core.pipeline.specs import ReportSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.report.summary import read_summary
 from pkd_core.store.address import StageRecord
+from pkd_core.store.stage_store import StageStore
 from tasks.completion import complete_run
 from tasks.mlflow_store import Store
 from tasks.run_contents import RunContents
@@ -36,7 +37,7 @@ def log_report(
         PkdError: MLflow does not accept it.
     """
     tasks = sorted({key.partition("/")[0] for key in [*spec.presets, *spec.failures]})
-    folder = context.workspace / record.path
+    folder = StageStore(context.workspace).fetch(stage.address)
     groups = read_summary(folder)
     partial = {FAILED_STAGES_TAG: ", ".join(spec.failures)} if spec.failures else {}
     contents = RunContents(

@@ -8,6 +8,7 @@ from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.search_specs import SearchSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import StageRecord
+from pkd_core.store.stage_store import StageStore
 from tasks.completion import complete_run
 from tasks.mlflow_store import Store
 from tasks.run_contents import RunContents, create_run, fill_points, fill_settings, finish_run
@@ -26,7 +27,7 @@ def log_search(
     Raises:
         PkdError: If MLflow does not accept it.
     """
-    folder = context.workspace / record.path
+    folder = StageStore(context.workspace).fetch(stage.address)
     result = json.loads((folder / "search.json").read_text(encoding="utf-8"))
     tags = {
         "task": spec.task,

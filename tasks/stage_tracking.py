@@ -22,6 +22,7 @@ from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.address import StageRecord
 from pkd_core.store.manifest import read_manifest
+from pkd_core.store.stage_store import StageStore
 from pkd_core.store.verification import verify_files
 from pkd_core.training.metric_history import read_metrics
 from tasks.completion import complete_run
@@ -31,7 +32,8 @@ from tasks.export_tracking import log_export
 from tasks.logged_model import log_model
 from tasks.mlflow_store import Store
 from tasks.own_teacher_tracking import log_own_teacher, own_teacher_tags
-from tasks.registry import register, registered_name
+from tasks.published_input import read_published
+from tasks.registry import fill_aliases, find_version, register, registered_name
 from tasks.report_tracking import log_report
 from tasks.run_contents import RunContents, run_name
 from tasks.search_tracking import log_search
@@ -88,7 +90,7 @@ def log_stage(
         case EvaluationSpec() as spec if not stage.trial:
             log_evaluation(stage, spec, inputs, record, context)
         case DistancesSpec():
-            log_distances(inputs, record, context.workspace)
+            log_distances(stage, inputs, context.workspace)
         case ExportSpec():
             log_export(stage, inputs, record, context, flow_run)
         case ReportSpec() as spec:
@@ -153,39 +155,49 @@ def _log_training(
     context: RunContext,
     flow_run: str,
 ) -> None:
-    folder = context.workspace / record.path
+    stages = StageStore(context.workspace)
+    # MLflow refuses names with a dot, which a task or method may have.
+    name = f"{stage.task}-{stage.name}".replace(".", "-")
+
+    def all_points() -> Iterator[tuple[int, Mapping[str, float]]]:
+        yield from read_metrics(stages.fetch(stage.address))
 
     def add_model(store: Store, run_id: str) -> None:
+        run = store.client.get_run(run_id)
+        registered = registered_name(stage.task, spec.method, spec.num_layers)
+        if store.place and run.info.status == "FINISHED" and find_version(store, registered, run_id):
+            # Its files, which another machine may have logged, need not come here.
+            fill_aliases(store, registered)
+            return
+        folder = stages.fetch(stage.address)
         verify_files(folder, read_manifest(folder))
         task = context.tasks[stage.task]
         split = task.dev_splits[0]
         examples = islice(read_split(context.data_raw / split.file, task, split, []), _NUM_EXAMPLES)
-        run = store.client.get_run(run_id)
         model = log_model(
             store,
             run,
             folder,
-            # MLflow refuses names with a dot, which a task or method may have.
-            name=f"{stage.task}-{stage.name}".replace(".", "-"),
+            name=name,
             task=task,
             max_length=TokensFacts.of(inputs["tokens"]).max_length,
             examples=[example.texts for example in examples],
         )
-        register(store, run, model, registered_name(stage.task, spec.method, spec.num_layers))
+        register(store, run, model, registered)
 
     complete_run(
         context.workspace,
         attempt_file(context.workspace, stage.address),
         _training_contents(stage, spec, inputs, context, flow_run),
         record.digest,
-        read_metrics(folder),
+        all_points(),
         _add_nothing if stage.trial else add_model,
     )
 
 
 def _trial_tags(stage: Stage, inputs: Mapping[str, StageRecord], context: RunContext) -> dict[str, str]:
     """Return what a search tries, and which examples stand for dev in the curves."""
-    tokens = read_manifest(context.workspace / inputs["tokens"].path)
+    tokens = read_published(StageStore(context.workspace), inputs["tokens"])
     return {"trial": stage.trial, "scored_on": "part of train" if tokens.config.get("holdout") else "dev"}
 
 

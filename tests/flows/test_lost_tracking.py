@@ -158,5 +158,7 @@ def test_a_tracking_server_that_does_not_answer_ends_a_run_in_one_sentence_befor
     state = start(root, ("TinyA",), student__learning_rate=0.5)
     assert state.is_failed()
     assert str(state.message).startswith("MLflow needs to log experiment pkd, but its store answers ")
-    assert str(state.message).endswith("; check the store and run again.")
+    assert str(state.message).endswith(
+        "; check its server at http://127.0.0.1:9, which MLFLOW_TRACKING_URI names, and run again."
+    )
     assert published(root) == files

@@ -8,11 +8,9 @@ from fractions import Fraction
 from benchmarks.simulation.planned_search import FINAL, REPORT, PlannedRound, PlannedSearch
 from benchmarks.simulation.schedule import Job
 from benchmarks.simulation.stage_seconds import compute_seconds
-from pkd_core.pipeline.kinds import StageKind
+from pkd_core.pipeline.needs import gpus_of
 from pkd_core.pipeline.stage import Stage
 
-# They read and write files, and no model computes in them.
-_NO_GPU = (StageKind.TOKENS, StageKind.REPORT, StageKind.SEARCH)
 # As the default of checkpoint_minutes; and training keeps one after each of 4 epochs.
 _CHECKPOINT_SECONDS, _EPOCHS = 300.0, 4
 
@@ -107,9 +105,9 @@ def _seconds_and_share(
     stage: Stage, part: str, given: Assumptions, rng: random.Random
 ) -> tuple[float, Fraction]:
     seconds = compute_seconds(stage, is_held_out=part not in (FINAL, REPORT))
-    if stage.kind in _NO_GPU:
-        return given.start_seconds + seconds, Fraction(0)
-    share = Fraction(1, given.students_per_gpu if stage.kind is StageKind.STUDENT else 1)
+    share = Fraction(gpus_of(stage, given.students_per_gpu)).limit_denominator(64)
+    if not share:
+        return given.start_seconds + seconds, share
     if share < 1:
         # As if the GPU were always full, which it is where work is left.
         seconds *= given.students_per_gpu / given.shared_gain

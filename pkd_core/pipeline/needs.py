@@ -56,7 +56,7 @@ def needs_of(stage: Stage, options: RunOptions, model_folder: Path, has_gpu: boo
         model_folder: Folder of the pretrained model that the stage's weights are of.
         has_gpu: Whether models are computed on GPUs.
     """
-    gpus = _gpus(stage, options.students_per_gpu) if has_gpu else 0.0
+    gpus = gpus_of(stage, options.students_per_gpu) if has_gpu else 0.0
     is_timed = stage.kind in _TIMED_ON_PROCESSOR or (stage.kind is StageKind.SPEED and not gpus)
     return Needs(
         cores=None if is_timed else stage.threads or 1,
@@ -90,7 +90,8 @@ def fitted(needs: Needs, machines: list[Machine], name: str) -> Needs:
     return replace(needs, cores=cores, memory=min(needs.memory, largest.memory))
 
 
-def _gpus(stage: Stage, students_per_gpu: int) -> float:
+def gpus_of(stage: Stage, students_per_gpu: int) -> float:
+    """Return the GPUs that a stage takes, or the part of one, where models are computed on GPUs."""
     if stage.kind is StageKind.TRANSFER and stage.threads is None:
         return 0.0  # it runs no model
     if stage.kind in _WHOLE_GPU:

@@ -18,9 +18,17 @@ from pkd_core.store.fingerprint import hash_file
 from pkd_core.store.finished_files import read_finished
 from pkd_core.store.inspection import list_files
 from pkd_core.store.keys import StageKeys
+from pkd_core.store.lock import hold_any
 from pkd_core.store.manifest import FileEntry
 from pkd_core.store.os_errors import check_disk_space
-from pkd_core.store.work_folder import INPUTS, discard_work, read_inputs, resume_folder, write_inputs
+from pkd_core.store.work_folder import (
+    INPUTS,
+    discard_work,
+    lock_file,
+    read_inputs,
+    resume_folder,
+    write_inputs,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -115,20 +123,22 @@ def _restore(place: Objects, keys: StageKeys, pointer: Object, work: Path) -> bo
     if inputs != read_inputs(work):
         return False
     restored = work.with_name(f"{work.name}.restored")
-    shutil.rmtree(restored, ignore_errors=True)
-    for name in (_WORK, _RESUME):
-        (restored / name).mkdir(parents=True)
-    check_disk_space(restored, sum(one.entry.size for one in saved), "a checkpoint")
-    for one in saved:
-        download_file(place, one.key, restored / one.entry.name, one.entry)
-    Attempt.new(place, restored / _RESUME, pointer.modified).write()
-    write_inputs(restored / _RESUME, inputs)
-    fsync_tree(restored)
-    discard_work(work)
-    durable_rename(restored / _WORK, work)
-    # With the inputs in it: only with them would anybody continue.
-    durable_rename(restored / _RESUME, resume_folder(work))
-    restored.rmdir()
+    # A lock of its own keeps `pkd clean` away.
+    with hold_any([lock_file(restored)], f"restoring {work.name}"):
+        shutil.rmtree(restored, ignore_errors=True)
+        for name in (_WORK, _RESUME):
+            (restored / name).mkdir(parents=True)
+        check_disk_space(restored, sum(one.entry.size for one in saved), "a checkpoint")
+        for one in saved:
+            download_file(place, one.key, restored / one.entry.name, one.entry)
+        Attempt.new(place, restored / _RESUME, pointer.modified).write()
+        write_inputs(restored / _RESUME, inputs)
+        fsync_tree(restored)
+        discard_work(work)
+        durable_rename(restored / _WORK, work)
+        # With the inputs in it: only with them would anybody continue.
+        durable_rename(restored / _RESUME, resume_folder(work))
+        restored.rmdir()
     return True
 
 

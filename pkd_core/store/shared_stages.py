@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pkd_core.errors import LostError, StoreError
+from pkd_core.errors import StoreError
 from pkd_core.places.lease import Lease, leased, local_owner
 from pkd_core.places.objects import Objects
 from pkd_core.store.address import Address
@@ -20,7 +20,6 @@ from pkd_core.store.keys import StageKeys
 from pkd_core.store.manifest import Manifest
 from pkd_core.store.published import find_manifest, inspect_published, publish_attempt, withdraw_damaged
 from pkd_core.store.publishing import move_to_backup, publish_folder
-from pkd_core.store.work_folder import discard_work
 
 logger = logging.getLogger(__name__)
 
@@ -97,11 +96,7 @@ class SharedStages:
 
     def publish(self, address: Address, work: Path, manifest: Manifest) -> Manifest:
         """Publish a work folder in the place, then make it the local copy; return the manifest that stands."""
-        try:
-            manifest = publish_attempt(self.place, self.workspace, address, manifest)
-        except LostError:
-            discard_work(work)
-            raise
+        manifest = publish_attempt(self.place, self.workspace, address, manifest)
         with copy_lock(self.workspace, address):
             publish_folder(
                 work, self.workspace / address.folder, self.workspace / address.backup_folder, manifest

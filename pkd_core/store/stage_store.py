@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pkd_core.errors import HeldError, StoreError
+from pkd_core.errors import HeldError, LostError, StoreError
 from pkd_core.store.address import Address, StageRecord
 from pkd_core.store.inspection import Inspection, StageStatus, inspect_folder
 from pkd_core.store.lock import hold_any
@@ -15,7 +15,7 @@ from pkd_core.store.manifest import Manifest, read_manifest
 from pkd_core.store.os_errors import disk_errors, file_errors
 from pkd_core.store.publishing import hash_files, move_to_backup, publish_folder
 from pkd_core.store.shared_stages import SharedStages
-from pkd_core.store.work_folder import discard_resume, lock_file, prepare_work, tidy_work
+from pkd_core.store.work_folder import discard_resume, discard_work, lock_file, prepare_work, tidy_work
 
 __all__ = ["Address", "Inspection", "StageStatus", "StageStore"]
 
@@ -134,7 +134,7 @@ class StageStore:
 
         Inspect the stage again inside: another process may have published it before the lock was free. The work folder
         stays when the body fails, so that the stage can resume. What a writer with other inputs left is deleted. A
-        checkpoint that another machine has left in a shared place is downloaded.
+        checkpoint that another machine has left in a shared place is downloaded. A LostError of the body deletes all.
 
         Args:
             address: The stage.
@@ -154,6 +154,10 @@ class StageStore:
             try:
                 with disk_errors("write", work):
                     yield work
+            except LostError:
+                # Whoever took over goes on from what was sent.
+                discard_work(work)
+                raise
             finally:
                 tidy_work(work)
 
@@ -179,7 +183,7 @@ class StageStore:
             The stage's record. An older copy of the stage is kept in the task's backup folder.
 
         Raises:
-            LostError: Another machine has published the stage meanwhile: its result stands, the work is discarded.
+            LostError: Another machine has published the stage meanwhile: its result stands.
             StoreError: If the disk refuses; the work folder then stays.
             TypeError: If JSON cannot represent config or facts.
             ValueError: If they hold a number that is not finite.

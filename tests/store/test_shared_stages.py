@@ -140,7 +140,8 @@ def test_a_process_that_was_taken_for_dead_stops_and_does_not_publish_over_the_o
     monkeypatch.setattr("pkd_core.store.shared_stages.leased", functools.partial(leased, term=0.3))
     first, second = sharing.store("a"), sharing.store("b")
     other = FILES | {"training.json": b"of the other"}
-    with first.writing(ADDRESS, INPUTS) as work:
+    published = r"^RTE teacher was published by another process; its result is used"
+    with pytest.raises(LostError, match=published), first.writing(ADDRESS, INPUTS) as work:
         first.check_held(ADDRESS)
         for name, content in FILES.items():
             (work / name).parent.mkdir(exist_ok=True)
@@ -155,9 +156,9 @@ def test_a_process_that_was_taken_for_dead_stops_and_does_not_publish_over_the_o
             first.check_held(ADDRESS)
         with pytest.raises(LostError):
             first.keep(ADDRESS)
-        with pytest.raises(LostError, match=r"^RTE teacher was published by another process; its result is"):
-            finish(first)
-        assert not work.exists()
+        finish(first)
+    assert not work.exists()
+    assert not resume_folder(work).exists()
     assert contents(first.fetch(ADDRESS)) == other
     manifest = first.find_manifest(ADDRESS)
     assert manifest is not None

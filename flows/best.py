@@ -3,10 +3,12 @@
 import shlex
 from pathlib import Path
 
+from flows.request import as_typed
 from pkd_core.errors import StoreError
 from pkd_core.model.file_checks import read_settings
 from pkd_core.pipeline.trained import ReportedModel, best_of, describe_trained, reported_models
 from pkd_core.report.cells import metric_name, points
+from pkd_core.store.attached import place_of
 
 _TEXTS = ("some text", "another text")
 
@@ -31,9 +33,16 @@ def describe_best(workspace: Path, report: Path) -> str:
     if not best:
         return ""
     lines = [
-        f"best: {one.key}, {metric_name(one.selection)} {points(one.score)}, {one.folder}" for one in best
+        f"best: {one.key}, {metric_name(one.selection)} {points(one.score)}, {_where(one)}" for one in best
     ]
     return "\n".join(["", *lines, *_usage(workspace, best[0])])
+
+
+def _where(model: ReportedModel) -> str:
+    """Return where a model's files are: in the place that machines share, as long as this one has no copy."""
+    place = None if model.folder.is_dir() else place_of(model.folder.parents[2])
+    path = "/".join(model.folder.parts[-3:])
+    return str(model.folder) if place is None else f"{place.url}/{path}"
 
 
 def _usage(workspace: Path, model: ReportedModel) -> list[str]:
@@ -47,8 +56,10 @@ def _usage(workspace: Path, model: ReportedModel) -> list[str]:
             f"model = AutoModelForMultipleChoice.from_pretrained({str(model.folder.resolve())!r})",
         ]
     texts = _TEXTS[: len(trained.columns or ("text",))]
-    place = [] if workspace == Path() else ["--workspace", str(workspace)]
+    place = [] if workspace == Path() else ["--workspace", as_typed(workspace)]
     command = shlex.join(["pkd", "predict", model.key, *place])
+    if not model.folder.is_dir():
+        return ["", f"{command} " + " ".join(f'"{text}"' for text in texts)]
     example = repr(texts[0]) if len(texts) == 1 else repr({"text": texts[0], "text_pair": texts[1]})
     options = f", truncation=True, max_length={trained.max_length}" if trained.max_length else ""
     if read_settings(model.folder).problem_type == "multi_label_classification":

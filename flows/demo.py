@@ -7,6 +7,8 @@ from flows.demo_model import write_demo_model
 from flows.request import Request
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import DEFAULT_METHODS, RunOptions
+from pkd_core.pipeline.shared_sources import bring_model, send_model
+from pkd_core.pipeline.task_data import bring_data
 from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import disk_errors, file_errors
 
@@ -46,11 +48,14 @@ def demo_request(workspace: Path) -> Request:
     model = workspace / "model"
     with file_errors("write", workspace), disk_errors("write", workspace):
         workspace.mkdir(parents=True, exist_ok=True)
+        bring_data(workspace, [DEMO_TASK])
         with hold_any([workspace / ".demo.lock"], "the demo's data"):
             if not (data_raw / DEMO_TASK).is_dir():
                 write_demo_task(data_raw, _SEED, **_SIZES)
+            bring_model(workspace, model)
             if not model.is_dir():
                 write_demo_model(model, _SEED, **_PRETRAINING)
+                send_model(workspace, model)
     run = build_run_config(
         tasks=[DEMO_TASK],
         methods=DEFAULT_METHODS,

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from flows.request import check_addressable
 from flows.service.login import read_login
+from pkd_core.store.attached import place_of
+from pkd_core.store.network_folder import network_type
 
 _LOGGERS = ("pkd_core", "tasks", "flows")
 _DEFAULTS = {
@@ -37,7 +39,19 @@ def prepare_environment(workspace: Path) -> None:
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.environ.setdefault("PREFECT_HOME", str(workspace.resolve() / "artifacts" / "prefect"))
+    warn_of_network_folder(workspace)
     show_progress()
+
+
+def warn_of_network_folder(workspace: Path) -> None:
+    """Say in the log that a workspace of one machine lies where several may work, if it does."""
+    kind = network_type(workspace)
+    if kind is not None and place_of(workspace) is None:
+        logging.getLogger(__name__).warning(
+            "%s lies on %s, where the locks of several machines cannot be relied on: if others work there too, give "
+            "--workspace %s instead (docs/workspaces.md)",
+            *(workspace, kind, workspace.resolve().as_uri()),
+        )
 
 
 def show_progress() -> None:

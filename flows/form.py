@@ -15,7 +15,7 @@ from pkd_core.config.settings import RunConfig, RunOptions, Settings
 from pkd_core.data.glue import GLUE_TASKS
 
 _SECTIONS: Mapping[str, Any] = {name: field.annotation for name, field in Settings.model_fields.items()}
-WORKSPACE = "Folder that holds data_raw, data_feat and artifacts."
+WORKSPACE = "Folder that holds data_raw, data_feat and artifacts, or the URL of what several machines share."
 
 
 def parameters_section() -> str:

@@ -9,6 +9,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from flows.latest_report import record_latest
 from pkd_core.pipeline.plan import Plan
 from pkd_core.store.address import StageRecord
+from pkd_core.store.catalog import local_copy
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.stage_store import StageStatus
 
@@ -60,7 +61,7 @@ def show_search(workspace: Path, report: StageRecord) -> None:
 
 
 def _show_page(workspace: Path, report: StageRecord, name: str) -> None:
-    folder = workspace / report.path
+    folder = local_copy(workspace / report.path)
     with file_errors("read", folder):
         text = (folder / f"{name}.md").read_text(encoding="utf-8", errors="replace")
         figure = base64.b64encode((folder / f"{name}.png").read_bytes()).decode("ascii")

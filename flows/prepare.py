@@ -10,6 +10,7 @@ from pkd_core.errors import DataError
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.pipeline.sources import UNLABELLED, has_raw_files
+from pkd_core.pipeline.task_data import bring_data
 from pkd_core.runtime.device import find_device
 from pkd_core.store.stage_store import StageStore
 
@@ -25,7 +26,7 @@ def prepare(request: Request) -> Plan:
     StageStore(workspace)
     if request.options.device != "auto":
         find_device(request.options.device)  # imports torch, which takes seconds
-    download_missing_data(request.run.tasks, workspace / "data_raw")
+    prepare_data(request.run.tasks, workspace)
     return make_plan(request.run, workspace, request.options.deep, request.options.device)
 
 
@@ -45,6 +46,17 @@ def check_data(plan: Plan) -> None:
             check_examples(task, data_raw)
         elif task is not None and UNLABELLED in stage.sources:
             check_unlabelled(task, data_raw)
+
+
+def prepare_data(names: tuple[str, ...], workspace: Path) -> None:
+    """Bring the data of tasks into a workspace that several machines share, and download those of GLUE and RACE.
+
+    Raises:
+        DataError: Names every task whose data could not be downloaded.
+        StoreError: The place of the workspace cannot be used.
+    """
+    bring_data(workspace, names)
+    download_missing_data(names, workspace / "data_raw")
 
 
 def download_missing_data(names: tuple[str, ...], data_raw: Path) -> None:

@@ -20,6 +20,8 @@ from pkd_core.config.overrides import (
 from pkd_core.config.section import Name, Section
 from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.errors import ConfigError, quoted, shortened
+from pkd_core.store.attached import CACHE_VARIABLE, attach, place_of
+from pkd_core.store.network_folder import network_type
 from pkd_core.store.os_errors import file_errors
 
 # Where each keeps its database, if not in the workspace.
@@ -46,7 +48,7 @@ class Request:
             ConfigError: A value is unknown, of the wrong type or out of range.
             StoreError: The workspace's path cannot be used.
         """
-        return cls.build(parameters, check_workspace(parameters["workspace"]).resolve())
+        return cls.build(parameters, open_workspace(parameters["workspace"]).resolve())
 
     @classmethod
     def build(cls, values: Mapping[str, Any], workspace: Path) -> Self:
@@ -60,7 +62,7 @@ class Request:
 
     def parameters(self) -> dict[str, Any]:
         """Return the flat mapping of `from_parameters` as JSON values, valid in every current folder."""
-        paths = {"workspace": str(self.workspace.resolve())} | model_paths(self.run)
+        paths = {"workspace": workspace_name(self.workspace)} | model_paths(self.run)
         return self.run.model_dump(mode="json") | self.options.model_dump(mode="json") | paths
 
 
@@ -76,14 +78,27 @@ def given_settings(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return settings
 
 
-def check_workspace(given: object) -> Path:
-    """Return a workspace's path, which need not exist.
+def open_workspace(given: object) -> Path:
+    """Return the folder of a workspace: its path, which need not exist, or this machine's folder of a shared place.
+
+    Args:
+        given: A path, or the URL of a place that several machines share.
 
     Raises:
-        ConfigError: It is not a text, holds a NUL, is too long, or is not UTF-8, as Prefect and MLflow require.
-        StoreError: The system refuses the path, or its links lead nowhere.
+        ConfigError: It is not a text, holds a NUL, is too long, or is not UTF-8, as Prefect and MLflow require; or the
+            URL names no place.
+        StoreError: The system refuses the path, or its links lead nowhere; or the place cannot be used.
     """
-    path = Path(validated(_Place, {"workspace": given}).workspace)
+    name = validated(_Place, {"workspace": given}).workspace
+    if "://" in name:
+        workspace = attach(name)
+        if kind := network_type(workspace):
+            raise ConfigError(
+                f"{workspace} must lie on a disk of this machine, where it works for {name}, and lies on {kind}; set "
+                f"{CACHE_VARIABLE} to a folder on such a disk."
+            )
+        return workspace
+    path = Path(name)
     with file_errors("use", path):
         path.exists()
         try:
@@ -91,6 +106,26 @@ def check_workspace(given: object) -> Path:
         except RuntimeError as error:  # Python's answer to links in a circle
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
     return path
+
+
+def workspace_name(workspace: Path) -> str:
+    """Return what a workspace is called on every machine and from every current folder: its URL, else its path.
+
+    Raises:
+        StoreError: The place that it belongs to cannot be used.
+    """
+    place = place_of(workspace)
+    return str(workspace.resolve()) if place is None else place.url
+
+
+def as_typed(workspace: Path) -> str:
+    """Return what a workspace is called in a command: its URL, else its path as it was given.
+
+    Raises:
+        StoreError: The place that it belongs to cannot be used.
+    """
+    place = place_of(workspace)
+    return str(workspace) if place is None else place.url
 
 
 def check_addressable(workspace: Path) -> None:

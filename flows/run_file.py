@@ -18,8 +18,7 @@ from typing import Any
 from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.errors import ConfigError, quoted, reason
 from pkd_core.pipeline.growing_record import GrowingRecord
-from pkd_core.store.atomic import atomic_write_text
-from pkd_core.store.os_errors import file_errors
+from pkd_core.store.run_records import write_beside
 
 
 def run_file(record: Path) -> Path:
@@ -42,8 +41,7 @@ def write_run_file(parameters: Mapping[str, Any], path: Path) -> None:
     """
     # The workspace is where the file lies; it may be moved.
     values = {key: value for key, value in parameters.items() if key != "workspace"}
-    with file_errors("write", path):
-        atomic_write_text(path, _to_toml(values), has_concurrent_writers=True)
+    write_beside(path, _to_toml(values))
 
 
 def read_run_file(

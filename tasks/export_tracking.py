@@ -61,7 +61,9 @@ def log_export(
         verify_files(folder, read_manifest(folder))
         task = context.tasks[stage.task]
         split = task.dev_splits[0]
-        examples = islice(read_split(context.data_raw / split.file, task, split, []), _NUM_EXAMPLES)
+        examples = islice(
+            read_split(context.data_raw(task.name) / split.file, task, split, []), _NUM_EXAMPLES
+        )
         run = store.client.get_run(run_id)
         model = log_bundle(
             store,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import Task
-from prefect.cache_policies import CacheKeyFnPolicy
+from prefect.cache_policies import NO_CACHE, CacheKeyFnPolicy
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.states import Failed
@@ -20,7 +20,9 @@ from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import StageRecord
+from pkd_core.store.attached import place_of
 from pkd_core.store.fingerprint import fingerprint
+from pkd_core.store.local_cache import in_use
 from pkd_core.store.os_errors import resource_errors
 from pkd_core.store.stage_store import StageStore
 from tasks.progress import ProgressObserver, ShowStage
@@ -52,13 +54,15 @@ def run_stage(
     records = {part: StageRecord.from_json(record) for part, record in inputs.items()}
     try:
         with show(stage.key) as shown, resource_errors(stage.key):
+            context = context.here()
             track = functools.partial(
                 track_stage, context=context, flow_run=flow_run, progress=ProgressObserver(stage, shown)
             )
-            record = build(stage, records, context, track, functools.partial(_turn, stage))
-            # Another run that has just found the stage done would log the same a second time.
-            with StageStore(context.workspace).locked(stage.address):
-                log_stage(stage, records, record, context, flow_run)
+            with in_use(context.workspace, [stage.address]):
+                record = build(stage, records, context, track, functools.partial(_turn, stage))
+                # Another run that has just found the stage done would log the same a second time.
+                with StageStore(context.workspace).locked(stage.address):
+                    log_stage(stage, records, record, context, flow_run)
     except PkdError as caught:
         error = _set_aside(stage, context, caught) if isinstance(caught, DamagedError) else caught
         # Prefect would keep a record of the failure, and return it as the result once the stage's files exist.
@@ -89,10 +93,18 @@ def task_for(
 
     Args:
         stage: The stage; its key is the task run's name.
-        workspace: Where the results' records are kept.
+        workspace: Where the results' records are kept. A place that several machines share is asked instead.
         refresh: Run even if Prefect has a record: the files that it names are missing, damaged or stale.
         build_it: Builds it: `run_stage`, or what calls that in another process.
     """
+    if place_of(workspace) is not None:
+        return Task(
+            build_it,
+            name=stage.kind.value,
+            task_run_name=stage.key,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )
     return Task(
         build_it,
         name=stage.kind.value,

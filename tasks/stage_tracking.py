@@ -173,7 +173,9 @@ def _log_training(
         verify_files(folder, read_manifest(folder))
         task = context.tasks[stage.task]
         split = task.dev_splits[0]
-        examples = islice(read_split(context.data_raw / split.file, task, split, []), _NUM_EXAMPLES)
+        examples = islice(
+            read_split(context.data_raw(task.name) / split.file, task, split, []), _NUM_EXAMPLES
+        )
         model = log_model(
             store,
             run,

@@ -137,10 +137,16 @@ def fetch(
 ) -> None:
     """Download GLUE tasks and RACE from the Hugging Face hub into data_raw, overwriting nothing."""
     from pkd_core.data.download import download_task
+    from pkd_core.pipeline.task_data import bring_data, send_data
+    from pkd_core.store.attached import place_of
 
     for task in tasks:
+        bring_data(workspace, [task])
         for path in download_task(task, workspace / "data_raw"):
             typer.echo(f"wrote {path}")
+        if place := place_of(workspace):
+            send_data(workspace, task)
+            typer.echo(f"sent {task} to {place.url}")
 
 
 @app.command()

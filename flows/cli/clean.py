@@ -10,10 +10,10 @@ from flows.cli import display
 from flows.cli.listing import show_json
 from flows.cli.quantities import size
 from flows.latest_report import latest_report
-from flows.run_file import run_file
 from pkd_core.errors import PkdError
-from pkd_core.store.cleanup import Garbage, find_garbage, remove
-from pkd_core.store.run_records import RunRecord, read_run_records
+from pkd_core.store.cleanup import find_garbage, remove
+from pkd_core.store.garbage import Garbage
+from pkd_core.store.run_records import RunRecord, read_run_records, remove_record
 
 
 def clean(workspace: Path, last: int | None, delete: bool, as_json: bool) -> None:
@@ -66,10 +66,7 @@ def _delete(workspace: Path, records: list[RunRecord], found: list[Garbage]) -> 
     """Delete run records, and then the garbage that no process has started to write; return the latter."""
     # Records first: a run that is repeated meanwhile writes its own again.
     for record in records:
-        record.path.unlink(missing_ok=True)
-        run_file(record.path).unlink(missing_ok=True)
-        for journal in record.path.parent.glob(f"{record.path.stem}.optuna.*"):
-            journal.unlink(missing_ok=True)
+        remove_record(record.path)
     return [garbage for garbage in found if remove(workspace, garbage)]
 
 

@@ -11,6 +11,7 @@ from flows.cli.listing import show_json, show_text
 from flows.latest_report import latest_report
 from pkd_core.pipeline.comparison import Answer, Comparison, Disagreement, compare, find_disagreements
 from pkd_core.pipeline.evaluated import Evaluated, evaluation_of, find_evaluation, read_evaluation
+from pkd_core.pipeline.task_data import bring_data
 from pkd_core.pipeline.trained import ReportedModel, reported_models
 from pkd_core.report.cells import metric_name, points
 from pkd_core.report.differences import ComparedPair, sentence
@@ -54,6 +55,7 @@ def compare_models(request: CompareRequest) -> None:
     comparison = compare(first, second)
     disagreements: list[Disagreement] = []
     if request.num_disagreements:
+        bring_data(request.workspace, [first.result.task])
         disagreements = find_disagreements(first, second, request.workspace / "data_raw")
     shown = disagreements[: request.num_disagreements]
     if request.as_json:

@@ -19,6 +19,7 @@ from flows.latest_report import record_latest
 from flows.limits import check_limits
 from flows.stopping import ending_at_signals, received_signal, report_stopped
 from pkd_core.pipeline.bundles import BUNDLE, TRANSFORMERS
+from pkd_core.store.catalog import local_copy
 from pkd_core.store.stage_store import StageStatus
 
 _TEXTS = ("some text", "another text")
@@ -116,9 +117,10 @@ def _compute(asked: CompressRequest, prepared: Prepared, view: RunView) -> "Stat
 
 
 def _show_outcome(asked: CompressRequest, prepared: Prepared, outcome: "Compressed") -> None:
-    show_compression(asked.workspace / outcome.folder(outcome.final.card))
+    show_compression(local_copy(asked.workspace / outcome.folder(outcome.final.card)))
     typer.echo(
-        f"all students: {asked.workspace / outcome.report.path / 'report.html'} (`pkd report` shows the table)"
+        f"all students: {local_copy(asked.workspace / outcome.report.path) / 'report.html'} (`pkd report` shows the "
+        "table)"
     )
     if asked.out is not None:
         student, place = (
@@ -126,7 +128,7 @@ def _show_outcome(asked: CompressRequest, prepared: Prepared, outcome: "Compress
             f"{asked.out}: {TRANSFORMERS}, {BUNDLE}, README.md, compression.html",
         )
     else:
-        student = asked.workspace / outcome.folder(outcome.student)
+        student = local_copy(asked.workspace / outcome.folder(outcome.student))
         place = f"{student} (--out DIR copies it, its bundle without torch and the page into a folder of their own)"
     typer.echo(f"to deploy: {place}")
     columns = prepared.run.inputs.tasks[prepared.data.task].text_columns

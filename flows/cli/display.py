@@ -12,9 +12,10 @@ import typer
 
 from flows.cli.listing import show_rows, show_text, wrapped
 from flows.cli.quantities import age, size
+from flows.request import as_typed
 from pkd_core.config.presets import ListedPreset
 from pkd_core.errors import StoreError
-from pkd_core.store.cleanup import Garbage
+from pkd_core.store.garbage import Garbage
 from pkd_core.store.os_errors import file_errors
 
 if TYPE_CHECKING:
@@ -89,10 +90,11 @@ def show_garbage(found: Sequence[Garbage], num_kept: int, num_runs: int) -> None
 
 def after_demo(workspace: Path) -> str:
     """Return where to look after the demo, in lines that a shell takes as they are."""
+    option = f"--workspace {shlex.quote(as_typed(workspace))}"
     commands = {
-        f"pkd verify --workspace {shlex.quote(str(workspace))}": "hash every published file",
-        f"pkd demo --workspace {shlex.quote(str(workspace))}": "again: nothing is computed",
-        f"pkd up --workspace {shlex.quote(str(workspace))}": "MLflow's and Prefect's pages",
+        f"pkd verify {option}": "hash every published file",
+        f"pkd demo {option}": "again: nothing is computed",
+        f"pkd up {option}": "MLflow's and Prefect's pages",
         "pkd fetch RTE": "GLUE's RTE, over the network; then: pkd run RTE",
     }
     longest = max(map(len, commands))

@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from flows.cli.completion import complete_arguments, complete_methods
 from flows.cli.lists import split_list, split_numbers
-from flows.request import Request, check_workspace, split_arguments
+from flows.request import Request, open_workspace, split_arguments
 from flows.run_file import read_run_file
 from pkd_core.config.command import flag_of
 from pkd_core.config.settings import RunConfig, RunOptions
@@ -27,12 +27,18 @@ _LIST_HELP = {
 _FROM_ARGUMENTS = ("tasks", "settings")
 
 
-def _checked(workspace: Path) -> Path:
-    return check_workspace(str(workspace))
+def _opened(given: str | Path) -> Path:
+    return open_workspace(str(given))
 
 
 Workspace = Annotated[
-    Path, typer.Option(help="Folder that holds data_raw, data_feat and artifacts.", callback=_checked)
+    Path,
+    typer.Option(
+        help="Folder that holds data_raw, data_feat and artifacts; or s3://bucket/prefix or file:///folder, which "
+        "several machines share.",
+        metavar="<path|url>",
+        parser=_opened,
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON alone, for a program (docs/json.md).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Write the report and errors only.")]

@@ -14,6 +14,7 @@ from pkd_core.pipeline.estimate import estimate_seconds
 from pkd_core.pipeline.models import PretrainedModel
 from pkd_core.pipeline.own_teachers import OwnTeacher
 from pkd_core.pipeline.plan import Plan, PlannedStage, make_plan
+from pkd_core.pipeline.task_data import bring_data
 from pkd_core.runtime.device import find_device
 from pkd_core.store.stage_store import StageStatus
 
@@ -32,7 +33,9 @@ def show_plan(request: Request, as_json: bool) -> None:
         PkdError: The plan cannot be made, or the data of a task that is to be tokenised are wrong.
     """
     check_addressable(request.workspace)
+    bring_data(request.workspace, request.run.tasks)
     plan = make_plan(request.run, request.workspace, request.options.deep, request.options.device)
+    plan.check_cache(request.options)
     check_data(plan)
     device = request.options.device
     if as_json:

@@ -22,7 +22,7 @@ from flows.stopping import ending_at_signals, received_signal, report_stopped
 from pkd_core.errors import ConfigError, PkdError
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.runtime.process_setup import configure_process
-from pkd_core.store.manifest import read_manifest
+from pkd_core.store.catalog import published_manifest
 from pkd_core.store.stage_store import StageStatus, StageStore
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _record_again(request: Request, planned: "Plan") -> None:
     """Record what a run of a complete plan records: what it refers to, and that its report is the latest."""
     report = planned.stages[-1].stage
     assert report.kind is StageKind.REPORT
-    manifest = read_manifest(planned.workspace / report.address.folder)
+    manifest = published_manifest(planned.workspace / report.address.folder)
     with planned.recorded() as record:
         write_run_file(request.parameters(), run_file(record))
         record_latest(planned.workspace, StageStore(planned.workspace).record(report.address, manifest))

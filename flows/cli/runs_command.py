@@ -1,6 +1,6 @@
 """`pkd runs`: the runs that a workspace has recorded, and how much of each is done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from flows.cli.listing import show_json, show_rows
 from flows.run_file import run_file
 from pkd_core.errors import PkdError
-from pkd_core.store.manifest import MANIFEST_NAME
+from pkd_core.store.catalog import Catalog
 from pkd_core.store.run_records import RunRecord, read_run_records
 
 _HEADINGS = (
@@ -33,15 +33,18 @@ def show_runs(workspace: Path, as_json: bool) -> None:
     if not workspace.is_dir():
         raise PkdError(f"there is no folder {workspace}; give the workspace whose runs you want to see.")
     records = read_run_records(workspace)
+    published = (
+        {address.folder.as_posix() for address in Catalog(workspace).addresses()} if records else set()
+    )
     if as_json:
-        show_json([_json(record, workspace) for record in records])
+        show_json([_json(record, published) for record in records])
     elif records:
-        show_rows(_HEADINGS, [_row(record, workspace) for record in records], num_names=2)
+        show_rows(_HEADINGS, [_row(record, published) for record in records], num_names=2)
     else:
         raise PkdError(f"{workspace.resolve()} has no record of any run yet; start one with `pkd run TASK`.")
 
 
-def _row(record: RunRecord, workspace: Path) -> list[str]:
+def _row(record: RunRecord, published: Set[str]) -> list[str]:
     request = record.request
     return [
         datetime.fromisoformat(record.started).astimezone().strftime("%Y-%m-%d %H:%M"),
@@ -50,25 +53,21 @@ def _row(record: RunRecord, workspace: Path) -> list[str]:
         _joined(request.get("student_layers")) or _depth(request),
         _joined(request.get("seeds")),
         _models(request),
-        f"{_num_done(record, workspace)} of {len(record.folders)}",
+        f"{len(record.folders & published)} of {len(record.folders)}",
         "yes" if record.is_running else "",
         str(run_file(record.path)) if run_file(record.path).is_file() else "",
     ]
 
 
-def _json(record: RunRecord, workspace: Path) -> dict[str, Any]:
+def _json(record: RunRecord, published: Set[str]) -> dict[str, Any]:
     return {
         "started": record.started,
         "request": dict(record.request),
         "num_stages": len(record.folders),
-        "num_done": _num_done(record, workspace),
+        "num_done": len(record.folders & published),
         "running": record.is_running,
         "config": str(run_file(record.path)) if run_file(record.path).is_file() else None,
     }
-
-
-def _num_done(record: RunRecord, workspace: Path) -> int:
-    return sum((workspace / folder / MANIFEST_NAME).is_file() for folder in record.folders)
 
 
 def _kind(request: Mapping[str, Any]) -> str:

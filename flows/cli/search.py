@@ -13,12 +13,14 @@ from flows.cli.run import failure_of, is_complete, prefect_server
 from flows.cli.run_view import RunView, viewing_run
 from flows.latest_report import record_latest
 from flows.limits import check_limits
+from flows.request import as_typed
 from flows.search.prepare import prepare_search
 from flows.search.request import SearchRequest
 from flows.search.sampler import sampler_for
 from flows.stopping import ending_at_signals, received_signal, report_stopped
 from pkd_core.config.command import run_command
 from pkd_core.report.search_results import best_round
+from pkd_core.store.catalog import local_copy
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.stage_store import StageStatus
 
@@ -149,13 +151,15 @@ def _json(survey: "Survey") -> dict[str, Any]:
 
 
 def _show_outcome(asked: SearchRequest, prepared: "Search", outcome: "SearchOutcome") -> None:
-    folder = asked.workspace / outcome.search_report.path
+    folder = local_copy(asked.workspace / outcome.search_report.path)
     with file_errors("read", folder):
         typer.echo("\n" + (folder / "search.txt").read_text(encoding="utf-8", errors="replace"))
     best = best_round([one for one in outcome.rounds if one.method in prepared.run.methods])
     run = prepared.run_of(best.method, best.settings)
-    place = "" if asked.workspace == Path() else f" --workspace {shlex.quote(str(asked.workspace))}"
+    place = "" if asked.workspace == Path() else f" --workspace {shlex.quote(as_typed(asked.workspace))}"
     typer.echo(f"best: {best.method}. This repeats it, and trains nothing again:\n")
     typer.echo(f"    {run_command(run, run.model, run.student_model)}{place}\n")
     typer.echo(f"report: {folder / 'search.md'} (and search.json, search.png)")
-    typer.echo(f"dev scores: {asked.workspace / outcome.report.path / 'report.md'} (`pkd report` shows them)")
+    typer.echo(
+        f"dev scores: {local_copy(asked.workspace / outcome.report.path) / 'report.md'} (`pkd report` shows them)"
+    )

@@ -13,6 +13,7 @@ from pkd_core.config.reference import SettingValue, explain_settings
 from pkd_core.config.settings import Method
 from pkd_core.data.glue import load_task
 from pkd_core.errors import ConfigError
+from pkd_core.pipeline.task_data import bring_data
 
 
 def show_settings(
@@ -40,6 +41,7 @@ def show_settings(
     convention = check_convention(given.pop("convention", "default"))
     if len(tasks) > 1:
         raise ConfigError(f"expected one task or none, got {' and '.join(tasks)}: each has its own settings.")
+    bring_data(workspace, tasks)
     task = load_task(tasks[0], workspace / "data_raw").name if tasks else None
     num_teacher_layers, num_base_layers = num_model_layers
     num_layers = num_layers or max(1, num_base_layers // 2)

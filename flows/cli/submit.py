@@ -15,6 +15,7 @@ from pkd_core.evaluation.glue_zip import (
     glue_files,
     write_glue_zip,
 )
+from pkd_core.pipeline.task_data import bring_data
 from pkd_core.pipeline.trained import ReportedModel, best_of, reported_models
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.os_errors import file_errors
@@ -54,6 +55,7 @@ def submit(workspace: Path, output: Path, method: str | None, layers: int | None
         for task in dict.fromkeys(model.task for model in wanted)
     }
     _check_complete(chosen.keys(), fill)
+    bring_data(workspace, GLUE_TASKS)
     data_raw = workspace / "data_raw"
     contents = {}
     for file in glue_files():

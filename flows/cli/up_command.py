@@ -39,9 +39,11 @@ def up(
     from flows.service.listening import listening_at
     from flows.service.up import Wanted, serve_until_stopped
     from pkd_core.data.glue import load_task
+    from pkd_core.pipeline.task_data import bring_data
 
     prepare_environment(request.workspace)
     wanted = Wanted(prefect_port, mlflow_port, listening_at(host, name or []), artifacts, serve)
+    bring_data(request.workspace, request.run.tasks if serve else ())
     for task in request.run.tasks if serve else ():
         load_task(task, request.workspace / "data_raw")
     serve_until_stopped(request, wanted)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from flows.compress.request import CompressRequest
 from flows.prepare import download_missing_data
-from pkd_core.pipeline.compress_data import FoundData, find_data
+from pkd_core.pipeline.compress_data import FoundData, bring_named_data, find_data
 from pkd_core.pipeline.compress_values import compress_command
 from pkd_core.runtime.device import find_device
 from pkd_core.store.output_folder import check_output
@@ -42,6 +42,7 @@ def prepare_compression(asked: CompressRequest) -> Prepared:
     if asked.options.device != "auto":
         find_device(asked.options.device)
     data_raw = asked.workspace / "data_raw"
+    bring_named_data(asked.workspace, str(asked.data.data))
     data = find_data(asked.data, data_raw, asked.config.teachers, asked.options.device)
     download_missing_data((data.task,), data_raw)
     options, command = asked.options, compress_command(asked.data, asked.config)

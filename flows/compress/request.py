@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from flows.request import check_workspace, given_settings
+from flows.request import given_settings, open_workspace, workspace_name
 from flows.run_file import growing_record
 from pkd_core.config.compress import CompressConfig, build_compress_config
 from pkd_core.config.overrides import build_run_options, fields_of, validated
@@ -53,7 +53,7 @@ class CompressRequest:
             ConfigError: A value is unknown, of the wrong type or out of range.
             StoreError: The workspace's path cannot be used.
         """
-        return cls.build(parameters, check_workspace(parameters["workspace"]).resolve())
+        return cls.build(parameters, open_workspace(parameters["workspace"]).resolve())
 
     @classmethod
     def build(cls, values: Mapping[str, Any], workspace: Path) -> Self:
@@ -83,7 +83,7 @@ class CompressRequest:
             values |= part.model_dump(mode="json")
         if self.out is not None:
             values["out"] = str(self.out.resolve())
-        return values | {"workspace": str(self.workspace.resolve())}
+        return values | {"workspace": workspace_name(self.workspace)}
 
     def recorded(self, task: str) -> GrowingRecord:
         """Return the record of the compression of a task, to which its plans are added while it runs."""

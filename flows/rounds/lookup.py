@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pkd_core.pipeline.plan import Plan
 from pkd_core.store.address import StageRecord
-from pkd_core.store.manifest import read_manifest
+from pkd_core.store.catalog import published_manifest
 from pkd_core.store.stage_store import StageStatus, StageStore
 
 
@@ -21,7 +21,7 @@ def records_of(plan: Plan) -> dict[str, StageRecord]:
     store = StageStore(plan.workspace)
     return {
         one.stage.key: store.record(
-            one.stage.address, read_manifest(plan.workspace / one.stage.address.folder)
+            one.stage.address, published_manifest(plan.workspace / one.stage.address.folder)
         )
         for one in plan.stages
         if one.status is StageStatus.DONE

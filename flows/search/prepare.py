@@ -1,6 +1,6 @@
 """Checks, before hours are spent, that a search has its data and its model."""
 
-from flows.prepare import download_missing_data
+from flows.prepare import prepare_data
 from flows.search.request import SearchRequest
 from pkd_core.pipeline.plan import find_inputs
 from pkd_core.pipeline.search_plan import Search
@@ -18,5 +18,5 @@ def prepare_search(asked: SearchRequest) -> Search:
     StageStore(workspace)
     if options.device != "auto":
         find_device(options.device)  # imports torch, which takes seconds
-    download_missing_data(run.tasks, workspace / "data_raw")
+    prepare_data(run.tasks, workspace)
     return Search(run, asked.config, workspace, find_inputs(run, workspace, options.device), options.deep)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from flows.request import Request, check_workspace, given_settings
+from flows.request import Request, given_settings, open_workspace
 from flows.run_file import growing_record
 from pkd_core.config.model_paths import model_paths
 from pkd_core.config.search import SearchConfig, build_search_config, searched_rounds
@@ -30,7 +30,7 @@ class SearchRequest:
             ConfigError: A value is unknown, of the wrong type or out of range.
             StoreError: The workspace's path cannot be used.
         """
-        return cls.build(parameters, check_workspace(parameters["workspace"]).resolve())
+        return cls.build(parameters, open_workspace(parameters["workspace"]).resolve())
 
     @classmethod
     def build(cls, values: Mapping[str, Any], workspace: Path) -> Self:

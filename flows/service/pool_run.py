@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 from flows.environment import prepare_environment
-from flows.request import check_workspace
+from flows.request import open_workspace
 from flows.service.root import ROOT_VARIABLE
 from pkd_core.errors import ConfigError, quoted
 from pkd_core.store.os_errors import file_errors
@@ -35,7 +35,7 @@ def run_from_pool() -> None:
             f"pkd flow-run is the command of a work pool's template, and needs {_RUN_VARIABLE} from its worker and "
             f"{ROOT_VARIABLE} from the template; start a run with `prefect deployment run` or `pkd run`."
         )
-    root = check_workspace(workspace).resolve()
+    root = open_workspace(workspace).resolve()
     os.environ[ROOT_VARIABLE] = str(root)
     prepare_environment(root)
     os.environ["PREFECT__FLOW_ENTRYPOINT"] = _FLOWS[_name_of_flow(UUID(run_id))]

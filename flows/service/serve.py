@@ -18,6 +18,7 @@ from prefect.runner import Runner
 from flows.compress.flow import pkd_compress
 from flows.compress.request import FIELDS
 from flows.pkd import pkd
+from flows.request import open_workspace
 from flows.search.flow import pkd_search
 from flows.service.answers import answers
 from flows.service.processes import SECONDS_TO_START
@@ -35,7 +36,7 @@ def serve(parameters: Mapping[str, Any]) -> None:
     Args:
         parameters: The deployments' default parameters. Their workspace is the one below which it works.
     """
-    os.environ[ROOT_VARIABLE] = parameters["workspace"]
+    os.environ[ROOT_VARIABLE] = str(open_workspace(parameters["workspace"]))
     deadline = time.monotonic() + SECONDS_TO_START
     while not answers(f"{os.environ['PREFECT_API_URL']}/health") and time.monotonic() < deadline:
         time.sleep(0.25)

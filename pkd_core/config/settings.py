@@ -274,6 +274,14 @@ class RunOptions(Section):
             "accumulation_steps must be a multiple of it.",
         ),
     ] = 1
+    cache_gb: Annotated[
+        FiniteFloat,
+        Field(
+            gt=0,
+            le=1_000_000,
+            description="Gigabytes of copies that a machine keeps of a workspace that several machines share.",
+        ),
+    ] = 200.0
     placement: Annotated[
         Name,
         AfterValidator(checked_placement),

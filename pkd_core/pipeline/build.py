@@ -17,6 +17,7 @@ from pkd_core.runtime.cancellation import CancellableObserver, check_stop_reques
 from pkd_core.runtime.observer import Observer
 from pkd_core.store.address import StageRecord
 from pkd_core.store.finished_files import FinishedFiles
+from pkd_core.store.local_cache import in_use
 from pkd_core.store.stage_store import StageStatus, StageStore
 from pkd_core.store.work_folder import resume_folder
 from pkd_core.training.checkpoints import has_checkpoint
@@ -47,13 +48,27 @@ def build(
     store = StageStore(context.workspace)
     # A record may be older than the folder that it names, which another run may have built again since.
     published_inputs = read_inputs(stage, inputs, store)
-    digests = _digests(stage, published_inputs)
-    deep = context.options.deep
+    read = [one.address for one in published_inputs.values()]
+    with in_use(context.workspace, [stage.address, *read]):
+        return _build(store, stage, inputs, published_inputs, context, track, device_slot)
+
+
+def _build(
+    store: StageStore,
+    stage: Stage,
+    inputs: Mapping[str, StageRecord],
+    published_inputs: Mapping[str, PublishedInput],
+    context: RunContext,
+    track: TrackStage,
+    device_slot: Callable[[], AbstractContextManager[None]],
+) -> StageRecord:
+    """Do what `build` does, while the local copies of the inputs stay."""
+    digests, deep = _digests(stage, published_inputs), context.options.deep
     while True:
         if published := _published(store, stage, digests, deep):
             return published
         check_stop_requested(stage.key)
-        fetch_inputs(stage, published_inputs, store)
+        fetch_inputs(stage, published_inputs, store, context.options.cache_gb * 1e9)
         # The result of whoever holds the stage, or has taken it over from this process, is taken.
         with (
             suppress(HeldError, LostError),

@@ -17,6 +17,7 @@ from pkd_core.pipeline.plan import BuildPlan
 from pkd_core.pipeline.specs import EvaluationSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import StageRecord
+from pkd_core.store.catalog import local_copy
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _choose_depth(run: CompressionRun, build: BuildPlan) -> Choice | None:
         return None
     plan = run.plan_candidates()
     (record,) = build(plan, {}).values()
-    return choose_depth(read_candidates(run.workspace / record.path), run.config.latency_ms)
+    return choose_depth(read_candidates(local_copy(run.workspace / record.path)), run.config.latency_ms)
 
 
 def choose_student(stages: Sequence[Stage], records: Mapping[str, StageRecord]) -> Stage:

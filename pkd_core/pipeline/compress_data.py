@@ -11,6 +11,7 @@ from pkd_core.own_data.columns import NoLabelsError
 from pkd_core.own_data.own_data import OwnData, read_own_data
 from pkd_core.own_data.request import DataRequest
 from pkd_core.own_data.write import write_task
+from pkd_core.pipeline.task_data import bring_data
 from pkd_core.pipeline.teacher_labels import label_texts
 
 
@@ -73,6 +74,20 @@ def _read(request: DataRequest, data_raw: Path, teachers: Sequence[str], device:
         *own.notes[1:],
     )
     return replace(own, notes=notes, labelled_by=name)
+
+
+def bring_named_data(workspace: Path, name: str) -> None:
+    """Bring the data of a task into a workspace that several machines share, unless the name is that of a file here.
+
+    Raises:
+        PkdError: See `bring_data`.
+    """
+    try:
+        is_file = Path(name).exists()
+    except (OSError, ValueError):  # no path: too long
+        is_file = False
+    if not is_file:
+        bring_data(workspace, [name])
 
 
 def is_task(name: str, data_raw: Path) -> bool:

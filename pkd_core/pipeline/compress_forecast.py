@@ -11,7 +11,7 @@ from pkd_core.pipeline.specs import StudentSpec, TeacherSpec, TokensSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.step_times import StepTimes, measure_step_times
 from pkd_core.runtime.device import find_device
-from pkd_core.store.manifest import read_manifest
+from pkd_core.store.catalog import local_copy, published_manifest
 
 
 def trains(plan: Plan) -> bool:
@@ -46,7 +46,7 @@ def seconds_to_go(plan: Plan, num_unlabelled: int, device: str) -> float:
         model = stage.student_model or plan.model
         if model.weights not in times:
             times[model.weights] = _times(plan, stage, model, task, tokens, device)
-    facts = TokensFacts.model_validate(read_manifest(plan.workspace / tokens[0].address.folder).facts)
+    facts = TokensFacts.model_validate(published_manifest(plan.workspace / tokens[0].address.folder).facts)
     forecast = forecast_seconds(plan, {**facts.rows, UNLABELLED: num_unlabelled}, times)
     return sum((forecast | known).values())
 
@@ -60,7 +60,7 @@ def _times(
         model.folder,
         model.num_layers,
         task,
-        plan.workspace / read.address.folder,
+        local_copy(plan.workspace / read.address.folder),
         stage.spec.training,
         find_device(device),
         stage.threads or 1,

@@ -8,6 +8,7 @@ from pkd_core.pipeline.bundles import BUNDLE, TRANSFORMERS
 from pkd_core.pipeline.compress import Compressed
 from pkd_core.pipeline.stage import Stage
 from pkd_core.report.compression.write import CARD, PAGE
+from pkd_core.store.catalog import local_copy
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.output_folder import Copy, write_output
 
@@ -27,7 +28,7 @@ def hand_over(workspace: Path, outcome: Compressed, folder: Path) -> bool:
     """
 
     def copies(stage: Stage, place: str, is_wanted: Callable[[str], bool]) -> dict[str, Copy]:
-        source = workspace / outcome.folder(stage)
+        source = local_copy(workspace / outcome.folder(stage))
         entries = [entry for entry in read_manifest(source).files if is_wanted(entry.name)]
         return {f"{place}{entry.name}": Copy(source / entry.name, entry) for entry in entries}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkd_core.data.task import Task
+from pkd_core.errors import StoreError
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.plan import Plan, PlannedStage
 from pkd_core.pipeline.specs import (
@@ -34,9 +35,13 @@ def recorded_duration(stage: Stage, context: RunContext) -> Iterator[None]:
     started = time.monotonic()
     yield
     seconds = time.monotonic() - started
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        model = context.model_of(stage).folder
-        duration = _duration(stage, context.tasks, context.data_raw, model, context.device, seconds)
+    with suppress(OSError, ValueError, KeyError, TypeError, StoreError):
+        model = context.model_of(stage)
+        # A model that the stage did not need is not fetched for this.
+        sources = context.sources
+        folder = sources.model_as_it_is(context.workspace, model) if sources else model.folder
+        data_raw = context.data_raw(stage.task) if stage.task in context.tasks else context.workspace
+        duration = _duration(stage, context.tasks, data_raw, folder, context.device, seconds)
         append_duration(context.workspace, duration)
 
 

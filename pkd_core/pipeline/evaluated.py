@@ -7,10 +7,10 @@ from pathlib import Path
 from pkd_core.errors import ModelError, StoreError, listed, quoted
 from pkd_core.evaluation.answers import AnswerTable, read_answers
 from pkd_core.evaluation.result import EvaluationResult, read_result
-from pkd_core.pipeline.trained import TRAINED, ReportedModel, find_trained, manifests_of, tokens_manifest
+from pkd_core.pipeline.trained import TRAINED, ReportedModel, locate_trained, tokens_manifest
+from pkd_core.store.catalog import Catalog, address_of, local_copy, published_manifest
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.os_errors import file_errors
-from pkd_core.store.scan import published_addresses
 from pkd_core.store.verification import verify_files
 
 _EVALUATION = "evaluation-"
@@ -56,8 +56,8 @@ def find_evaluation(workspace: Path, name: str, reported: Sequence[ReportedModel
     with file_errors("use", Path(name)):
         folder = Path(name) if Path(name, _FILE).is_file() else _find_by_address(workspace, name)
     if folder is None:
-        folder = find_trained(workspace, name.replace(f"/{_EVALUATION}", "/", 1), reported)
-    return folder if (folder / _FILE).is_file() else evaluation_of(folder)
+        folder = locate_trained(workspace, name.replace(f"/{_EVALUATION}", "/", 1), reported)
+    return local_copy(folder if _is_evaluation(folder) else evaluation_of(folder))
 
 
 def evaluation_of(model: Path) -> Path:
@@ -67,13 +67,16 @@ def evaluation_of(model: Path) -> Path:
         ModelError: It has none.
     """
     try:
-        manifest = read_manifest(model)
+        manifest = published_manifest(model)
     except StoreError:
         manifest = None
     found = []
-    beside = model.parent if model.name else model.resolve().parent
-    if manifest is not None:
-        for folder, evaluation in manifests_of(beside, f"{_EVALUATION}{manifest.stage}"):
+    whole = model if len(model.parts) > 2 else model.resolve()
+    if manifest is not None and len(whole.parts) > 2:
+        catalog = Catalog(whole.parents[2])
+        for folder, evaluation in catalog.find(
+            whole.parents[1].name, whole.parent.name, f"{_EVALUATION}{manifest.stage}"
+        ):
             if evaluation.inputs.get("model") == manifest.digest:
                 found.append((evaluation.created, folder))
     if not found:
@@ -110,10 +113,15 @@ def read_evaluation(folder: Path) -> Evaluated:
     )
 
 
+def _is_evaluation(folder: Path) -> bool:
+    address = address_of(folder)
+    return (folder / _FILE).is_file() or (address is not None and address.stage.startswith(_EVALUATION))
+
+
 def _find_by_address(workspace: Path, name: str) -> Path | None:
     """Return the only published model or evaluation whose address begins with a name that has digits of its hash."""
     found = []
-    for address in published_addresses(workspace):
+    for address in Catalog(workspace).addresses():
         key = f"{address.task}/{address.stage}"
         begins = f"{key}-{address.fingerprint}".startswith(name) and len(name) > len(f"{key}-")
         if begins and TRAINED.fullmatch(f"{address.task}/{address.stage.removeprefix(_EVALUATION)}"):

@@ -12,9 +12,12 @@ from pathlib import Path
 from pkd_core.errors import DamagedError, StoreError
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.own_teachers import own_teacher_parts
+from pkd_core.pipeline.shared_sources import Model
 from pkd_core.pipeline.sources import PRETRAINED, TEACHER_PRETRAINED, TOKENIZER, hash_sources, source_files
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import Address, StageRecord
+from pkd_core.store.attached import place_of
+from pkd_core.store.local_cache import check_bound, make_room, num_bytes_of
 from pkd_core.store.manifest import Manifest
 from pkd_core.store.stage_store import StageStore
 from pkd_core.store.verification import WatchedFiles, published_files, verify_files
@@ -54,12 +57,24 @@ def read_inputs(
     return inputs
 
 
-def fetch_inputs(stage: Stage, inputs: Mapping[str, PublishedInput], store: StageStore) -> None:
+def fetch_inputs(stage: Stage, inputs: Mapping[str, PublishedInput], store: StageStore, bound: float) -> None:
     """Download the inputs of a stage from the place that several machines share, as far as they are not here.
 
+    Args:
+        stage: The stage.
+        inputs: From `read_inputs`.
+        store: The store.
+        bound: How many bytes of such copies this machine keeps; older ones make room.
+
     Raises:
+        ConfigError: The inputs alone are more.
         StoreError: An input is gone, or damaged there; a damaged one is withdrawn.
     """
+    sizes = {one.folder: num_bytes_of(one.manifest) for one in inputs.values()}
+    if place_of(store.workspace) is not None:
+        check_bound(stage.key, sum(sizes.values()), bound)
+        missing = sum(size for folder, size in sizes.items() if not folder.is_dir())
+        make_room(store.workspace, missing, bound)
     for one in inputs.values():
         with _set_aside_if_damaged(stage.key, one, store):
             store.fetch(one.address)
@@ -94,8 +109,8 @@ class VerifiedInputs:
         self._key = stage.key
         paths = [path for one in inputs.values() for path in published_files(one.folder, one.manifest)]
         if stage.sources:
-            task = context.tasks[stage.task]
-            paths += source_files(stage.sources, task, context.data_raw, _model_folders(stage, context))
+            task, data_raw = context.tasks[stage.task], context.data_raw(stage.task)
+            paths += source_files(stage.sources, task, data_raw, _model_folders(stage, context))
         self._watched = WatchedFiles(paths)
         if stage.sources:
             self._verify_sources(stage, context)
@@ -115,11 +130,12 @@ class VerifiedInputs:
             )
 
     def _verify_sources(self, stage: Stage, context: RunContext) -> None:
-        hashes = hash_sources(
-            stage.sources, context.tasks[stage.task], context.data_raw, _model_folders(stage, context)
-        )
+        task, data_raw = context.tasks[stage.task], context.data_raw(stage.task)
+        hashes = hash_sources(stage.sources, task, data_raw, _model_folders(stage, context))
         for part in sorted(hashes.keys() | stage.sources.keys()):
             if hashes.get(part) != stage.sources.get(part):
+                if context.sources is not None:
+                    context.sources.drop(context.workspace, stage.task, _models(stage, context).values())
                 raise StoreError(
                     f"{self._key} needs {part} as it was when the run was planned, and it has changed since; "
                     "run again to use what is there now."
@@ -127,6 +143,17 @@ class VerifiedInputs:
 
 
 def _model_folders(stage: Stage, context: RunContext) -> dict[str, Path]:
-    own = context.model_of(stage).folder
-    teachers = {part: one.folder for part, one in own_teacher_parts(context.own_teachers).items()}
-    return {TOKENIZER: own, PRETRAINED: own, TEACHER_PRETRAINED: context.model.folder, **teachers}
+    return {part: context.folder_of(model) for part, model in _models(stage, context).items()}
+
+
+def _models(stage: Stage, context: RunContext) -> dict[str, Model]:
+    """Return each model that a stage reads, by its part among the stage's sources."""
+    own = context.model_of(stage)
+    teachers = own_teacher_parts(context.own_teachers)
+    models: dict[str, Model] = {
+        TOKENIZER: own,
+        PRETRAINED: own,
+        TEACHER_PRETRAINED: context.model,
+        **teachers,
+    }
+    return {part: model for part, model in models.items() if part in stage.sources}

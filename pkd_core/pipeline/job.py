@@ -1,7 +1,7 @@
 """What the function of a stage is given."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,10 +10,12 @@ from pkd_core.data.task import Task
 from pkd_core.pipeline.facts import Facts
 from pkd_core.pipeline.models import PretrainedModel
 from pkd_core.pipeline.own_teachers import OwnTeacher
+from pkd_core.pipeline.shared_sources import Model, SharedSources
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.device import find_device
 from pkd_core.runtime.group import ONE_PROCESS, Group
 from pkd_core.runtime.observer import Observer
+from pkd_core.store.attached import attach
 from pkd_core.store.finished_files import FinishedRecord
 from pkd_core.store.manifest import Manifest
 
@@ -34,6 +36,7 @@ class RunContext:
         options: How the run works.
         command: Repeats the run; empty if it is not known.
         own_teachers: The run's own teachers; `model` is then what students are taken from.
+        sources: Where the raw data and the models are, if several machines share the workspace.
     """
 
     workspace: Path
@@ -42,11 +45,33 @@ class RunContext:
     options: RunOptions
     command: str = ""
     own_teachers: tuple[OwnTeacher, ...] = ()
+    sources: SharedSources | None = None
 
-    @property
-    def data_raw(self) -> Path:
-        """Folder of the raw TSV files."""
-        return self.workspace / "data_raw"
+    def here(self) -> "RunContext":
+        """Return the context of the same run on this machine, which may be another than that where it was planned.
+
+        Raises:
+            StoreError: The workspace is shared, and its place cannot be used from here.
+        """
+        return self if self.sources is None else replace(self, workspace=attach(self.sources.url))
+
+    def data_raw(self, task: str) -> Path:
+        """Return the folder of a task's raw files; a shared workspace fetches them.
+
+        Raises:
+            StoreError: They cannot be fetched.
+        """
+        if self.sources is None:
+            return self.workspace / "data_raw"
+        return self.sources.data_raw(self.workspace, task)
+
+    def folder_of(self, model: Model) -> Path:
+        """Return the folder of a model's files; a shared workspace fetches them.
+
+        Raises:
+            StoreError: They cannot be fetched.
+        """
+        return model.folder if self.sources is None else self.sources.model(self.workspace, model)
 
     def model_of(self, stage: Stage) -> PretrainedModel:
         """Return the pretrained model that a stage's tokenizer and weights are of."""
@@ -94,9 +119,14 @@ class Job:
         return self.context.tasks[self.stage.task]
 
     @property
+    def data_raw(self) -> Path:
+        """Folder of the raw files of the stage's task."""
+        return self.context.data_raw(self.stage.task)
+
+    @property
     def model_folder(self) -> Path:
         """Folder of the pretrained model that the stage's tokenizer and weights are of."""
-        return self.context.model_of(self.stage).folder
+        return self.context.folder_of(self.context.model_of(self.stage))
 
     def input_facts(self, part: str, kind: type[F]) -> F:
         """Return what an input's manifest records of its output."""

@@ -18,6 +18,19 @@ def local_folder(name: str) -> Path | None:
         return None
 
 
+def short_name(name: str, folder: Path) -> str:
+    """Return a model's name on the hub, or the last part of its folder's path, which is the same on every machine.
+
+    >>> short_name("nobody/bert", Path("/cache/models--nobody--bert/snapshots/4f3a")), short_name("./a", Path("/x/a"))
+    ('nobody/bert', 'a')
+
+    Args:
+        name: As the user gave it.
+        folder: Where it was found; the hub's cache has the name in its path.
+    """
+    return name if f"models--{name.replace('/', '--')}" in folder.parts else folder.name
+
+
 def find_folder(name: str, files: Sequence[str], option: str) -> Path:
     """Return a model's folder, downloading it if the hub's cache does not have it.
 

@@ -10,7 +10,7 @@ from pkd_core.data.tokenizer import TOKENIZER_FILES, lowers_case
 from pkd_core.errors import ConfigError, ModelError
 from pkd_core.model.classifier_files import check_classifier
 from pkd_core.model.file_checks import check_pretrained, has_language_head, loaded_files, read_settings
-from pkd_core.pipeline.model_location import find_folder, local_folder
+from pkd_core.pipeline.model_location import find_folder, short_name
 from pkd_core.pipeline.own_teachers import OwnTeacher, find_own_teacher
 from pkd_core.store.fingerprint import fingerprint, sha256_folder
 from pkd_core.store.verification import WatchedFiles
@@ -41,7 +41,7 @@ class PretrainedModel:
     @property
     def short_name(self) -> str:
         """Its name on the hub, or the last part of its folder's path, which is the same on every machine."""
-        return self.name if local_folder(self.name) is None else self.folder.name
+        return short_name(self.name, self.folder)
 
 
 @dataclass(frozen=True)

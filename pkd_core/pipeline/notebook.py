@@ -28,6 +28,7 @@ from pkd_core.report.compression.verdict import Verdict
 from pkd_core.report.compression.write import PAGE, TABLE, read_verdict
 from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.address import StageRecord
+from pkd_core.store.catalog import local_copy
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.output_folder import check_output
 
@@ -175,13 +176,13 @@ def _compress(values: Mapping[str, Any], workspace: Path, out: Path | None) -> C
         outcome = run_compression(run, build)
     if out is not None:
         hand_over(workspace, outcome, out)
-    card = workspace / outcome.folder(outcome.final.card)
+    card = local_copy(workspace / outcome.folder(outcome.final.card))
     with file_errors("read", card):
         table = (card / TABLE).read_text(encoding="utf-8")
-    student, bundle = outcome.folder(outcome.student), outcome.folder(outcome.final.export)
-    return CompressionResult(
-        found.task, table, read_verdict(card), workspace / student, workspace / bundle, card / PAGE
+    student, bundle = (
+        local_copy(workspace / outcome.folder(stage)) for stage in (outcome.student, outcome.final.export)
     )
+    return CompressionResult(found.task, table, read_verdict(card), student, bundle, card / PAGE)
 
 
 def load_student(folder: str | Path, device: str = "cpu") -> Student:

@@ -8,7 +8,7 @@ from pkd_core.config.classifier_settings import ClassifierSettings
 from pkd_core.data.tokenizer import ALL_TOKENIZER_FILES
 from pkd_core.errors import ModelError
 from pkd_core.model.classifier_files import classifier_files, read_classifier
-from pkd_core.pipeline.model_location import find_folder, local_folder
+from pkd_core.pipeline.model_location import find_folder, short_name
 from pkd_core.store.fingerprint import sha256_folder
 from pkd_core.store.verification import WatchedFiles
 
@@ -36,7 +36,7 @@ class OwnTeacher:
     @property
     def short_name(self) -> str:
         """Its name on the hub, or the last part of its folder's path, which is the same on every machine."""
-        return self.name if local_folder(self.name) is None else self.folder.name
+        return short_name(self.name, self.folder)
 
 
 def find_own_teacher(name: str) -> OwnTeacher:

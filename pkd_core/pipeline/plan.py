@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,12 +15,16 @@ from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.models import Models, PretrainedModel, check_language_head, check_models, find_models
 from pkd_core.pipeline.position import Position, find_position
 from pkd_core.pipeline.several_processes import check_processes
+from pkd_core.pipeline.shared_sources import send_sources
 from pkd_core.pipeline.sources import hash_raw_files, hash_unlabelled
 from pkd_core.pipeline.specs import TransferSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.pipeline.why import explain_missing
 from pkd_core.runtime.device import machine_of
 from pkd_core.store.address import StageRecord
+from pkd_core.store.attached import place_of
+from pkd_core.store.catalog import Catalog
+from pkd_core.store.local_cache import check_bound, num_bytes_of
 from pkd_core.store.manifest import Manifest
 from pkd_core.store.run_records import record_run
 from pkd_core.store.stage_store import StageStatus, StageStore
@@ -52,12 +56,14 @@ class PlannedStage:
         status: Whether it is done.
         reason: Why it is not done; empty if it is.
         position: The checkpoint that it resumes from; None if it starts at the beginning.
+        num_input_bytes: Size of those of its inputs that are published.
     """
 
     stage: Stage
     status: StageStatus
     reason: str
     position: Position | None = None
+    num_input_bytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -93,13 +99,29 @@ class Plan:
     def context(self, options: RunOptions) -> RunContext:
         """Return what every stage of the run is given.
 
+        If several machines share the workspace, the raw data and the models are sent to its place.
+
         Raises:
-            ConfigError: A training cannot be divided among the processes that the options ask for.
+            ConfigError: A training cannot be divided among the processes that the options ask for; or `check_cache`.
+            StoreError: The data or the models cannot be sent.
         """
         check_processes([planned.stage for planned in self.todo], options)
+        self.check_cache(options)
         command = self.command or self.models.command_of(self.run)
         own_teachers = self.models.own_teachers
-        return RunContext(self.workspace.resolve(), self.model, self.tasks, options, command, own_teachers)
+        workspace = self.workspace.resolve()
+        sources = send_sources(workspace, self.tasks, self.models if self.todo else None)
+        return RunContext(workspace, self.model, self.tasks, options, command, own_teachers, sources)
+
+    def check_cache(self, options: RunOptions) -> None:
+        """Check that this machine may keep copies of all that one stage reads, if several machines share the workspace.
+
+        Raises:
+            ConfigError: It may not.
+        """
+        if place_of(self.workspace) is not None:
+            for planned in self.todo:
+                check_bound(planned.stage.key, planned.num_input_bytes, options.cache_gb * 1e9)
 
     @contextmanager
     def recorded(self) -> Iterator[Path]:
@@ -193,6 +215,7 @@ def _look_up(
 ) -> Iterator[PlannedStage]:
     manifests: dict[str, Manifest] = {}
     inspections = store.inspect_all([stage.address for stage in stages], deep)
+    catalog = Catalog(store.workspace)
     for stage in stages:
         inputs = {part: manifests[key] for part, key in stage.inputs.items() if key in manifests}
         digests = {part: known[key].digest for part, key in stage.inputs.items() if key in known}
@@ -208,5 +231,6 @@ def _look_up(
         if position and missing:
             reason = f"resumes at {position}"
         else:
-            reason = explain_missing(stage, store.workspace) if missing else inspection.reason
-        yield PlannedStage(stage, inspection.status, " ".join(reason.split()), position)
+            reason = explain_missing(stage, catalog) if missing else inspection.reason
+        num_bytes = sum(map(num_bytes_of, inputs.values()))
+        yield PlannedStage(stage, inspection.status, " ".join(reason.split()), position, num_bytes)

@@ -37,7 +37,9 @@ def run_rank() -> None:
 
 def _job(task: RankTask, parent: Parent) -> Job:
     options = task.options.model_copy(update={"device": task.device})
-    context = RunContext(task.workspace, task.model, {task.task.name: task.task}, options)
+    context = RunContext(
+        task.workspace, task.model, {task.task.name: task.task}, options, sources=task.sources
+    )
     report = _Reports(parent, task.stage.key)
     # All extract examples of their own; of a training, all would report the same.
     is_observed = task.rank == 0 or task.stage.kind is StageKind.STATES

@@ -11,6 +11,7 @@ from pkd_core.config.settings import RunOptions
 from pkd_core.data.task import Task
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.models import PretrainedModel
+from pkd_core.pipeline.shared_sources import SharedSources
 from pkd_core.pipeline.stage import Stage
 
 
@@ -31,6 +32,7 @@ class RankTask:
         model: The run's pretrained model.
         task: The stage's task.
         options: How the run works.
+        sources: Where the raw data and the models are, if several machines share the workspace.
     """
 
     rank: int
@@ -45,6 +47,7 @@ class RankTask:
     model: PretrainedModel
     task: Task
     options: RunOptions
+    sources: SharedSources | None = None
 
     @classmethod
     def of(cls, job: Job, rank: int, devices: list[str], meeting: Path) -> "RankTask":
@@ -63,6 +66,7 @@ class RankTask:
             context.model,
             job.task,
             context.options,
+            context.sources,
         )
 
     def to_json(self) -> Any:

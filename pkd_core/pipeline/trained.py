@@ -5,7 +5,7 @@ Nothing here imports torch: to find a model takes no seconds.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,9 @@ from pkd_core.errors import ModelError, StoreError, listed, quoted
 from pkd_core.pipeline.bundles import TrainedModel, describe_bundle, model_path
 from pkd_core.pipeline.file_shape import FileShape
 from pkd_core.report.summary import FILE
+from pkd_core.store.catalog import Catalog, local_copy, published_manifest
 from pkd_core.store.manifest import MANIFEST_NAME, Manifest, read_manifest
 from pkd_core.store.os_errors import file_errors
-from pkd_core.store.scan import published_addresses
 from pkd_core.store.verification import verify_files
 
 # Task and name of a stage that trains a model.
@@ -65,9 +65,9 @@ def reported_models(workspace: Path, report: Path) -> list[ReportedModel]:
         StoreError: The report cannot be read.
     """
     try:
-        rows = json.loads((report / FILE).read_text(encoding="utf-8"))["rows"]
-        evaluated = read_manifest(report).inputs
-        models = [_reported(workspace, row, evaluated) for row in rows]
+        rows = json.loads((local_copy(report) / FILE).read_text(encoding="utf-8"))["rows"]
+        evaluated, catalog = read_manifest(report).inputs, Catalog(workspace)
+        models = [_reported(catalog, row, evaluated) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, StoreError) as error:
         raise StoreError(f"the report {report} cannot be read; run again to write a new one.") from error
     return [model for model in models if model is not None]
@@ -82,7 +82,17 @@ def best_of(models: Sequence[ReportedModel]) -> ReportedModel:
 
 
 def find_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) -> Path:
-    """Return the folder of a model, or an ONNX file of a bundle.
+    """Return the folder of a model with its files on this machine, or an ONNX file of a bundle.
+
+    Raises:
+        ModelError: See `locate_trained`.
+        StoreError: See `locate_trained`, or a shared workspace cannot fetch the files.
+    """
+    return local_copy(locate_trained(workspace, name, reported))
+
+
+def locate_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) -> Path:
+    """Return where a model is published, or an ONNX file of a bundle; a shared workspace need not have it here.
 
     Args:
         workspace: Folder that holds artifacts.
@@ -100,7 +110,8 @@ def find_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) 
         return path
     if matches := [model for model in reported if _matches(name, model)]:
         return best_of(matches).folder
-    keys = {address.folder: f"{address.task}/{address.stage}" for address in published_addresses(workspace)}
+    addresses = Catalog(workspace).addresses()
+    keys = {address.folder: f"{address.task}/{address.stage}" for address in addresses}
     published = {
         folder: key for folder, key in keys.items() if TRAINED.fullmatch(key) or EXPORTED.fullmatch(key)
     }
@@ -132,7 +143,7 @@ def describe_trained(folder: Path) -> TrainedModel:
     if (bundle := describe_bundle(folder)) is not None:
         return bundle
     try:
-        manifest = read_manifest(folder)
+        manifest = published_manifest(folder)
     except StoreError:
         return TrainedModel(folder, None, None)
     tokens = tokens_manifest(folder.resolve(), manifest)
@@ -159,12 +170,12 @@ def verify_trained(folder: Path) -> None:
         ) from error
 
 
-def _reported(workspace: Path, row: Mapping[str, Any], evaluated: Mapping[str, str]) -> ReportedModel | None:
+def _reported(catalog: Catalog, row: Mapping[str, Any], evaluated: Mapping[str, str]) -> ReportedModel | None:
     """Return the model of a report's row, given the digests of the report's evaluations; None if it is gone."""
     method, task, num_layers = row["method"], row["task"], row["num_layers"]
     name = method if method == "teacher" else f"{method}-{num_layers}l-s{row['seed']}"
     digest = evaluated[f"{task}/evaluation-{name}"]
-    folders = _evaluated_folders(workspace / "artifacts" / task, name, digest)
+    folders = _evaluated_folders(catalog, task, name, digest)
     if folders is None:
         return None
     selection = row["selection"]
@@ -177,11 +188,11 @@ def _matches(name: str, model: ReportedModel) -> bool:
     return not model.is_teacher and name in (model.task, f"{model.task}/{model.num_layers}l")
 
 
-def _evaluated_folders(folder: Path, name: str, digest: str) -> tuple[Path, Path] | None:
+def _evaluated_folders(catalog: Catalog, task: str, name: str, digest: str) -> tuple[Path, Path] | None:
     """Return the folder of the model that the evaluation with this digest read, and that of the evaluation."""
-    for evaluation_folder, evaluation in manifests_of(folder, f"evaluation-{name}"):
+    for evaluation_folder, evaluation in catalog.find("artifacts", task, f"evaluation-{name}"):
         if evaluation.digest == digest:
-            for path, manifest in manifests_of(folder, name):
+            for path, manifest in catalog.find("artifacts", task, name):
                 if manifest.digest == evaluation.inputs.get("model"):
                     return path, evaluation_folder
     return None
@@ -191,14 +202,5 @@ def tokens_manifest(folder: Path, manifest: Manifest) -> Manifest | None:
     """Return the manifest of the tokens that a model was trained or evaluated on, if they are in its workspace."""
     if len(folder.parents) < 3:
         return None
-    tokens = manifests_of(folder.parents[2] / "data_feat" / manifest.task, "tokens")
+    tokens = Catalog(folder.parents[2]).find("data_feat", manifest.task, "tokens")
     return next((one for _, one in tokens if one.digest == manifest.inputs.get("tokens")), None)
-
-
-def manifests_of(folder: Path, stage: str) -> Iterator[tuple[Path, Manifest]]:
-    """Yield the published folders of a stage, whatever their fingerprint; unreadable ones are left out."""
-    for path in sorted(folder.glob(f"{stage}-{'[0-9a-f]' * 16}")):
-        try:
-            yield path, read_manifest(path)
-        except StoreError:
-            continue

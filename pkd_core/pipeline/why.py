@@ -1,15 +1,15 @@
 """Why a stage must be built although one of the same name was built before."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pkd_core.config.settings import DEFAULT_THREADS
-from pkd_core.errors import StoreError, shortened
+from pkd_core.errors import shortened
 from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
 from pkd_core.pipeline.specs import THREADS, ReportSpec
 from pkd_core.pipeline.stage import Stage
-from pkd_core.store.manifest import Manifest, read_manifest
+from pkd_core.store.catalog import Catalog
+from pkd_core.store.manifest import Manifest
 
 # Of the changes that a reason names, in characters.
 _MAX_LENGTH = 80
@@ -17,9 +17,10 @@ _MAX_LENGTH = 80
 _DEFAULTS = {THREADS: DEFAULT_THREADS}
 
 
-def explain_missing(stage: Stage, workspace: Path) -> str:
+def explain_missing(stage: Stage, catalog: Catalog) -> str:
     """Return how a missing stage differs from the newest published one of the same name, in a phrase of one line."""
-    others = list(_same_name(stage, workspace))
+    address = stage.address
+    others = [manifest for _, manifest in catalog.find(address.area, address.task, address.stage)]
     if not others:
         return "not built yet"
     newest = max(others, key=lambda manifest: manifest.created)
@@ -62,17 +63,6 @@ def _changed_report(before: Manifest, now: ReportSpec) -> str:
     if before.code_version != CODE_VERSIONS[StageKind.REPORT]:
         return f"its code is version {CODE_VERSIONS[StageKind.REPORT]}, was {before.code_version}"
     return "other results than in the last one"
-
-
-def _same_name(stage: Stage, workspace: Path) -> Iterator[Manifest]:
-    address = stage.address
-    for folder in (workspace / address.folder).parent.glob(f"{address.stage}-*"):
-        try:
-            manifest = read_manifest(folder)
-        except StoreError:
-            continue
-        if manifest.stage == address.stage:
-            yield manifest
 
 
 def _changed_settings(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

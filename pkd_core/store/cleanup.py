@@ -4,42 +4,18 @@ import os
 import shutil
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from pkd_core.errors import HeldError
 from pkd_core.store.address import AREAS
 from pkd_core.store.atomic import durable_rename
+from pkd_core.store.attached import place_of
+from pkd_core.store.catalog import Catalog, address_of, local_addresses
+from pkd_core.store.garbage import Garbage, GarbageKind
 from pkd_core.store.lock import hold_any, is_locked
 from pkd_core.store.os_errors import file_errors
-from pkd_core.store.scan import published_addresses
+from pkd_core.store.shared_cleanup import find_shared_garbage, remove_shared
 from pkd_core.store.work_folder import RESUME_SUFFIX, lock_file, resume_folder, tidy_work
-
-
-class GarbageKind(StrEnum):
-    """Why a folder may be deleted."""
-
-    UNREFERENCED = "no run refers to it"
-    UNFINISHED = "unfinished, and no run refers to it"
-    BACKUP = "a replaced copy"
-
-
-@dataclass(frozen=True)
-class Garbage:
-    """A folder that may be deleted.
-
-    Attributes:
-        folder: Relative to the workspace.
-        kind: Why.
-        num_bytes: Size of its files.
-        modified: Time of its last change, in seconds since 1970.
-    """
-
-    folder: Path
-    kind: GarbageKind
-    num_bytes: int
-    modified: float
 
 
 def find_garbage(workspace: Path, kept: Collection[str]) -> Iterator[Garbage]:
@@ -50,12 +26,16 @@ def find_garbage(workspace: Path, kept: Collection[str]) -> Iterator[Garbage]:
         kept: Published folders that something refers to, relative to the workspace, with forward slashes.
 
     Raises:
-        StoreError: If a folder or a lock cannot be read.
+        StoreError: If a folder or a lock cannot be read, or the place that machines share cannot be reached.
     """
-    for address in published_addresses(workspace):
-        if address.folder.as_posix() not in kept and not is_locked(
-            lock_file(workspace / address.work_folder)
-        ):
+    place = place_of(workspace)
+    # Copies of what the place has are no garbage: they are evicted when the disk needs space.
+    shared = set() if place is None else set(Catalog(workspace).addresses())
+    if place is not None:
+        yield from find_shared_garbage(place, kept)
+    for address in local_addresses(workspace):
+        is_referenced = address in shared or address.folder.as_posix() in kept
+        if not is_referenced and not is_locked(lock_file(workspace / address.work_folder)):
             yield _garbage(workspace, address.folder, GarbageKind.UNREFERENCED)
     for area in AREAS:
         folders = [path for path in (workspace / area).glob("*/.work/*") if path.is_dir()]
@@ -69,11 +49,14 @@ def find_garbage(workspace: Path, kept: Collection[str]) -> Iterator[Garbage]:
 def remove(workspace: Path, garbage: Garbage) -> bool:
     """Delete a garbage folder unless a process writes it by now; return whether it was deleted.
 
-    A stage is first moved to the backups with one rename: an interrupted removal never leaves a part of a stage.
+    A stage is first moved to the backups with one rename: an interrupted removal never leaves a part of a stage. In a
+    place that machines share, its manifest goes first.
 
     Raises:
-        StoreError: If the disk refuses.
+        StoreError: If the disk refuses, or the place cannot be reached.
     """
+    if garbage.is_shared:
+        return _remove_shared(workspace, garbage)
     folder = workspace / garbage.folder
     if garbage.kind is GarbageKind.BACKUP:
         _delete(folder)
@@ -93,6 +76,17 @@ def remove(workspace: Path, garbage: Garbage) -> bool:
             tidy_work(work)
     except HeldError:
         return False
+    return True
+
+
+def _remove_shared(workspace: Path, garbage: Garbage) -> bool:
+    place, address = place_of(workspace), address_of(Path(*garbage.folder.parts[:3]))
+    assert place is not None and address is not None, garbage
+    if not remove_shared(place, address, f"{garbage.folder.as_posix()}/"):
+        return False
+    copy = workspace / address.folder
+    if garbage.folder == address.folder and copy.is_dir():
+        remove(workspace, _garbage(workspace, address.folder, GarbageKind.UNREFERENCED))
     return True
 
 

@@ -1,13 +1,14 @@
 """Run records: which published folders each run of a workspace uses, so that `pkd clean` keeps them.
 
 A record is `artifacts/runs/<hash of the request>.json`. Repeating a request replaces its record: what only the earlier
-data or code led to is then no longer referenced.
+data or code led to is then no longer referenced. Where several machines share the workspace, each has a copy of the
+records of all of them.
 """
 
 import json
 import uuid
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,9 +16,17 @@ from typing import Any
 
 from pkd_core.errors import HeldError, StoreError
 from pkd_core.store.atomic import atomic_write_text
+from pkd_core.store.attached import place_of
 from pkd_core.store.fingerprint import fingerprint
 from pkd_core.store.lock import hold_any
 from pkd_core.store.os_errors import file_errors
+from pkd_core.store.shared_runs import (
+    delete_record,
+    marked_as_running,
+    mirror_records,
+    running_names,
+    send_record,
+)
 
 _FOLDER = Path("artifacts", "runs")
 
@@ -62,12 +71,17 @@ def record_run(workspace: Path, request: Mapping[str, Any], folders: Collection[
         "asked_for": dict(request),
         "folders": sorted(folder.as_posix() for folder in folders),
     }
+    text = json.dumps(record, indent=2) + "\n"
+    place = place_of(workspace)
     with file_errors("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with hold_any([lock_file], f"run {name}"):
+    elsewhere = nullcontext() if place is None else marked_as_running(place, name)
+    with hold_any([lock_file], f"run {name}"), elsewhere:
         try:
             with file_errors("write", path):
-                atomic_write_text(path, json.dumps(record, indent=2) + "\n", has_concurrent_writers=True)
+                atomic_write_text(path, text, has_concurrent_writers=True)
+            if place is not None:
+                send_record(place, path, text)
             yield path
         finally:
             with suppress(OSError):
@@ -81,6 +95,11 @@ def read_run_records(workspace: Path) -> list[RunRecord]:
         StoreError: If one cannot be read: its folders are unknown, so nothing may be taken for unreferenced.
     """
     records: list[RunRecord] = []
+    place, running = place_of(workspace), set[str]()
+    if place is not None:
+        with file_errors("write", workspace / _FOLDER):
+            mirror_records(place, workspace / _FOLDER)
+        running = running_names(place)
     for path in (workspace / _FOLDER).glob("*.json"):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -93,8 +112,34 @@ def read_run_records(workspace: Path) -> list[RunRecord]:
             ) from error
         # All of them, not the first: looking at a lock removes it if its holder died.
         is_running = [_is_held(lock_file) for lock_file in path.parent.glob(f"{path.stem}.*.running")]
-        records.append(RunRecord(path, started, request, folders, any(is_running)))
+        records.append(RunRecord(path, started, request, folders, any(is_running) or path.stem in running))
     return sorted(records, key=lambda record: record.started, reverse=True)
+
+
+def write_beside(path: Path, text: str) -> None:
+    """Write a file beside a run's record, such as the one that repeats the run.
+
+    Raises:
+        StoreError: If it cannot be written.
+    """
+    with file_errors("write", path):
+        atomic_write_text(path, text, has_concurrent_writers=True)
+    if place := place_of(path.resolve().parents[2]):
+        send_record(place, path, text)
+
+
+def remove_record(record: Path) -> None:
+    """Delete a run's record and everything beside it, first the record.
+
+    Raises:
+        StoreError: The place cannot be reached.
+        OSError: The disk refuses.
+    """
+    place = place_of(record.resolve().parents[2])
+    for path in [record, record.with_suffix(".toml"), *record.parent.glob(f"{record.stem}.optuna.*")]:
+        if place is not None:
+            delete_record(place, path)
+        path.unlink(missing_ok=True)
 
 
 def _is_held(lock_file: Path) -> bool:

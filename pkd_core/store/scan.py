@@ -1,14 +1,16 @@
-"""Finds and verifies everything that a workspace has published."""
+"""Verifies everything that a workspace has published."""
 
-import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pkd_core.store.address import AREAS, Address
+from pkd_core.store.address import Address
+from pkd_core.store.attached import place_of
+from pkd_core.store.catalog import Catalog
+from pkd_core.store.fetching import verify_published
 from pkd_core.store.inspection import Inspection, inspect_folder
-
-_PUBLISHED = re.compile(r"(?P<stage>[A-Za-z0-9_][A-Za-z0-9._-]*)-(?P<fingerprint>[0-9a-f]{16})")
+from pkd_core.store.published import inspect_published
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,27 @@ class Verified:
     num_bytes: int
 
 
-def published_addresses(workspace: Path) -> Iterator[Address]:
-    """Yield the address of every folder that has a published stage's name, sorted by area, task and name."""
-    for area in AREAS:
-        for folder in sorted((workspace / area).glob("*/*")):
-            match = _PUBLISHED.fullmatch(folder.name)
-            if match and not folder.parent.name.startswith("."):
-                yield Address(area, folder.parent.name, match["stage"], match["fingerprint"])
-
-
 def verify_all(workspace: Path) -> Iterator[Verified]:
-    """Hash every published file, and compare it with its manifest."""
-    for address in published_addresses(workspace):
-        inspection = inspect_folder(workspace / address.folder, address, deep=True)
+    """Hash every published file, and compare it with its manifest; where machines share a workspace, in their place.
+
+    Raises:
+        StoreError: The place cannot be reached.
+    """
+    for address in Catalog(workspace).addresses():
+        inspection = _inspect(workspace, address)
         files = inspection.manifest.files if inspection.manifest else ()
         yield Verified(address.folder, inspection, sum(entry.size for entry in files))
+
+
+def _inspect(workspace: Path, address: Address) -> Inspection:
+    place, folder = place_of(workspace), workspace / address.folder
+    if place is None:
+        return inspect_folder(folder, address, deep=True)
+    has_copy = folder.exists()
+    inspection = inspect_published(
+        place, address, verify=lambda manifest: verify_published(place, workspace, address, manifest)
+    )
+    if not has_copy:
+        # A look at everything is no reason to keep everything.
+        shutil.rmtree(folder, ignore_errors=True)
+    return inspection

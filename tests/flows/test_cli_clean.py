@@ -17,7 +17,8 @@ from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunConfig, RunOptions
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
-from pkd_core.store.cleanup import GarbageKind, find_garbage, remove
+from pkd_core.store.cleanup import find_garbage, remove
+from pkd_core.store.garbage import GarbageKind
 
 
 def config(model: Path, **settings: float) -> RunConfig:

@@ -8,7 +8,7 @@ import pytest
 from flow_runs import TRAININGS, start
 from tiny import write_tiny_model, write_tiny_task
 
-from pkd_core.store.scan import published_addresses
+from pkd_core.store.catalog import local_addresses
 from tasks.mlflow_store import Store, ensure_store
 
 
@@ -50,7 +50,7 @@ def contents(store: Store) -> dict[str, Any]:
 
 
 def published(root: Path) -> dict[str, int]:
-    folders = [address.folder for address in published_addresses(root)]
+    folders = [address.folder for address in local_addresses(root)]
     return {str(folder): (root / folder / "manifest.json").stat().st_mtime_ns for folder in folders}
 
 

@@ -131,7 +131,7 @@ def test_every_stage_of_a_run_works_in_the_absolute_workspace(
     assert plan.context(options) == expected
     monkeypatch.chdir(plan.workspace)
     assert make_plan(plan.run, Path()).context(options) == expected
-    assert expected.data_raw == plan.workspace / "data_raw"
+    assert expected.data_raw("Tiny") == plan.workspace / "data_raw"
     assert expected.device.type == "cpu"
 
 

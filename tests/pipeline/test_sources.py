@@ -48,7 +48,8 @@ def test_a_folder_is_found_with_its_depth(model: Path, monkeypatch: pytest.Monke
 def test_a_folder_s_short_name_is_its_last_part_and_a_hub_name_stays(model: Path) -> None:
     found = find_model(str(model))
     assert found.short_name == "model"
-    assert replace(found, name="nobody/bert").short_name == "nobody/bert"
+    cached = model / "models--nobody--bert" / "snapshots" / "4f3a"
+    assert replace(found, name="nobody/bert", folder=cached).short_name == "nobody/bert"
 
 
 def test_hashes_depend_on_bytes_and_not_on_paths(model: Path, bert: Path) -> None:

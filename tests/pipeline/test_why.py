@@ -14,6 +14,7 @@ from pkd_core.pipeline.kinds import CODE_VERSIONS, StageKind
 from pkd_core.pipeline.specs import ReportSpec, TeacherSpec, TeacherStatesSpec, TokensSpec
 from pkd_core.pipeline.stage import Stage, make_stage
 from pkd_core.pipeline.why import explain_missing
+from pkd_core.store.catalog import Catalog
 from pkd_core.store.manifest import Manifest, read_manifest, write_manifest
 from pkd_core.store.stage_store import StageStore
 
@@ -56,22 +57,22 @@ def publish(tmp_path: Path) -> Publish:
 
 
 def test_a_stage_that_was_never_built_is_just_not_built(tmp_path: Path) -> None:
-    assert explain_missing(teacher(), tmp_path) == "not built yet"
+    assert explain_missing(teacher(), Catalog(tmp_path)) == "not built yet"
 
 
 def test_a_changed_setting_is_named_with_both_values(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
-    assert explain_missing(teacher(batch_size=16), tmp_path) == ("training.batch_size is 16, was 32")
+    assert explain_missing(teacher(batch_size=16), Catalog(tmp_path)) == ("training.batch_size is 16, was 32")
 
 
 def test_a_changed_source_is_named(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
-    assert explain_missing(teacher({"pretrained": "d" * 64}), tmp_path) == ("pretrained has changed")
+    assert explain_missing(teacher({"pretrained": "d" * 64}), Catalog(tmp_path)) == ("pretrained has changed")
 
 
 def test_a_source_that_is_no_longer_read_is_named(tmp_path: Path, publish: Publish) -> None:
     publish(teacher(SOURCES | {"raw/test": "e" * 64}))
-    assert explain_missing(teacher(), tmp_path) == "raw/test is gone"
+    assert explain_missing(teacher(), Catalog(tmp_path)) == "raw/test is gone"
 
 
 def test_a_raised_code_version_is_named(
@@ -79,14 +80,16 @@ def test_a_raised_code_version_is_named(
 ) -> None:
     publish(teacher())
     monkeypatch.setattr("pkd_core.pipeline.why.CODE_VERSIONS", {StageKind.TEACHER: 7})
-    reason = explain_missing(teacher(batch_size=16), tmp_path)
+    reason = explain_missing(teacher(batch_size=16), Catalog(tmp_path))
     version = CODE_VERSIONS[StageKind.TEACHER]
     assert reason == (f"training.batch_size is 16, was 32; its code is version 7, was {version}")
 
 
 def test_another_input_is_named_where_nothing_else_has_changed(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
-    assert explain_missing(teacher(max_length=32), tmp_path) == "built before from another tokens stage"
+    assert (
+        explain_missing(teacher(max_length=32), Catalog(tmp_path)) == "built before from another tokens stage"
+    )
 
 
 def test_all_inputs_are_named_where_any_may_be_another(tmp_path: Path, publish: Publish) -> None:
@@ -95,18 +98,18 @@ def test_all_inputs_are_named_where_any_may_be_another(tmp_path: Path, publish: 
         return make_stage("Tiny", "teacher-states", TeacherStatesSpec(states=StatesConfig()), inputs, {})
 
     publish(states(16))
-    reason = explain_missing(states(32), tmp_path)
+    reason = explain_missing(states(32), Catalog(tmp_path))
     assert reason == "built before from another tokens and teacher stage"
 
 
 def test_changes_are_named_as_far_as_they_fit_into_a_line(tmp_path: Path, publish: Publish) -> None:
     publish(teacher())
     changed = teacher(batch_size=16, learning_rate=2e-5, num_epochs=3, seed=1)
-    assert explain_missing(changed, tmp_path) == (
+    assert explain_missing(changed, Catalog(tmp_path)) == (
         "training.batch_size is 16, was 32; training.learning_rate is 2e-05, was 1e-05; and 2 more"
     )
     changed = teacher(num_epochs=3, seed=1)
-    assert explain_missing(changed, tmp_path) == (
+    assert explain_missing(changed, Catalog(tmp_path)) == (
         "training.num_epochs is 3, was 4; training.seed is 1, was 42"
     )
 
@@ -115,7 +118,7 @@ def test_a_default_that_configurations_leave_out_is_named_with_its_value(
     tmp_path: Path, publish: Publish
 ) -> None:
     publish(teacher(), config=teacher().config | {"threads": 1})
-    assert explain_missing(teacher(), tmp_path) == "threads is 4, was 1"
+    assert explain_missing(teacher(), Catalog(tmp_path)) == "threads is 4, was 1"
 
 
 def report(*models: str) -> Stage:
@@ -134,12 +137,14 @@ def test_a_report_counts_the_models_that_are_new_or_gone(tmp_path: Path, publish
     publish(report("Tiny/a", "Tiny/b", "Tiny/c"))
     wanted = report("Tiny/a", "Tiny/d", "Tiny/e", "Tiny/f")
     expected = "other models than in the last one: 3 new, 2 gone"
-    assert explain_missing(wanted, tmp_path) == expected
+    assert explain_missing(wanted, Catalog(tmp_path)) == expected
 
 
 def test_a_report_after_one_with_failures_names_those(tmp_path: Path, publish: Publish) -> None:
     publish(report("Tiny/a"), config={"presets": {}, "failures": {"Tiny/b": "no space"}})
-    assert explain_missing(report("Tiny/a", "Tiny/b"), tmp_path) == ("the last one lacks what had failed")
+    assert explain_missing(report("Tiny/a", "Tiny/b"), Catalog(tmp_path)) == (
+        "the last one lacks what had failed"
+    )
 
 
 def test_a_setting_that_is_new_or_gone_is_named(tmp_path: Path, publish: Publish) -> None:
@@ -147,24 +152,24 @@ def test_a_setting_that_is_new_or_gone_is_named(tmp_path: Path, publish: Publish
     del older["training"]["precision"]
     older["training"]["dropout"] = 0.1
     publish(teacher(batch_size=16), config=older)
-    assert explain_missing(teacher(), tmp_path) == (
+    assert explain_missing(teacher(), Catalog(tmp_path)) == (
         "training.batch_size is 32, was 16; training.dropout is None, was 0.1; and 1 more"
     )
-    assert explain_missing(teacher(batch_size=16), tmp_path) == (
+    assert explain_missing(teacher(batch_size=16), Catalog(tmp_path)) == (
         "training.dropout is None, was 0.1; training.precision is auto, was None"
     )
 
 
 def test_long_values_are_shortened(tmp_path: Path, publish: Publish) -> None:
     publish(teacher(), config=teacher().config | {"labels": [f"label {number}" for number in range(9000)]})
-    assert len(explain_missing(teacher(), tmp_path)) < 150
+    assert len(explain_missing(teacher(), Catalog(tmp_path))) < 150
 
 
 def test_the_comparison_is_with_the_newest_stage(tmp_path: Path, publish: Publish) -> None:
     publish(teacher(batch_size=8), day=3)
     publish(teacher(batch_size=64), day=9)
     publish(teacher(batch_size=128), day=5)
-    assert explain_missing(teacher(), tmp_path) == "training.batch_size is 32, was 64"
+    assert explain_missing(teacher(), Catalog(tmp_path)) == "training.batch_size is 32, was 64"
 
 
 def test_other_stages_and_unreadable_manifests_are_ignored(tmp_path: Path, publish: Publish) -> None:
@@ -172,4 +177,4 @@ def test_other_stages_and_unreadable_manifests_are_ignored(tmp_path: Path, publi
     folder = tmp_path / teacher(batch_size=16).address.folder
     publish(teacher(batch_size=16))
     (folder / "manifest.json").write_text("{", encoding="utf-8")
-    assert explain_missing(teacher(), tmp_path) == "not built yet"
+    assert explain_missing(teacher(), Catalog(tmp_path)) == "not built yet"

@@ -9,7 +9,8 @@ from kill_points import kill_at_each_operation
 from published_stages import publish, snapshot
 
 from pkd_core.errors import StoreError
-from pkd_core.store.cleanup import Garbage, GarbageKind, find_garbage, remove
+from pkd_core.store.cleanup import find_garbage, remove
+from pkd_core.store.garbage import Garbage, GarbageKind
 from pkd_core.store.stage_store import Address, StageStatus, StageStore
 
 TOKENS = Address("data_feat", "RTE", "tokens", "0123456789abcdef")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from published_stages import publish
 
-from pkd_core.store.scan import published_addresses, verify_all
+from pkd_core.store.catalog import Catalog
+from pkd_core.store.scan import verify_all
 from pkd_core.store.stage_store import Address, StageStatus, StageStore
 
 FINGERPRINTS = ("0123456789abcdef", "fedcba9876543210")
@@ -31,8 +32,8 @@ def test_published_stages_are_found_in_order_and_other_folders_are_not(tmp_path:
     ):
         (tmp_path / "data_feat" / name).mkdir(parents=True)
     (tmp_path / "other" / "RTE" / "tokens-0123456789abcdef").mkdir(parents=True)
-    assert list(published_addresses(tmp_path)) == addresses
-    assert list(published_addresses(tmp_path / "absent")) == []
+    assert list(Catalog(tmp_path).addresses()) == addresses
+    assert list(Catalog(tmp_path / "absent").addresses()) == []
 
 
 def test_every_byte_of_every_stage_is_verified(tmp_path: Path) -> None:

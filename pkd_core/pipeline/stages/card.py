@@ -115,7 +115,7 @@ def _texts(job: Job, split: str) -> Mapping[int, Sequence[str]]:
     one = job.task.split(split)
     return {
         example.example_id: example.texts
-        for example in read_split(job.context.data_raw / one.file, job.task, one, [])
+        for example in read_split(job.data_raw / one.file, job.task, one, [])
     }
 
 

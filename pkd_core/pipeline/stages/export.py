@@ -88,7 +88,7 @@ def export_model(job: Job, spec: ExportSpec) -> ExportFacts:
 
 
 def _read(job: Job, split: Split) -> _Examples:
-    examples = list(read_split(job.context.data_raw / split.file, job.task, split, []))
+    examples = list(read_split(job.data_raw / split.file, job.task, split, []))
     return _Examples(
         split.name,
         np.array([one.example_id for one in examples], dtype=np.int64),

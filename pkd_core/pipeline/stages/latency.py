@@ -88,7 +88,7 @@ def _measure(
     def observe(done: int, total: int) -> None:
         job.observer.progress(done, total, "seconds at most")
 
-    path = job.context.data_raw / split.file
+    path = job.data_raw / split.file
     examples = [example.texts for example in read_split(path, job.task, split)]
     with computing_with(settings.threads):
         return measure_latency(variants, examples, settings, machine, observe)

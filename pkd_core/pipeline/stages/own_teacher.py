@@ -7,7 +7,6 @@ from pkd_core.model.classifier_files import classifier_files
 from pkd_core.pipeline.facts import OwnTeacherFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.own_teacher_specs import OwnTeacherSpec
-from pkd_core.pipeline.own_teachers import own_teacher_parts
 from pkd_core.store.os_errors import check_disk_space
 
 
@@ -16,18 +15,16 @@ def take_own_teacher(job: Job, spec: OwnTeacherSpec) -> OwnTeacherFacts:
 
     From then on, the teacher is a stage as one that is trained here, whatever happens to the user's folder.
     """
-    teachers = own_teacher_parts(job.context.own_teachers)
-    sources = [
-        teacher.folder / name for teacher in teachers.values() for name in classifier_files(teacher.folder)
-    ]
+    teachers = [job.context.folder_of(teacher) for teacher in job.context.own_teachers]
+    sources = [teacher / name for teacher in teachers for name in classifier_files(teacher)]
     num_bytes = sum(path.stat().st_size for path in sources)
     check_disk_space(job.work, num_bytes, "a copy of the teacher")
     folders = member_folders(job.work, spec)
     num_done = 0
-    for teacher, folder in zip(teachers.values(), folders, strict=True):
+    for teacher, folder in zip(teachers, folders, strict=True):
         folder.mkdir(exist_ok=True)
-        for name in classifier_files(teacher.folder):
-            shutil.copyfile(teacher.folder / name, folder / name)
+        for name in classifier_files(teacher):
+            shutil.copyfile(teacher / name, folder / name)
             num_done += 1
             job.observer.progress(num_done, len(sources), "files")
     return OwnTeacherFacts(families=spec.families, bytes=num_bytes)

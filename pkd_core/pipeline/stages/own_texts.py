@@ -25,7 +25,7 @@ def texts_of(job: Job, split: Split, table: TokenTable) -> Texts:
     held_out = job.manifests["tokens"].config.get("holdout")
     # Rows that are held out of train stand for dev.
     source = job.task.train_split if held_out else split
-    path = job.context.data_raw / source.file
+    path = job.data_raw / source.file
     texts = {one.example_id: one.texts for one in read_split(path, job.task, source, [])}
     try:
         return [texts[int(example_id)] for example_id in table.example_ids_R]
@@ -42,11 +42,11 @@ def transfer_texts(job: Job, table: TokenTable) -> Texts:
         DataError: The file of texts without labels has no such examples; it was changed while it was read.
     """
     split = job.task.unlabelled_split
-    path = job.context.data_raw / split.file
+    path = job.data_raw / split.file
     spec = TokensSpec.model_validate(job.manifests["tokens"].config)
     settings = spec.tokens
     tokens = tokenize_split(
-        job.context.data_raw, job.task, split, job.model_folder, settings.max_length, settings.truncation
+        job.data_raw, job.task, split, job.model_folder, settings.max_length, settings.truncation
     )
     examples = read_split(path, job.task, split, [])
     texts: dict[bytes, tuple[str, ...]] = {}

@@ -65,7 +65,7 @@ def time_depth(job: Job, spec: SpeedSpec) -> SpeedFacts:
 def _teacher(job: Job, spec: SpeedSpec) -> Any:
     """Return a model as large as the teacher, or an own teacher, which takes the students' tokens here."""
     if "teacher" not in job.inputs:
-        return _build(job.context.model.folder, job, spec.num_teacher_layers)
+        return _build(job.context.folder_of(job.context.model), job, spec.num_teacher_layers)
     own = own_teacher_spec(job.manifests["teacher"].config)
     assert own is not None, job.stage.key
     members = load_own_teacher(job.inputs["teacher"], own, job.task).members

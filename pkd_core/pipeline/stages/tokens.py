@@ -22,7 +22,7 @@ def tokenize(job: Job, spec: TokensSpec) -> TokensFacts:
     Raises:
         DataError: The files are not of the stated shape, or their labels leave nothing to learn or to score.
     """
-    data_raw, dev_splits = job.context.data_raw, job.task.dev_splits
+    data_raw, dev_splits = job.data_raw, job.task.dev_splits
     splits = job.task.splits if spec.holdout is None else (job.task.train_split,)
     facts = write_tokens(
         job.work,

@@ -34,7 +34,7 @@ def make_transfer_set(job: Job, spec: TransferSpec) -> TransferFacts:
     unlabelled = None
     if "unlabelled" in job.stage.sources:
         unlabelled = tokenize_split(
-            job.context.data_raw,
+            job.data_raw,
             task,
             task.unlabelled_split,
             tokenizer_folder,

@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -16,8 +17,8 @@ _CALLS = ("link", "replace", "rename", "unlink", "fsync", "mkdir")
 
 
 @contextmanager
-def faulty_disk(seed: int, rate: float) -> Iterator[Counter[str]]:
-    """Let a part of the calls that change folders fail in this process; yield what has failed how often."""
+def faulty_disk(seed: int, rate: float, below: str = "/") -> Iterator[Counter[str]]:
+    """Let a part of the calls that change folders below one fail in this process; yield what has failed how often."""
     counts: Counter[str] = Counter()
     chance, lock = random.Random(seed), threading.Lock()
 
@@ -26,6 +27,9 @@ def faulty_disk(seed: int, rate: float) -> Iterator[Counter[str]]:
         answers = [errno.EIO] if name not in _SECOND_ANSWERS else [errno.EIO, _SECOND_ANSWERS[name]]
 
         def act(*args: Any, **kwargs: Any) -> Any:
+            target = Path(f"/proc/self/fd/{args[0]}").readlink() if name == "fsync" else args[0]
+            if not str(target).startswith(below):
+                return call(*args, **kwargs)
             with lock:
                 is_fault, is_before = chance.random() < rate, chance.random() < 0.5
                 number = errno.EIO if is_before else chance.choice(answers)

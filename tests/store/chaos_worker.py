@@ -5,14 +5,16 @@ import json
 import os
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from faulty_disk import faulty_disk
 
 from pkd_core.errors import HeldError, LostError, StoreError
-from pkd_core.places.lease import leased
+from pkd_core.places.folder import FolderObjects
+from pkd_core.places.lease import Lease, leased
 from pkd_core.store import shared_stages
 from pkd_core.store.address import Address
 from pkd_core.store.attached import attach
@@ -28,8 +30,8 @@ INPUTS = {"tokens": "aa"}
 
 
 def build_all(url: str, events: Path, seed: int) -> None:
-    """Build or wait for every stage, each second process in reverse order; then download all."""
-    addresses = ADDRESSES if seed % 2 else ADDRESSES[::-1]
+    """Build or wait for every stage, each third process in reverse order; then download all."""
+    addresses = ADDRESSES if seed % 3 else ADDRESSES[::-1]
     for do in (_build, _see):
         for address in addresses:
             while True:
@@ -87,9 +89,15 @@ def _write(events: Path, event: str, address: Address, **facts: Any) -> None:
         file.write(f"{line}\n")
 
 
+@contextmanager
+def _never_refused(*_: object, **__: object) -> Iterator[Lease]:
+    """Stand for leases that do not hold anybody back."""
+    yield Lease(objects=FolderObjects(Path()), prefix="", number=1, purpose="", holder={})
+
+
 if __name__ == "__main__":
-    url, events_file, seed, disk_fault_rate = sys.argv[1:]
-    shared_stages.leased = functools.partial(leased, term=TERM)  # type: ignore[assignment]
+    url, events_file, seed, disk_fault_rate, has_leases = sys.argv[1:]
+    shared_stages.leased = functools.partial(leased, term=TERM) if int(has_leases) else _never_refused  # type: ignore[assignment]
     shared_folder = url.removeprefix("file://")
     with faulty_disk(int(seed), float(disk_fault_rate), below=shared_folder) as counts:
         build_all(url, Path(events_file), int(seed))

@@ -39,11 +39,13 @@ class Chaos:
         folder: For the machines' own folders and the events.
         url: The place.
         disk_fault_rate: The part of calls of a shared folder that fail.
+        has_leases: Whether leases keep processes from computing the same stage.
     """
 
-    def __init__(self, folder: Path, url: str, disk_fault_rate: float) -> None:
+    def __init__(self, folder: Path, url: str, disk_fault_rate: float, has_leases: bool) -> None:
         self.events_file = folder / "events.jsonl"
-        self._folder, self._url, self._rate = folder, url, disk_fault_rate
+        self._folder, self.url = folder, url
+        self._settings = [str(disk_fault_rate), str(int(has_leases))]
         self._num_starts = 0
         self._asleep_until: dict[int, float] = {}
         self.processes = [self._start(machine) for machine in range(NUM_MACHINES)]
@@ -51,7 +53,7 @@ class Chaos:
     def _start(self, machine: int) -> "subprocess.Popen[bytes]":
         self._num_starts += 1
         script = Path(__file__).with_name("chaos_worker.py")
-        arguments = [self._url, self.events_file, str(self._num_starts), str(self._rate)]
+        arguments = [self.url, self.events_file, str(self._num_starts), *self._settings]
         environment = os.environ | {"PKD_CACHE": str(self._folder / f"machine-{machine}")}
         with (self._folder / f"output-{self._num_starts}.txt").open("wb") as output:
             return subprocess.Popen(
@@ -115,27 +117,27 @@ def run_through(chaos: Chaos) -> Counter[str]:
     return done
 
 
-@pytest.fixture(params=["folder", "s3"])
+@pytest.fixture(params=["folder", "folder without leases", "s3", "s3 without leases"])
 def chaos(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Chaos]:
     """Machines whose way to the place is bad; the tests' own way is good."""
-    schedule = Schedule(seed=2, rate=0.1)
+    schedule, has_leases = Schedule(seed=2, rate=0.1), "without" not in request.param
     with ExitStack() as stack:
-        if request.param == "folder":
+        if "folder" in request.param:
             (tmp_path / "place").mkdir()
-            chaos = Chaos(tmp_path, (tmp_path / "place").as_uri(), 0.03)
+            chaos = Chaos(tmp_path, (tmp_path / "place").as_uri(), 0.03, has_leases)
         else:
             endpoint = request.getfixturevalue("endpoint")
             proxy = stack.enter_context(fault_proxy(endpoint, schedule))
             for name, value in s3_environment(proxy).items():
                 monkeypatch.setenv(name, value)
-            chaos = Chaos(tmp_path, f"s3://{new_bucket(endpoint)}/some/prefix", 0.0)
+            chaos = Chaos(tmp_path, f"s3://{new_bucket(endpoint)}/some/prefix", 0.0, has_leases)
             monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         stack.callback(chaos.end)
         yield chaos
     request.node.user_properties.append(("proxy", dict(schedule.counts)))
 
 
-def test_each_stage_is_published_once_and_is_whole(
+def test_each_stage_is_published_once_and_whole_even_without_leases(
     chaos: Chaos,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -150,7 +152,7 @@ def test_each_stage_is_published_once_and_is_whole(
     record_property("events", dict(Counter(event["event"] for event in events)))
 
     attached._opened.cache_clear()
-    store = Machines(chaos._url, tmp_path / "observer", monkeypatch).store("a")
+    store = Machines(chaos.url, tmp_path / "observer", monkeypatch).store("a")
     for address in ADDRESSES:
         assert store.inspect(address, INPUTS, deep=True).status is StageStatus.DONE
         manifest = store.find_manifest(address)

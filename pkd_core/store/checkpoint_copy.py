@@ -86,9 +86,14 @@ def restore_checkpoint(place: Objects, address: Address, work: Path) -> None:
     """
     keys, own = StageKeys(address), Attempt.open(place, resume_folder(work))
     pointers = [found for found in place.list(keys.attempts) if found.key.endswith("/resume.json")]
-    for pointer in sorted(pointers, key=lambda found: found.modified, reverse=True):
-        if pointer.key == keys.pointer(own.id) or pointer.modified <= own.restored:
+    own_pointer = keys.pointer(own.id)
+    # S3's times are whole seconds. In the same second, another machine's comes first: it began with this machine's.
+    pointers.sort(key=lambda found: (found.modified, found.key != own_pointer), reverse=True)
+    for pointer in pointers:
+        if pointer.key == own_pointer:
             return
+        if pointer.modified <= own.restored:
+            continue
         try:
             if _restore(place, keys, pointer, work):
                 logger.info("%s %s: goes on from a checkpoint in %s", address.task, address.stage, place.url)

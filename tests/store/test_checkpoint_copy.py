@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,8 @@ def test_a_checkpoint_that_is_not_whole_gives_way_to_the_one_before(
     damage: str, sharing: Machines, caplog: pytest.LogCaptureFixture
 ) -> None:
     train_to(sharing.store("a"), 1)
+    if sharing.place.url.startswith("s3:"):
+        time.sleep(1.1)  # its times are in whole seconds
     store, place = sharing.failing("b")
     train_to(store, 2)
     pointer = next(key for key in place.keys("put") if key.endswith("resume.json"))

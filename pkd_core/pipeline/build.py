@@ -96,8 +96,10 @@ def _build_in(
     """Compute a stage in its work folder, whose lock is held, and publish it."""
     verified = VerifiedInputs(stage, published_inputs, context)
     resumes = has_checkpoint(resume_folder(work))
-    # What an interruption has left makes a stage quicker than it will be.
-    timed = nullcontext() if resumes or any(work.iterdir()) else recorded_duration(stage, context)
+    processes = num_processes(stage, context.options)
+    # What an interruption has left makes a stage quicker than it will be, and so do several processes.
+    is_typical = processes == 1 and not resumes and not any(work.iterdir())
+    timed = recorded_duration(stage, context) if is_typical else nullcontext()
     with timed, track(stage, inputs, resumes) as observer:
         keep = functools.partial(store.keep, stage.address)
         job = Job(
@@ -114,7 +116,6 @@ def _build_in(
             finished=FinishedFiles(work, resume_folder(work), verified.check_unchanged, keep),
             keep=keep,
         )
-        processes = num_processes(stage, context.options)
         facts = compute(job) if processes == 1 else compute_in_processes(job, processes)
         verified.check_unchanged()
         return store.publish(

@@ -14,6 +14,7 @@ from tiny_bert import Recorder, make_table, padded, tiny_classifier
 from pkd_core.data.token_table import Rows, TokenTable
 from pkd_core.errors import StoreError
 from pkd_core.model.packing import PackedBatch, pack
+from pkd_core.runtime.group import OneProcess
 from pkd_core.store.finished_files import FinishedFiles
 from pkd_core.teacher_states.extraction import extract
 from pkd_core.teacher_states.format import StatesShape, forecast_bytes, shard_path
@@ -78,6 +79,42 @@ def test_rows_are_stored_in_the_tables_order_and_progress_counts_them(tmp_path: 
     assert [len(shard) for shard in stored] == [2000, 500]
     assert pa.concat_tables(stored)["example_id"].to_pylist() == list(range(70, 2570))
     assert observer.progress_seen == [(done, 2500, "examples") for done in (1024, 2048, 2500)]
+
+
+class OneOfTwo(OneProcess):
+    """Takes part in an extraction with another, before or after it."""
+
+    size = 2
+
+    def __init__(self, rank: int) -> None:
+        self.rank = rank
+
+
+def test_two_processes_divide_the_shards_and_write_the_same_files(tmp_path: Path) -> None:
+    teacher, table, observers = tiny_classifier(2), make_table(5000), (Recorder(), Recorder())
+    for folder in ("one", "resume", "two"):
+        (tmp_path / folder).mkdir()
+    extract(teacher, table, tmp_path / "one", "float16", Recorder(), device=CPU, shard_rows=1024)
+    for rank in (1, 0):
+        facts = extract(
+            teacher,
+            table,
+            tmp_path / "two",
+            "float16",
+            observers[rank],
+            device=CPU,
+            shard_rows=1024,
+            finished=FinishedFiles(tmp_path / "two", tmp_path / "resume"),
+            group=OneOfTwo(rank),
+        )
+    for path in (tmp_path / "one").iterdir():
+        assert (tmp_path / "two" / path.name).read_bytes() == path.read_bytes()
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [
+        f"states-{number:05d}.arrow" for number in range(5)
+    ]
+    assert [done for done, _, _ in observers[0].progress_seen] == [1024, 2048, 2952]
+    assert [done for done, _, _ in observers[1].progress_seen] == [1024, 2048]
+    assert facts["bytes"] == sum(path.stat().st_size for path in (tmp_path / "one").iterdir())
 
 
 def test_an_interrupted_extraction_continues_after_its_finished_shards(tmp_path: Path) -> None:

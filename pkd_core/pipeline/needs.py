@@ -7,6 +7,7 @@ from pathlib import Path
 from pkd_core.config.settings import RunOptions
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.kinds import StageKind
+from pkd_core.pipeline.several_processes import num_processes
 from pkd_core.pipeline.stage import Stage
 
 _MIB = 2**20
@@ -56,12 +57,17 @@ def needs_of(stage: Stage, options: RunOptions, model_folder: Path, has_gpu: boo
         model_folder: Folder of the pretrained model that the stage's weights are of.
         has_gpu: Whether models are computed on GPUs.
     """
-    gpus = gpus_of(stage, options.students_per_gpu) if has_gpu else 0.0
+    processes = num_processes(stage, options)
+    # Processes that compute together have a GPU each.
+    students_per_gpu = options.students_per_gpu if processes == 1 else 1
+    gpus = processes * gpus_of(stage, students_per_gpu) if has_gpu else 0.0
     is_timed = stage.kind in _TIMED_ON_PROCESSOR or (stage.kind is StageKind.SPEED and not gpus)
+    memory = processes * (_PROCESS_BYTES + _copies(stage) * _weights(model_folder))
     return Needs(
-        cores=None if is_timed else stage.threads or 1,
+        cores=None if is_timed else processes * (stage.threads or 1),
         gpus=gpus,
-        memory=_PROCESS_BYTES + _copies(stage) * _weights(model_folder),
+        # Beside several processes there is the one that has started them.
+        memory=memory if processes == 1 else memory + _PROCESS_BYTES,
     )
 
 

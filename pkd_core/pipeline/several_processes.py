@@ -13,7 +13,7 @@ from typing import Any
 
 from pkd_core import errors
 from pkd_core.config.settings import RunOptions
-from pkd_core.errors import ConfigError, LostProcessError, PkdError
+from pkd_core.errors import ConfigError, LostProcessError, PkdError, shortened
 from pkd_core.pipeline.facts import Facts, TeacherStatesFacts, TrainingFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.kinds import StageKind
@@ -34,6 +34,8 @@ _FACTS: Mapping[StageKind, type[Facts]] = {
 }
 # Those that wait for a process that ended end at once; then one of them knows why.
 _SECONDS_FOR_REASONS = 2.0
+# Of the errors of gloo and NCCL.
+_TIMED_OUT = ("Timed out waiting", "timed out", "timeout")
 
 
 def num_processes(stage: Stage, options: RunOptions) -> int:
@@ -173,17 +175,19 @@ class _Attendant:
                 job.finished.add(*arguments)
 
     def _lost(self, lost: Mapping[int, int]) -> LostProcessError:
+        """Return the sentence for processes that ended without one, by their status."""
+        written = {rank: self._children.written(rank).strip() for rank in sorted(lost)}
+        for rank, text in written.items():
+            logger.error("%s, process %d of %d: %s", self._job.stage.key, rank + 1, self._size, text)
         killed = [rank for rank, status in lost.items() if status < 0]
-        rank = (killed or sorted(self._running) or sorted(lost))[0]
         if killed:
-            what = f"was killed (signal {-lost[rank]})"
-        elif self._running:
-            what = f"did not answer for {SECONDS_TO_ANSWER:.0f} s"
+            rank, what = killed[0], f"was killed (signal {-lost[killed[0]]})"
+        elif self._running and any(word in text for text in written.values() for word in _TIMED_OUT):
+            rank, what = min(self._running), f"did not answer for {SECONDS_TO_ANSWER:.0f} s"
         else:
-            what = f"ended with status {lost[rank]}"
-        for other in sorted(lost):
-            if text := self._children.written(other).strip():
-                logger.error("%s, process %d of %d: %s", self._job.stage.key, other + 1, self._size, text)
+            rank = min(lost)
+            last_line = written[rank].rpartition("\n")[2]
+            what = f"ended with status {lost[rank]} ({shortened(last_line, 200)})"
         return LostProcessError(
             f"{self._job.stage.key} needs all of its {self._size} processes, and number {rank + 1} {what}; the same "
             "command goes on from its last checkpoint."

@@ -58,6 +58,17 @@ def test_on_gpus_each_kind_gets_its_cores_its_part_of_a_gpu_and_its_memory(
     }
 
 
+def test_of_several_processes_each_has_cores_a_gpu_and_memory(
+    stages: dict[StageKind, Stage], weights: Path
+) -> None:
+    options = RAY.model_copy(update={"students_per_gpu": 4, "processes": 2})
+    needs = {kind: needs_of(stage, options, weights, has_gpu=True) for kind, stage in stages.items()}
+    assert needs[StageKind.TEACHER] == needs[StageKind.STUDENT] == Needs(6, 2, 3 * GIB + 72 * MIB)
+    assert needs[StageKind.STATES] == Needs(6, 2, 3 * GIB + 24 * MIB)
+    assert needs[StageKind.EVALUATION] == Needs(3, 0.25, GIB + 12 * MIB)
+    assert needs_of(stages[StageKind.TEACHER], options, weights, has_gpu=False).gpus == 0
+
+
 def test_without_gpus_a_timing_has_a_machine_for_itself(
     stages: dict[StageKind, Stage], weights: Path
 ) -> None:

@@ -5,8 +5,9 @@ from pathlib import Path
 from flows.demo_data import DEMO_TASK, write_demo_task
 from flows.demo_model import write_demo_model
 from flows.request import Request
-from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import DEFAULT_METHODS, RunOptions
+from pkd_core.config.overrides import build_run_config, build_run_options
+from pkd_core.config.placement import THREADS
+from pkd_core.config.settings import DEFAULT_METHODS
 from pkd_core.pipeline.shared_sources import bring_model, send_model
 from pkd_core.pipeline.task_data import bring_data
 from pkd_core.store.lock import hold_any
@@ -38,12 +39,14 @@ _SETTINGS = {
 }
 
 
-def demo_request(workspace: Path) -> Request:
+def demo_request(workspace: Path, placement: str = THREADS) -> Request:
     """Write the demo's data and model into the workspace if they are missing, and return the run over them.
 
     Raises:
+        ConfigError: There is no such placement.
         StoreError: If the disk cannot be written.
     """
+    options = build_run_options(placement=placement)
     data_raw = workspace / "data_raw"
     model = workspace / "model"
     with file_errors("write", workspace), disk_errors("write", workspace):
@@ -64,4 +67,4 @@ def demo_request(workspace: Path) -> Request:
         model=str(model),
         settings=_SETTINGS,
     )
-    return Request(run, RunOptions(), workspace)
+    return Request(run, options, workspace)

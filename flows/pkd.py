@@ -94,12 +94,12 @@ def _run_stages(work: _Work) -> State[Any]:
     futures = _submit(work)
     for future in futures.values():
         future.wait()
-    failures = name_failures(futures)
+    failures = name_failures(futures, (planned.stage for planned in work.plan.stages))
     report = None if received_signal() else _submit_report(work, futures, failures)
     if report is not None:
         report.wait()
         key = work.plan.stages[-1].stage.key
-        failures |= name_failures({key: report})
+        failures |= name_failures({key: report}, [work.plan.stages[-1].stage])
         if report.state.is_completed():
             try:
                 show_report(work.context.workspace, StageRecord.from_json(report.result()))

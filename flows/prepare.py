@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from flows.request import Request
+from pkd_core.config.placement import is_cluster
+from pkd_core.config.settings import RunOptions
 from pkd_core.data.download import DOWNLOADED, download_task
 from pkd_core.data.glue import load_task
 from pkd_core.data.validation import check_examples, check_unlabelled
@@ -24,10 +26,19 @@ def prepare(request: Request) -> Plan:
     """
     workspace = request.workspace
     StageStore(workspace)
-    if request.options.device != "auto":
-        find_device(request.options.device)  # imports torch, which takes seconds
+    check_device(request.options)
     prepare_data(request.run.tasks, workspace)
     return make_plan(request.run, workspace, request.options.deep, request.options.device)
+
+
+def check_device(options: RunOptions) -> None:
+    """Check that the device exists; a cluster's devices are on other machines.
+
+    Raises:
+        ConfigError: There is no such device here.
+    """
+    if options.device != "auto" and not is_cluster(options.placement):
+        find_device(options.device)  # imports torch, which takes seconds
 
 
 def check_data(plan: Plan) -> None:

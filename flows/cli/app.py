@@ -61,14 +61,22 @@ def _options(
 
 
 @app.command()
-def demo(workspace: Workspace = Path("demo"), quiet: Quiet = False, verbose: Verbose = False) -> None:
+def demo(
+    workspace: Workspace = Path("demo"),
+    placement: Annotated[str, typer.Option(help="Where stages are computed: threads, or ray.")] = "threads",
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
     """Run the complete pipeline offline on a small built-in task and model; takes about three minutes."""
     prepare_environment(workspace)
     from flows.demo import demo_request
 
     preparing = "writing the demo's data and pretraining its BERT"
     run_request(
-        lambda: demo_request(workspace), amount(quiet, verbose), display.after_demo(workspace), preparing
+        lambda: demo_request(workspace, placement),
+        amount(quiet, verbose),
+        display.after_demo(workspace),
+        preparing,
     )
 
 

@@ -108,7 +108,7 @@ def _compute(asked: CompressRequest, prepared: Prepared, view: RunView) -> "Stat
         done = [one.stage.key for one in plan.stages if one.status is StageStatus.DONE]
         view.begin(len(plan.stages), done)
 
-    with ending_at_crashes(), ending_at_dead_threads(), prefect_server(asked.workspace, view):
+    with ending_at_crashes(), ending_at_dead_threads(), prefect_server(asked.options, asked.workspace, view):
         from flows.compress.flow import build_compress_flow
 
         flow = build_compress_flow(lambda _: prepared, view.stage, begin)

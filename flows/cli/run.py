@@ -28,6 +28,7 @@ from pkd_core.store.stage_store import StageStatus, StageStore
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
+    from pkd_core.config.settings import RunOptions
     from pkd_core.pipeline.plan import Plan
 
 
@@ -125,7 +126,11 @@ def _compute(request: Request, planned: "Plan", view: RunView) -> "State[Any]":
     view.begin(
         len(planned.stages), [one.stage.key for one in planned.stages if one.status is StageStatus.DONE]
     )
-    with ending_at_crashes(), ending_at_dead_threads(), prefect_server(request.workspace, view):
+    with (
+        ending_at_crashes(),
+        ending_at_dead_threads(),
+        prefect_server(request.options, request.workspace, view),
+    ):
         from flows.pkd import build_flow
 
         flow = build_flow(lambda _: planned, view.stage)
@@ -139,18 +144,27 @@ def failure_of(state: "State[Any]") -> PkdError | None:
 
 
 @contextmanager
-def prefect_server(workspace: Path, view: RunView) -> Iterator[None]:
-    """Let Prefect use the running server while the body runs, or one that is started for it."""
+def prefect_server(options: "RunOptions", workspace: Path, view: RunView) -> Iterator[None]:
+    """Let Prefect use the running server while the body runs, or one that is started for it.
+
+    Raises:
+        PkdError: The run cannot be placed as its options say, or a cluster's workers do not reach the server.
+    """
+    from flows.placement.placing import check_placement
     from flows.service.find_server import find_server
     from flows.service.own_server import own_server
+    from flows.service.reached_server import listening_for, server_for
 
-    server = find_server(workspace)
+    check_placement(options, workspace)
+    listening = listening_for(options.placement)
+    server = server_for(options.placement, find_server(workspace))
     with ExitStack() as servers:
         if server is None:
             logs = workspace.resolve() / "artifacts" / "logs"
             view.message("no running Prefect server found: starting one for this run")
             with view.waiting("starting Prefect's server and loading libraries"):
-                servers.enter_context(own_server(logs, meanwhile=partial(_prepare_flow, workspace)))
+                prepare = partial(_prepare_flow, workspace)
+                servers.enter_context(own_server(logs, meanwhile=prepare, listening=listening))
         else:
             view.message(f"this run is shown at {server.removesuffix('/api')}")
             os.environ["PREFECT_API_URL"] = server

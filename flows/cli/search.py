@@ -101,7 +101,11 @@ def _compute(asked: SearchRequest, prepared: "Search", view: RunView) -> "State[
         done = [one.stage.key for one in plan.stages if one.status is StageStatus.DONE]
         view.begin(len(plan.stages), done)
 
-    with ending_at_crashes(), ending_at_dead_threads(), prefect_server(asked.workspace, view):
+    with (
+        ending_at_crashes(),
+        ending_at_dead_threads(),
+        prefect_server(asked.request.options, asked.workspace, view),
+    ):
         from flows.search.flow import build_search_flow
 
         flow = build_search_flow(lambda _: prepared, view.stage, begin)

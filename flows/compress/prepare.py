@@ -4,10 +4,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from flows.compress.request import CompressRequest
-from flows.prepare import download_missing_data
+from flows.prepare import check_device, download_missing_data
 from pkd_core.pipeline.compress_data import FoundData, bring_named_data, find_data
 from pkd_core.pipeline.compress_values import compress_command
-from pkd_core.runtime.device import find_device
 from pkd_core.store.output_folder import check_output
 from pkd_core.store.stage_store import StageStore
 
@@ -39,8 +38,7 @@ def prepare_compression(asked: CompressRequest) -> Prepared:
     StageStore(asked.workspace)
     if asked.out is not None:
         check_output(asked.out)
-    if asked.options.device != "auto":
-        find_device(asked.options.device)
+    check_device(asked.options)
     data_raw = asked.workspace / "data_raw"
     bring_named_data(asked.workspace, str(asked.data.data))
     data = find_data(asked.data, data_raw, asked.config.teachers, asked.options.device)

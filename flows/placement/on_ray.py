@@ -1,6 +1,7 @@
 """Submits stages to Ray, under the same Prefect flow."""
 
 import logging
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,8 +17,10 @@ from pkd_core.config.settings import RunOptions
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.needs import Machine, Needs, fitted, needs_of
+from pkd_core.pipeline.specs import SpeedSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.runtime.cancellation import is_stop_requested
+from pkd_core.runtime.device import machine_of
 from tasks.on_worker import Worker, run_on_worker
 from tasks.progress import ShowStage
 from tasks.reports import Send
@@ -29,6 +32,7 @@ logger = logging.getLogger(__name__)
 _MAX_RETRIES = 3
 _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_FOR_REPORTS = 10.0
+_FOR_WORKERS = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 _DIED = "its worker process died"
 
 
@@ -84,8 +88,9 @@ class _SubmitToRay:
         from prefect_ray.context import remote_options
 
         model_folder = context.model_of(stage).folder
-        needs = needs_of(stage, context.options, model_folder, self.has_gpu)
-        worker = Worker("cuda" if needs.gpus else "cpu", {}, self.send)
+        has_gpu = self.has_gpu and not _is_timed_on_processor(stage)
+        needs = needs_of(stage, context.options, model_folder, has_gpu)
+        worker = Worker("cuda" if needs.gpus else "cpu", _environment(), self.send)
         with remote_options(**_remote(fitted(needs, self.machines, stage.key))):
             future: Future = self.runner.submit(
                 task_for(stage, context.workspace, refresh, run_on_worker),
@@ -135,6 +140,11 @@ def _watch(submit: _SubmitToRay, mailbox: Any, viewed: Viewed, ended: threading.
     viewed.end_all(_DIED)
 
 
+def _environment() -> dict[str, str]:
+    """Return where MLflow is, and its login; Prefect passes its own settings on."""
+    return {name: os.environ[name] for name in _FOR_WORKERS if name in os.environ}
+
+
 def _remote(needs: Needs) -> dict[str, Any]:
     """Return what stage needs as Ray's options for a task."""
     return {
@@ -143,6 +153,11 @@ def _remote(needs: Needs) -> dict[str, Any]:
         "memory": needs.memory,
         "max_retries": _MAX_RETRIES,
     }
+
+
+def _is_timed_on_processor(stage: Stage) -> bool:
+    """Return whether a speed was planned by a machine without GPU, for the processor."""
+    return isinstance(stage.spec, SpeedSpec) and stage.spec.machine == machine_of("cpu")
 
 
 def _has_gpu(options: RunOptions, found: list[Machine]) -> bool:

@@ -9,10 +9,11 @@ from flows.placement.submission import Submit, SubmitInThread
 from pkd_core.config.placement import THREADS, is_cluster
 from pkd_core.config.settings import RunOptions
 from pkd_core.errors import ConfigError
+from pkd_core.store.attached import place_of
 from tasks.progress import ShowStage
 
 
-def check_placement(options: RunOptions, _workspace: Path) -> None:
+def check_placement(options: RunOptions, workspace: Path) -> None:
     """Check that the stages of a run can be placed as it asks.
 
     Raises:
@@ -26,7 +27,7 @@ def check_placement(options: RunOptions, _workspace: Path) -> None:
             f"--placement {options.placement} needs {' and '.join(missing)}, which this environment does not have; "
             "run pip install 'pkd[ray]'."
         )
-    if is_cluster(options.placement):
+    if is_cluster(options.placement) and place_of(workspace) is None:
         raise ConfigError(
             f"--placement {options.placement} needs a workspace that all machines of the cluster share, and got a "
             "folder of this one; give --workspace s3://BUCKET/PREFIX or file:///SHARED/FOLDER."

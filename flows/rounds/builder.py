@@ -56,7 +56,7 @@ class PlanBuilder:
         for future in futures.values():
             future.wait()
         self.num_built += len(futures)
-        if failures := name_failures(futures):
+        if failures := name_failures(futures, (planned.stage for planned in plan.stages)):
             causes = "; ".join(f"{key}: {reason.removesuffix('.')}" for key, reason in failures.items())
             raise PkdError(
                 f"{len(failures)} of {len(futures)} stages failed, and nothing is chosen without them: {causes}; "

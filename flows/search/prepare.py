@@ -1,10 +1,9 @@
 """Checks, before hours are spent, that a search has its data and its model."""
 
-from flows.prepare import prepare_data
+from flows.prepare import check_device, prepare_data
 from flows.search.request import SearchRequest
 from pkd_core.pipeline.plan import find_inputs
 from pkd_core.pipeline.search_plan import Search
-from pkd_core.runtime.device import find_device
 from pkd_core.store.stage_store import StageStore
 
 
@@ -16,7 +15,6 @@ def prepare_search(asked: SearchRequest) -> Search:
     """
     run, options, workspace = asked.request.run, asked.request.options, asked.workspace
     StageStore(workspace)
-    if options.device != "auto":
-        find_device(options.device)  # imports torch, which takes seconds
+    check_device(options)
     prepare_data(run.tasks, workspace)
     return Search(run, asked.config, workspace, find_inputs(run, workspace, options.device), options.deep)

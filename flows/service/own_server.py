@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.environment import environment
+from flows.environment import bypass_proxies, environment
+from flows.service.listening import HERE, Listening
 from flows.service.login import prefect_client_environment, random_login
 from flows.service.prefect_database import alone_at_start
 from flows.service.processes import is_free, launch, stop, wait_until_ready
@@ -20,7 +21,9 @@ _PORTS = range(20_000, 32_768)
 
 
 @contextmanager
-def own_server(logs: Path, meanwhile: Callable[[], None] | None = None) -> Iterator[str]:
+def own_server(
+    logs: Path, meanwhile: Callable[[], None] | None = None, listening: Listening = HERE
+) -> Iterator[str]:
     """Start a Prefect server, and let Prefect use it while the body runs.
 
     It stops when this process ends, in whatever way: after the body, Prefect may still send its last log lines.
@@ -28,6 +31,7 @@ def own_server(logs: Path, meanwhile: Callable[[], None] | None = None) -> Itera
     Args:
         logs: Folder for its log.
         meanwhile: Called while the server starts.
+        listening: Where it listens.
 
     Yields:
         The address of its API.
@@ -38,11 +42,10 @@ def own_server(logs: Path, meanwhile: Callable[[], None] | None = None) -> Itera
     """
     home = Path(os.environ["PREFECT_HOME"])
     login, port = random_login(), _free_port()
-    service = temporary_prefect_service(port, login)
+    bypass_proxies([listening.from_here])
+    service, api = temporary_prefect_service(port, login, listening), prefect_api(port, listening.from_here)
     # It has no pages, to which Prefect would print an address.
-    variables = {"PREFECT_API_URL": prefect_api(port), "PREFECT_UI_URL": ""} | prefect_client_environment(
-        login
-    )
+    variables = {"PREFECT_API_URL": api, "PREFECT_UI_URL": ""} | prefect_client_environment(login)
     with environment(variables):
         with alone_at_start(home):
             process = launch(service, logs)
@@ -59,7 +62,7 @@ def own_server(logs: Path, meanwhile: Callable[[], None] | None = None) -> Itera
         with settings.temporary_settings(
             {getattr(settings, name): value for name, value in variables.items()}
         ):
-            yield prefect_api(port)
+            yield api
 
 
 def server_sentence(error: Exception) -> str:

@@ -80,7 +80,7 @@ def wait_for_checkpoint(process: "subprocess.Popen[str]", root: Path) -> None:
         assert process.poll() is None, output(root)
         return bool(list(root.glob(f"{STUDENT}/checkpoint/state.json")))
 
-    wait_for(is_there, 240, "the student's first checkpoint")
+    wait_for(is_there, 480, "the student's first checkpoint")
 
 
 def test_a_run_by_ray_has_the_results_of_one_in_threads_though_a_worker_is_killed(

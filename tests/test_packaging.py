@@ -30,7 +30,7 @@ OPTIONAL_IN_CORE = {"datasets"}
 IMPORTED_BY_TORCH = {"onnx-ir", "onnxscript"}
 # Bounded for Prefect's sake, which is what imports it.
 BOUNDED_ONLY = {"fastapi"}
-DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
 
 
 def declared(requirements: Iterable[str]) -> set[str]:

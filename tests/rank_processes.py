@@ -22,7 +22,7 @@ def run_ranks(function: str, size: int, folder: Path) -> None:
         for rank in range(size)
     ]
     for process in processes:
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=1200)
         assert process.returncode == 0, errors.decode()
 
 

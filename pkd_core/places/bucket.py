@@ -2,16 +2,18 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from pkd_core.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
+
+T = TypeVar("T")
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 # Of one request with its body, four of which may share a line: 5 MiB each, so a line of 0.7 MB/s is quick enough.
@@ -22,6 +24,8 @@ _RETRY_TIME = timedelta(seconds=45)
 _MAX_RETRIES = 6
 _LONGEST_PAUSE = timedelta(seconds=4)
 
+# obstore has tried again, or the server has answered that it will not.
+_GIVEN_UP = re.compile(r"after \d+ retries|status code: 4\d\d")
 _STATUS = re.compile(r"status code: (\d{3})\b")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>")
 _KEYS = "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and what they may do"
@@ -123,6 +127,19 @@ def server_errors(need: str, url: str) -> Iterator[None]:
         raise
     except (BaseError, FileNotFoundError) as error:
         raise _store_error(need, url, str(error)) from error
+
+
+def whole_answer(ask: Callable[[], T]) -> T:
+    """Return the answer to a request that reads; ask again where one breaks off, which obstore leaves to its caller."""
+    from obstore.exceptions import BaseError
+
+    for _ in range(_MAX_RETRIES):
+        try:
+            return ask()
+        except BaseError as error:
+            if _GIVEN_UP.search(str(error)):
+                raise
+    return ask()
 
 
 def is_no_bucket(error: FileNotFoundError) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkd_core.errors import StoreError
-from pkd_core.places.bucket import is_no_bucket, open_bucket, server_errors
+from pkd_core.places.bucket import is_no_bucket, open_bucket, server_errors, whole_answer
 from pkd_core.places.objects import Object, check_key, check_prefix
 
 if TYPE_CHECKING:
@@ -146,12 +146,9 @@ class S3Objects:
         import obstore
 
         with server_errors(f"list {prefix or 'all'}", self.url):
-            pages = obstore.list(self._store, check_prefix(prefix) or None, chunk_size=1000)
-            found = [
-                Object(meta["path"], meta["size"], meta["last_modified"].timestamp())
-                for page in pages
-                for meta in page
-            ]
+            start = check_prefix(prefix) or None
+            metas = whole_answer(lambda: obstore.list(self._store, start).collect())
+        found = (Object(meta["path"], meta["size"], meta["last_modified"].timestamp()) for meta in metas)
         yield from sorted(found, key=lambda found: found.key)
 
     def delete(self, key: str) -> None:
@@ -175,18 +172,13 @@ class S3Objects:
                 return None
 
     def _get(self, key: str, options: "GetOptions") -> "tuple[Bytes, ObjectMeta]":
-        """Ask again where an answer breaks off; obstore does so until an answer begins."""
         import obstore
-        from obstore.exceptions import BaseError
 
-        for num_left in reversed(range(_NUM_TRIES)):
+        def ask() -> "tuple[Bytes, ObjectMeta]":
             found = obstore.get(self._store, key, options=options)
-            try:
-                return found.bytes(), found.meta
-            except BaseError:
-                if not num_left:
-                    raise
-        raise AssertionError
+            return found.bytes(), found.meta
+
+        return whole_answer(ask)
 
     def _fetch(self, key: str, tag: str | None, start: int, size: int, descriptor: int) -> None:
         from obstore.exceptions import PreconditionError

@@ -53,6 +53,18 @@ def test_a_place_that_never_answers_fails_in_one_sentence(
     assert schedule.counts[Fault.CUT_BEFORE.value] >= 4
 
 
+def test_a_list_that_breaks_off_is_asked_for_again(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = Schedule(first=[None, Fault.CUT_ANSWER, Fault.CUT_ANSWER, None, Fault.CUT_ANSWER])
+    with fault_proxy(endpoint, schedule) as proxy:
+        objects = place_behind(proxy, endpoint, monkeypatch)
+        objects.put("a", b"content")
+        assert [found.key for found in objects.list("")] == ["a"]
+        found = objects.read("a")
+    assert found is not None
+    assert found[0] == b"content"
+    assert schedule.counts[Fault.CUT_ANSWER.value] == 3
+
+
 @pytest.mark.parametrize("fault", [Fault.CUT_REQUEST, Fault.CUT_AFTER, Fault.CUT_ANSWER])
 def test_a_file_whose_parts_are_cut_arrives_whole(
     fault: Fault, endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

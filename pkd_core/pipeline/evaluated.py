@@ -8,7 +8,8 @@ from pkd_core.errors import ModelError, StoreError, listed, quoted
 from pkd_core.evaluation.answers import AnswerTable, read_answers
 from pkd_core.evaluation.result import EvaluationResult, read_result
 from pkd_core.pipeline.trained import TRAINED, ReportedModel, locate_trained, tokens_manifest
-from pkd_core.store.catalog import Catalog, address_of, local_copy, published_manifest
+from pkd_core.store.catalog import Catalog, address_of, published_manifest
+from pkd_core.store.local_cache import held_copy
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.verification import verify_files
@@ -57,7 +58,7 @@ def find_evaluation(workspace: Path, name: str, reported: Sequence[ReportedModel
         folder = Path(name) if Path(name, _FILE).is_file() else _find_by_address(workspace, name)
     if folder is None:
         folder = locate_trained(workspace, name.replace(f"/{_EVALUATION}", "/", 1), reported)
-    return local_copy(folder if _is_evaluation(folder) else evaluation_of(folder))
+    return held_copy(folder if _is_evaluation(folder) else evaluation_of(folder))
 
 
 def evaluation_of(model: Path) -> Path:

@@ -17,6 +17,7 @@ from pkd_core.pipeline.bundles import TrainedModel, describe_bundle, model_path
 from pkd_core.pipeline.file_shape import FileShape
 from pkd_core.report.summary import FILE
 from pkd_core.store.catalog import Catalog, local_copy, published_manifest
+from pkd_core.store.local_cache import held_copy
 from pkd_core.store.manifest import MANIFEST_NAME, Manifest, read_manifest
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.verification import verify_files
@@ -88,7 +89,7 @@ def find_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) 
         ModelError: See `locate_trained`.
         StoreError: See `locate_trained`, or a shared workspace cannot fetch the files.
     """
-    return local_copy(locate_trained(workspace, name, reported))
+    return held_copy(locate_trained(workspace, name, reported))
 
 
 def locate_trained(workspace: Path, name: str, reported: Sequence[ReportedModel]) -> Path:

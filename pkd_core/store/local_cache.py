@@ -3,13 +3,15 @@
 Never removed are copies that a living process uses, whatever is not published, and what the place does not have.
 """
 
+import atexit
 import json
 import logging
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from pkd_core.places.objects import Objects
 from pkd_core.store.address import Address
 from pkd_core.store.atomic import atomic_write_text, durable_rename
 from pkd_core.store.attached import place_of
-from pkd_core.store.catalog import local_addresses
+from pkd_core.store.catalog import address_of, local_addresses, local_copy
 from pkd_core.store.lock import hold_any, is_locked
 from pkd_core.store.manifest import Manifest, read_manifest
 from pkd_core.store.os_errors import file_errors
@@ -27,6 +29,9 @@ from pkd_core.store.published import find_manifest
 logger = logging.getLogger(__name__)
 
 _FOLDER = "in-use"
+_thread_lock = threading.Lock()
+_held = ExitStack()
+atexit.register(_held.close)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,17 @@ def in_use(workspace: Path, addresses: Sequence[Address]) -> Iterator[None]:
         for path in (record, lock_file):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
+
+
+def held_copy(folder: Path) -> Path:
+    """Return a published folder with its files on this machine, which keeps them until this process ends.
+
+    Raises:
+        StoreError: It is gone or damaged, the place cannot be reached, or the disk refuses.
+    """
+    if address := address_of(folder):
+        _held.enter_context(in_use(folder.parents[2], [address]))
+    return local_copy(folder)
 
 
 def make_room(workspace: Path, num_bytes: int, bound: float) -> None:
@@ -120,7 +136,8 @@ def _changing(workspace: Path) -> Iterator[None]:
     """Hold the lock of those who change what is used, or what is there."""
     folder = workspace / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    with hold_any([folder / "changing.lock"], "looking at the local copies"):
+    # Threads of one process wait without a word in the log.
+    with _thread_lock, hold_any([folder / "changing.lock"], "looking at the local copies"):
         yield
 
 

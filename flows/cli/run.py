@@ -150,7 +150,7 @@ def prefect_server(options: "RunOptions", workspace: Path, view: RunView) -> Ite
     Raises:
         PkdError: The run cannot be placed as its options say, or a cluster's workers do not reach the server.
     """
-    from flows.placement.placing import check_placement
+    from flows.placement.check import check_placement
     from flows.service.find_server import find_server
     from flows.service.own_server import own_server
     from flows.service.reached_server import listening_for, server_for

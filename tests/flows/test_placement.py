@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.placement.check import check_placement
 from flows.placement.mailbox import Viewed
-from flows.placement.placing import check_placement
 from pkd_core.config.overrides import build_run_options
 from pkd_core.config.settings import RunOptions
 from pkd_core.errors import ConfigError
@@ -99,7 +99,7 @@ def test_without_ray_its_extra_is_named_and_threads_do_without_it(
     def find(name: str) -> ModuleSpec | None:
         return None if name == "ray" else importlib.util.spec_from_loader(name, None)
 
-    monkeypatch.setattr("flows.placement.placing.find_spec", find)
+    monkeypatch.setattr("flows.placement.check.find_spec", find)
     check_placement(RunOptions(), tmp_path)
     with pytest.raises(ConfigError) as caught:
         check_placement(RunOptions(placement="ray"), tmp_path)

@@ -16,7 +16,7 @@ from up_process import MARK, marked_processes, wait_for
 
 from pkd_core.store.manifest import read_manifest
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 Start = Callable[..., "subprocess.Popen[str]"]
 STUDENT = "artifacts/Tiny/.work/finetune-*"
 
@@ -93,13 +93,13 @@ def test_a_run_by_ray_has_the_results_of_one_in_threads_though_a_worker_is_kille
     worker = json.loads(holder.read_text(encoding="utf-8"))["pid"]
     assert worker != process.pid
     os.kill(worker, signal.SIGKILL)
-    assert process.wait(timeout=400) == 0, output(by_ray)
+    assert process.wait(timeout=800) == 0, output(by_ray)
     assert "Tiny/finetune-2l-s42: its worker process died; it goes on in another" in output(by_ray)
     assert "loss" in output(by_ray) and "Tiny/finetune-2l-s42: done in" in output(by_ray)
     wait_for(lambda: not marked_processes(str(tmp_path)), 20, "the end of all that the run started")
     assert set(task_states(by_ray).values()) == {"Completed"}
 
-    assert start(in_threads).wait(timeout=400) == 0
+    assert start(in_threads).wait(timeout=800) == 0
     assert digests(by_ray) == digests(in_threads)
     assert len(digests(by_ray)) == 4
 
@@ -119,5 +119,5 @@ def test_ctrl_c_stops_the_stages_of_workers_with_a_checkpoint_and_the_same_comma
     wait_for(lambda: not marked_processes(str(tmp_path)), 20, "the end of all that the run started")
     assert task_states(root)["Tiny/finetune-2l-s42"] == "Failed"
 
-    assert start(root, "--placement", "ray").wait(timeout=400) == 0, output(root)
+    assert start(root, "--placement", "ray").wait(timeout=800) == 0, output(root)
     assert task_states(root)["Tiny/finetune-2l-s42"] == "Completed"

@@ -18,6 +18,7 @@ from pkd_core.store.os_errors import file_errors
 logger = logging.getLogger(__name__)
 
 _SECONDS_BETWEEN_TRIES = 0.05
+_SECONDS_BEFORE_LOG = 0.5  # a shorter wait concerns nobody
 
 
 @contextmanager
@@ -64,7 +65,7 @@ def is_locked(lock_file: Path) -> bool:
 
 
 def _acquire(lock_files: Sequence[Path], purpose: str, wait: bool) -> tuple[Path, BaseFileLock]:
-    has_logged = False
+    has_logged, began = False, time.monotonic()
     while True:
         for lock_file in lock_files:
             if lock := _try_to_acquire(lock_file):
@@ -74,7 +75,7 @@ def _acquire(lock_files: Sequence[Path], purpose: str, wait: bool) -> tuple[Path
             raise HeldError(
                 f"{purpose} needs a lock that {holders} holds; run again when that one has ended."
             )
-        if not has_logged:
+        if not has_logged and time.monotonic() - began >= _SECONDS_BEFORE_LOG:
             logger.info("%s: waits for %s", purpose, holders)
             has_logged = True
         time.sleep(_SECONDS_BETWEEN_TRIES)

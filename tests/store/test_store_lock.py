@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -197,6 +198,11 @@ def test_looking_at_a_lock_creates_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def take(folder: Path) -> None:
+    with hold_any([folder / "x.lock"], "RTE teacher"):
+        pass
+
+
 def test_a_long_wait_is_logged_once(
     tmp_path: Path, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,24 +210,37 @@ def test_a_long_wait_is_logged_once(
 
     def count_tries(seconds: float) -> None:
         assert 0 < seconds < 1, "the waiting thread neither spins nor reacts late"
-        num_tries[0] += 1
+        num_tries[0] += waiting.has_begun.is_set()
         if num_tries[0] == 5:
             has_tried_often.set()
         has_tried_often.wait(0.001)
 
     monkeypatch.setattr(lock.time, "sleep", count_tries)
 
-    def wait() -> None:
-        with hold_any([tmp_path / "x.lock"], "RTE teacher"):
-            pass
-
     with hold_any([tmp_path / "x.lock"], "RTE teacher"):
-        waiter = threading.Thread(target=wait)
+        waiter = threading.Thread(target=take, args=[tmp_path])
         waiter.start()
         assert has_tried_often.wait(10)
     waiter.join(10)
     assert not waiter.is_alive()
     assert len(waiting.messages) == 1
+
+
+def test_a_short_wait_is_not_logged(
+    tmp_path: Path, waiting: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_tried, sleep = threading.Event(), time.sleep
+    monkeypatch.setattr(lock, "_SECONDS_BEFORE_LOG", 60.0)
+
+    monkeypatch.setattr(lock.time, "sleep", lambda seconds: (has_tried.set(), sleep(seconds)))
+
+    with hold_any([tmp_path / "x.lock"], "RTE teacher"):
+        waiter = threading.Thread(target=take, args=[tmp_path])
+        waiter.start()
+        assert has_tried.wait(10)
+    waiter.join(10)
+    assert not waiter.is_alive()
+    assert waiting.messages == []
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"pid": 1}', None])

@@ -15,7 +15,7 @@ from pkd_core.evaluation.text_answers import TextModel, answer
 from pkd_core.own_data.request import DataRequest
 from pkd_core.pipeline.bundles import model_path
 from pkd_core.pipeline.compress import run_compression
-from pkd_core.pipeline.compress_data import find_data
+from pkd_core.pipeline.compress_data import bring_named_data, find_data
 from pkd_core.pipeline.compress_output import hand_over
 from pkd_core.pipeline.compress_plan import find_compression
 from pkd_core.pipeline.compress_values import compress_command, recorded_values
@@ -28,6 +28,7 @@ from pkd_core.report.compression.verdict import Verdict
 from pkd_core.report.compression.write import PAGE, TABLE, read_verdict
 from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.address import StageRecord
+from pkd_core.store.attached import attach
 from pkd_core.store.catalog import local_copy
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.output_folder import check_output
@@ -135,7 +136,8 @@ def compress(
         student_layers: Layers of the student.
         latency_ms: In place of these, the milliseconds that 99 of 100 of your texts may take.
         out: Folder for copies of what you deploy.
-        workspace: Folder that holds data_raw, data_feat and artifacts.
+        workspace: Folder that holds data_raw, data_feat and artifacts; or the URL of a place that several machines
+            share, such as "s3://bucket/prefix".
         settings: Settings by dotted key, such as {"student.num_epochs": 5}.
         further: What else `pkd compress` takes, by its name in a run's TOML file, such as label="stars" or
             texts=["title", "body"].
@@ -153,7 +155,8 @@ def compress(
     for name in further:
         if name not in known:
             raise ConfigError(f"compress has no argument {quoted(name)}; it takes {', '.join(known)}.")
-    return _compress(values, Path(workspace), None if out is None else Path(out))
+    folder = attach(workspace) if isinstance(workspace, str) and "://" in workspace else Path(workspace)
+    return _compress(values, folder, None if out is None else Path(out))
 
 
 def _compress(values: Mapping[str, Any], workspace: Path, out: Path | None) -> CompressionResult:
@@ -163,6 +166,7 @@ def _compress(values: Mapping[str, Any], workspace: Path, out: Path | None) -> C
     if out is not None:
         check_output(out)
     configure_process()
+    bring_named_data(workspace, str(request.data))
     found = find_data(request, workspace / "data_raw", config.teachers, options.device)
     run = find_compression(
         config, found.task, workspace, options.device, options.deep, compress_command(request, config)

@@ -7,6 +7,7 @@ import pytest
 from command import run_pkd
 from tiny import write_tiny_model, write_tiny_task
 
+from flows import demo
 from flows.compress.request import CompressRequest
 from flows.environment import prepare_environment
 from flows.latest_report import latest_report, record_latest
@@ -14,6 +15,7 @@ from flows.request import Request, as_typed, open_workspace, workspace_name
 from flows.search.request import SearchRequest
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.settings import RunOptions
+from pkd_core.data import download as downloading
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.plan import make_plan
@@ -180,3 +182,45 @@ def test_a_workspace_on_a_network_file_system_is_warned_of_and_a_cache_there_ref
     (sentence,) = (one.getMessage() for one in caplog.records if one.name == "flows.environment")
     assert "lies on nfs4, where the locks of several machines cannot be relied on" in sentence
     assert f"--workspace {Path.cwd().as_uri()}" in sentence
+
+
+def test_the_demo_s_data_and_model_are_made_once_for_all_machines(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def write_task(data_raw: Path, seed: int, **sizes: int) -> None:
+        made.append("task")
+        write_tiny_task(data_raw, "Demo")
+
+    def write_model(folder: Path, seed: int, **pretraining: int) -> None:
+        made.append("model")
+        write_tiny_model(folder)
+
+    monkeypatch.setattr(demo, "write_demo_task", write_task)
+    monkeypatch.setattr(demo, "write_demo_model", write_model)
+    here = demo.demo_request(open_workspace(url))
+    make_plan(here.run, here.workspace, device="cpu").context(RunOptions())
+    another_machine(tmp_path, monkeypatch)
+    there = demo.demo_request(open_workspace(url))
+    assert made == ["task", "model"]
+    plans = [make_plan(one.run, one.workspace, device="cpu") for one in (here, there)]
+    assert [one.stage.fingerprint for one in plans[0].stages] == [
+        one.stage.fingerprint for one in plans[1].stages
+    ]
+    assert there.workspace != here.workspace
+
+
+def test_fetching_a_task_makes_it_everybody_s(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def download(task: str, data_raw: Path) -> list[Path]:
+        write_tiny_task(data_raw, task)
+        return [data_raw / task / "train.tsv"]
+
+    monkeypatch.setattr(downloading, "download_task", download)
+    assert run_pkd("fetch", "RTE", "--workspace", url) == 0
+    assert f"sent RTE to {url}" in capsys.readouterr().out
+    another_machine(tmp_path, monkeypatch)
+    bring_data(open_workspace(url), ["RTE"])
+    assert (open_workspace(url) / "data_raw" / "RTE" / "train.tsv").is_file()

@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from flows.environment import environment
 from pkd_core.config.placement import is_cluster
@@ -63,7 +64,8 @@ def running_ray(placement: str) -> Iterator[None]:
                     log_to_driver=False,
                     configure_logging=False,
                     object_store_memory=_OBJECT_STORE_BYTES,
-                    _temp_dir=folder,
+                    # Ray lets everybody write to the folder it makes; that around it is this user's alone.
+                    _temp_dir=str(Path(folder, "ray")),
                 )
         except Exception as error:
             raise PkdError(_not_running(placement, error)) from error

@@ -10,8 +10,9 @@ from pydantic import ConfigDict, Field, with_config
 from pydantic.fields import FieldInfo
 from typing_extensions import TypedDict
 
+from pkd_core.config.run_options import RunOptions
 from pkd_core.config.search import SearchConfig
-from pkd_core.config.settings import RunConfig, RunOptions, Settings
+from pkd_core.config.settings import RunConfig, Settings
 from pkd_core.data.glue import GLUE_TASKS
 
 _SECTIONS: Mapping[str, Any] = {name: field.annotation for name, field in Settings.model_fields.items()}

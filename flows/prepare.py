@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flows.request import Request
 from pkd_core.config.placement import is_cluster
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.download import DOWNLOADED, download_task
 from pkd_core.data.glue import load_task
 from pkd_core.data.validation import check_examples, check_unlabelled

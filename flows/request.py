@@ -17,8 +17,9 @@ from pkd_core.config.overrides import (
     setting_keys,
     validated,
 )
+from pkd_core.config.run_options import RunOptions
 from pkd_core.config.section import Name, Section
-from pkd_core.config.settings import RunConfig, RunOptions
+from pkd_core.config.settings import RunConfig
 from pkd_core.errors import ConfigError, quoted, shortened
 from pkd_core.store.attached import CACHE_VARIABLE, attach, place_of
 from pkd_core.store.network_folder import network_type

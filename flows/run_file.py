@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pkd_core.config.settings import RunConfig, RunOptions
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import RunConfig
 from pkd_core.errors import ConfigError, quoted, reason
 from pkd_core.pipeline.growing_record import GrowingRecord
 from pkd_core.store.run_records import write_beside

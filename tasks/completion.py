@@ -35,6 +35,7 @@ def complete_run(
     digest: str,
     points: Iterable[tuple[int, Mapping[str, float]]],
     add_files: Callable[[Store, str], None],
+    every: int = 1,
 ) -> None:
     """Finish the run of a published stage, or add to its finished one what that lacks.
 
@@ -47,6 +48,7 @@ def complete_run(
         digest: Hash of the published bytes.
         points: Every metric value by step; read only if they are needed.
         add_files: Logs the stage's files to a run, given the store and the run's id; harmless to repeat.
+        every: MLflow gets the losses of every so many steps.
 
     Raises:
         StoreError: MLflow does not accept it.
@@ -69,7 +71,7 @@ def complete_run(
             run_id = create_run(store, contents, new_attempt(attempt_file))
         fill_settings(store, run_id, contents)
         if finished is None:
-            fill_points(store, run_id, all_points)
+            fill_points(store, run_id, all_points, every)
         add_files(store, run_id)
         if finished is None:
             finish_run(store, run_id, digest)

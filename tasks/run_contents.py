@@ -82,18 +82,36 @@ def fill_settings(store: Store, run_id: str, contents: RunContents) -> None:
     )
 
 
-def fill_points(store: Store, run_id: str, points: Iterable[tuple[int, Mapping[str, float]]]) -> None:
-    """Log the metric values that a run lacks, each at its step."""
+def fill_points(
+    store: Store, run_id: str, points: Iterable[tuple[int, Mapping[str, float]]], every: int = 1
+) -> None:
+    """Log the metric values that a run lacks, each at its step; see `thinned` for `every`."""
     steps = logged_steps(store, run_id)
     missing = [
         one
         for step, values in points
         for one in metrics_at(
-            step, {name: value for name, value in values.items() if step not in steps.get(name, ())}
+            step,
+            {
+                name: value
+                for name, value in thinned(step, values, every).items()
+                if step not in steps.get(name, ())
+            },
         )
     ]
     for start in range(0, len(missing), METRICS_PER_CALL):
         store.client.log_batch(run_id, metrics=missing[start : start + METRICS_PER_CALL])
+
+
+def thinned(step: int, values: Mapping[str, float], every: int) -> Mapping[str, float]:
+    """Return what MLflow gets of a step's values: of losses those of every so many steps, of dev scores all.
+
+    >>> thinned(7, {"train/total": 0.5, "dev/accuracy": 0.9}, every=10)
+    {'dev/accuracy': 0.9}
+    """
+    if step % every == 0:
+        return values
+    return {name: value for name, value in values.items() if not name.startswith("train/")}
 
 
 def logged_steps(store: Store, run_id: str) -> dict[str, set[int]]:

@@ -68,7 +68,8 @@ def track_stage(
         return
     contents = _training_contents(stage, stage.spec, inputs, context, flow_run)
     path = attempt_file(context.workspace, stage.address)
-    with tracked_run(context.workspace, path, contents, progress, resumes) as run:
+    every = context.options.mlflow_every
+    with tracked_run(context.workspace, path, contents, progress, resumes, every) as run:
         yield run
 
 
@@ -194,6 +195,7 @@ def _log_training(
         record.digest,
         all_points(),
         _add_nothing if stage.trial else add_model,
+        context.options.mlflow_every,
     )
 
 

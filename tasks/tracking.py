@@ -18,6 +18,7 @@ from tasks.run_contents import (
     fill_settings,
     logged_steps,
     metrics_at,
+    thinned,
 )
 from tasks.unfinished import fail_if_running, fail_others, mark_failed, new_attempt, read_unfinished, reopen
 
@@ -42,6 +43,7 @@ class TrackedRun:
         run_id: MLflow's id of the run.
         progress_to: Observer of progress and metrics, which shows them.
         logged: The steps of each metric that the run has already; they are not sent again.
+        every: The losses of every so many steps are sent.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class TrackedRun:
         run_id: str,
         progress_to: Observer,
         logged: Mapping[str, Collection[int]],
+        every: int = 1,
     ) -> None:
         self.run_id = run_id
+        self._every = every
         self._logged = logged
         self._store = store
         self._progress_to = progress_to
@@ -63,7 +67,8 @@ class TrackedRun:
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Collect metric values to be sent, and forward them to the observer that shows them."""
         self._progress_to.metrics(step, values)
-        new = {name: value for name, value in values.items() if step not in self._logged.get(name, ())}
+        wanted = thinned(step, values, self._every)
+        new = {name: value for name, value in wanted.items() if step not in self._logged.get(name, ())}
         self._unsent += metrics_at(step, new)
         self._num_steps += 1
         if self._num_steps >= _STEPS_PER_BATCH or time.monotonic() - self._last_sent >= _SECONDS_PER_BATCH:
@@ -96,7 +101,12 @@ class TrackedRun:
 
 @contextmanager
 def tracked_run(
-    workspace: Path, attempt_file: Path, contents: RunContents, progress_to: Observer, resumes: bool
+    workspace: Path,
+    attempt_file: Path,
+    contents: RunContents,
+    progress_to: Observer,
+    resumes: bool,
+    every: int = 1,
 ) -> Iterator[TrackedRun]:
     """Open a stage's run while the stage is computed; it stays RUNNING, or ends FAILED with the error as a tag.
 
@@ -110,6 +120,7 @@ def tracked_run(
         contents: What the run holds from its beginning.
         progress_to: Observer of progress.
         resumes: Whether the stage continues from a checkpoint.
+        every: MLflow gets the losses of every so many steps.
 
     Raises:
         StoreError: The store cannot be opened, or does not accept the run.
@@ -125,7 +136,7 @@ def tracked_run(
         # Whoever holds the stage's lease has taken it over from them.
         fail_others(store, {contents.fingerprint}, own=run_id)
         logged = logged_steps(store, run_id)
-    run = TrackedRun(store, run_id, progress_to, logged)
+    run = TrackedRun(store, run_id, progress_to, logged, every)
     try:
         with store_errors(contents.name):
             fill_settings(store, run_id, contents)

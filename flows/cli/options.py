@@ -13,7 +13,8 @@ from flows.cli.lists import split_list, split_numbers
 from flows.request import Request, open_workspace, split_arguments
 from flows.run_file import read_run_file
 from pkd_core.config.command import flag_of
-from pkd_core.config.settings import RunConfig, RunOptions
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import RunConfig
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
 

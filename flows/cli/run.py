@@ -28,7 +28,7 @@ from pkd_core.store.stage_store import StageStatus, StageStore
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-    from pkd_core.config.settings import RunOptions
+    from pkd_core.config.run_options import RunOptions
     from pkd_core.pipeline.plan import Plan
 
 

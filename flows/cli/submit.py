@@ -17,6 +17,7 @@ from pkd_core.evaluation.glue_zip import (
 )
 from pkd_core.pipeline.task_data import bring_data
 from pkd_core.pipeline.trained import ReportedModel, best_of, reported_models
+from pkd_core.store.local_cache import held_copy
 from pkd_core.store.manifest import read_manifest
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.verification import verify_files
@@ -78,7 +79,7 @@ def _check_complete(tasks: Collection[str], fill: bool) -> None:
 
 
 def _predictions(model: ReportedModel, file: TestFile) -> str:
-    folder = model.evaluation
+    folder = held_copy(model.evaluation)
     verify_files(folder, read_manifest(folder))
     path = folder / "submission" / file.name
     if not path.is_file():

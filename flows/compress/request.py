@@ -11,8 +11,8 @@ from flows.request import given_settings, open_workspace, workspace_name
 from flows.run_file import growing_record
 from pkd_core.config.compress import CompressConfig, build_compress_config
 from pkd_core.config.overrides import build_run_options, fields_of, validated
+from pkd_core.config.run_options import RunOptions
 from pkd_core.config.section import Name, Section
-from pkd_core.config.settings import RunOptions
 from pkd_core.own_data.request import DataRequest
 from pkd_core.pipeline.compress_values import compression_values, recorded_values
 from pkd_core.pipeline.growing_record import GrowingRecord

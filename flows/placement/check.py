@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pkd_core.config.placement import THREADS, is_cluster
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import ConfigError
 from pkd_core.store.attached import place_of
 

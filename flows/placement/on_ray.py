@@ -13,7 +13,7 @@ from flows.placement.mailbox import Mailbox, PutInMailbox, Viewed
 from flows.placement.ray_process import machines, running_ray
 from flows.placement.submission import Future, Submit, parameters_of
 from pkd_core.config.placement import is_cluster
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.needs import Machine, Needs, fitted, needs_of

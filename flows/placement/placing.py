@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.placement.check import check_placement
 from flows.placement.submission import Submit, SubmitInThread
 from pkd_core.config.placement import THREADS
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from tasks.progress import ShowStage
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from flows.placement.submission import Future, Submit
 from flows.rounds.lookup import records_of
 from flows.summary import name_failures
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import PkdError
 from pkd_core.pipeline.growing_record import GrowingRecord
 from pkd_core.pipeline.plan import Plan

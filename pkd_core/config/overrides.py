@@ -9,7 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from pkd_core.config.placement import check_options_of_placement
 from pkd_core.config.readers import check_settings_are_read
-from pkd_core.config.settings import RunConfig, RunOptions, Settings
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import RunConfig, Settings
 from pkd_core.errors import ConfigError, listed, quoted, shortened
 
 _MAX_STUDENTS = 1000

@@ -6,12 +6,11 @@ A setting's dotted key is its path here, such as `student.learning_rate` or `dis
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, FiniteFloat
+from pydantic import Field, FiniteFloat
 
 from pkd_core.config.distill_settings import DistillConfig
 from pkd_core.config.export_settings import ExportConfig
 from pkd_core.config.latency_settings import LatencyConfig
-from pkd_core.config.placement import checked_placement
 from pkd_core.config.section import Count, Fraction, Name, NonNegative, Positive, Section, Seed
 from pkd_core.config.transfer_settings import TransferConfig
 from pkd_core.data.truncation import Truncation
@@ -244,53 +243,3 @@ class RunConfig(Section):
     ] = "default"
     # pydantic copies the default.
     settings: Annotated[dict[str, Any], Field(description="Settings by dotted key, over the presets.")] = {}  # noqa: RUF012
-
-
-class RunOptions(Section):
-    """How a run computes: nothing here changes a result or its address.
-
-    An option is added here alone: the command line, the flow and its deployment take their options from these fields.
-    """
-
-    device: Annotated[Name, Field(description="auto, cpu, cuda, cuda:1 ...")] = "auto"
-    deep: Annotated[bool, Field(description="Hash every published file instead of comparing sizes.")] = False
-    strict: Annotated[
-        bool, Field(description="Stop before distilling a teacher that has learnt nothing.")
-    ] = False
-    checkpoint_minutes: Annotated[
-        FiniteFloat,
-        Field(
-            ge=0,
-            le=100_000,
-            description="Minutes between a training's checkpoints, besides one after each epoch.",
-        ),
-    ] = 5.0
-    processes: Annotated[
-        int,
-        Field(
-            ge=1,
-            le=64,
-            description="Processes that divide each training and extraction, every one with a GPU of its own; "
-            "accumulation_steps must be a multiple of it.",
-        ),
-    ] = 1
-    cache_gb: Annotated[
-        FiniteFloat,
-        Field(
-            gt=0,
-            le=1_000_000,
-            description="Gigabytes of copies that a machine keeps of a workspace that several machines share.",
-        ),
-    ] = 200.0
-    placement: Annotated[
-        Name,
-        AfterValidator(checked_placement),
-        Field(
-            description="Where stages are computed: threads (of this process), ray (Ray, started on this machine for "
-            "the run), or the address of a Ray cluster, as ray://HOST:PORT or HOST:PORT."
-        ),
-    ] = "threads"
-    students_per_gpu: Annotated[
-        int,
-        Field(ge=1, le=64, description="Students that share a GPU at a time; with --placement ray only."),
-    ] = 1

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.pipeline.build import TrackStage, build
 from pkd_core.pipeline.plan import Plan
 from pkd_core.pipeline.stage import Stage

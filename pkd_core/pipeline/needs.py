@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.several_processes import num_processes

@@ -9,7 +9,7 @@ from typing import Any
 
 from pkd_core.config.compress import CompressConfig, build_compress_config
 from pkd_core.config.overrides import build_run_options, fields_of, validated
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import ConfigError, ModelError, quoted
 from pkd_core.evaluation.text_answers import TextModel, answer
 from pkd_core.own_data.request import DataRequest

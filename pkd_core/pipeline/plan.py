@@ -7,7 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pkd_core.config.model_paths import model_paths
-from pkd_core.config.settings import RunConfig, RunOptions
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import RunConfig
 from pkd_core.data.glue import load_task
 from pkd_core.data.task import Task
 from pkd_core.pipeline.dag import build_dag

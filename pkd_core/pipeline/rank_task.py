@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.task import Task
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.models import PretrainedModel

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pkd_core import errors
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import ConfigError, LostProcessError, PkdError, shortened
 from pkd_core.pipeline.facts import Facts, TeacherStatesFacts, TrainingFacts
 from pkd_core.pipeline.job import Job

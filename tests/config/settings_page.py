@@ -4,7 +4,8 @@ import textwrap
 from pathlib import Path
 
 from pkd_core.config.reference import all_settings
-from pkd_core.config.settings import RunConfig, RunOptions, Settings
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import RunConfig, Settings
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 _INTRODUCTION = """\

@@ -20,7 +20,7 @@ from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 from faults.outcome import Outcome
 from faults.workspaces import read_result
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.pipeline.build import build
 from pkd_core.pipeline.plan import make_plan
 from pkd_core.runtime.observer import LogObserver, Observer

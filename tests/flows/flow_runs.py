@@ -18,7 +18,8 @@ from flows.latest_report import latest_report
 from flows.pkd import pkd
 from flows.request import Request
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunConfig, RunOptions
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import RunConfig
 from tasks.mlflow_store import ensure_store
 
 SETTINGS = QUICK_SETTINGS

@@ -14,7 +14,8 @@ from command import run_pkd, tree
 from tiny import QUICK_SETTINGS, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunConfig, RunOptions
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import RunConfig
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.store.cleanup import find_garbage, remove

@@ -23,7 +23,7 @@ from flow_runs import (
 from tiny import write_tiny_model, write_tiny_task
 
 from flows.pkd import pkd
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.pipeline.build import build
 from pkd_core.pipeline.local import log_progress
 from pkd_core.pipeline.plan import make_plan

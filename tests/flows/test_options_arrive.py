@@ -10,16 +10,17 @@ import flows.service.up
 import tasks.run_stage
 from flows.pkd import pkd
 from flows.request import Request
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import StoreError
 from pkd_core.pipeline import models
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.models import PretrainedModel, find_model
 from pkd_core.pipeline.stage import Stage
 
-OPTIONS = RunOptions(device="cpu", deep=True, strict=True, checkpoint_minutes=0.25)
+OPTIONS = RunOptions(device="cpu", deep=True, strict=True, checkpoint_minutes=0.25, mlflow_every=7)
 TYPED = (
     *("--device", "cpu", "--deep", "--strict", "--checkpoint-minutes", "0.25"),
+    *("--mlflow-every", "7"),
     *("--methods", "kd,pkd-last", "--student-layers", "3,2", "--seeds", "5,6"),
 )
 RUN = {"methods": ("kd", "pkd-last"), "student_layers": (3, 2), "seeds": (5, 6)}

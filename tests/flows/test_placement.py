@@ -12,7 +12,7 @@ import pytest
 from flows.placement.check import check_placement
 from flows.placement.mailbox import Viewed
 from pkd_core.config.overrides import build_run_options
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import ConfigError
 from pkd_core.runtime.observer import Observer
 from tasks.reports import Begun, Ended, Logged, Progressed

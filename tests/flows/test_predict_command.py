@@ -17,7 +17,7 @@ from tiny import QUICK_SETTINGS, write_tiny_glue, write_tiny_model, write_tiny_t
 from flows.best import describe_best
 from flows.latest_report import latest_report, record_latest
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import StoreError
 from pkd_core.evaluation.predict import predict

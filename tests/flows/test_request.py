@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from flows.cli.options import takes_request
 from flows.pkd import pkd
 from flows.request import Request, check_addressable, split_arguments
-from pkd_core.config.settings import DEFAULT_METHODS, DEFAULT_MODEL, RunConfig, RunOptions
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import DEFAULT_METHODS, DEFAULT_MODEL, RunConfig
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError, StoreError
 

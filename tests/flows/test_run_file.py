@@ -10,7 +10,7 @@ from test_request import parse
 from flows.request import Request
 from flows.run_file import read_run_file, write_run_file
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import ConfigError
 
 TEXT = """\

@@ -14,7 +14,7 @@ from flows.latest_report import latest_report, record_latest
 from flows.request import Request, as_typed, open_workspace, workspace_name
 from flows.search.request import SearchRequest
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data import download as downloading
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.kinds import StageKind

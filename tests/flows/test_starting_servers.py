@@ -18,7 +18,7 @@ from flows.service.own_server import own_server
 from flows.service.processes import Service
 from flows.service.up import Wanted, serve_until_stopped
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import PkdError
 from pkd_core.store.lock import hold_any, is_locked
 

@@ -9,7 +9,7 @@ from tiny import QUICK_SETTINGS, write_tiny_glue, write_tiny_model
 
 from flows.latest_report import record_latest
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.task import Split, Task
 from pkd_core.pipeline.local import run_plan

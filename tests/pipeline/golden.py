@@ -25,8 +25,8 @@ from safetensors.numpy import load_file
 from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config, build_settings
+from pkd_core.config.run_options import RunOptions
 from pkd_core.config.search import build_search_config
-from pkd_core.config.settings import RunOptions
 from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.evaluation.speed_result import Speed
 from pkd_core.export.bundle import PREDICT, SETTINGS, TOKENIZER

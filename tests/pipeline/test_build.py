@@ -11,7 +11,7 @@ from tiny import write_tiny_model, write_tiny_task
 from tiny_bert import Recorder
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import DataError, StoreError
 from pkd_core.pipeline import compute as computing
 from pkd_core.pipeline.build import build

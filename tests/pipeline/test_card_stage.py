@@ -12,7 +12,7 @@ import torch
 from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config, build_settings
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.evaluation.answers import write_answers
 from pkd_core.evaluation.result import EvaluationResult, write_result
 from pkd_core.export.result import ExportResult, int8_answers, write_export

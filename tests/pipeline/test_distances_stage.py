@@ -10,7 +10,7 @@ from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 from transformers import AutoModel, AutoTokenizer
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.local import run_plan

@@ -16,7 +16,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Bert
 
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.presets import published_score
-from pkd_core.config.settings import RunOptions, SpeedConfig
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import SpeedConfig
 from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import ConfigError
 from pkd_core.evaluation.result import EvaluationResult, read_result, write_result

@@ -13,7 +13,7 @@ from tiny import WORDS, write_tiny_model, write_tiny_task
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.config.overrides import build_run_config, build_settings
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
 from pkd_core.evaluation.answers import read_answers

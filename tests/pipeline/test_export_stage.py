@@ -14,7 +14,7 @@ from tiny_bert import tiny_config
 from transformers import BertForSequenceClassification
 
 from pkd_core.config.overrides import build_run_config, build_settings
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError, ModelError, PkdError

@@ -9,7 +9,8 @@ import torch
 from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions, TrainingConfig
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import TrainingConfig
 from pkd_core.model.loading import build_classifier, save_classifier
 from pkd_core.pipeline import step_times
 from pkd_core.pipeline.forecast import forecast_seconds

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from tiny import QUICK_SETTINGS, TASK_FILE, write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.glue import load_task
 from pkd_core.data.tsv import read_examples
 from pkd_core.evaluation.answers import read_answers

@@ -15,7 +15,8 @@ from tiny_bert import Recorder
 
 from pkd_core.config.latency_settings import LatencyConfig
 from pkd_core.config.overrides import build_run_config, build_settings
-from pkd_core.config.settings import DEFAULT_MODEL, RunConfig, RunOptions
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import DEFAULT_MODEL, RunConfig
 from pkd_core.errors import ConfigError
 from pkd_core.export.bundle import Bundle
 from pkd_core.export.onnx_files import BERT_INPUTS

@@ -6,7 +6,7 @@ import pytest
 from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.needs import Machine, Needs, fitted, needs_of

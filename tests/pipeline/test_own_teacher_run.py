@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import ConfigError, ModelError, PkdError
 from pkd_core.evaluation.answers import read_answers

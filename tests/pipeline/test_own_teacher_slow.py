@@ -14,7 +14,7 @@ import tiny
 from tiny_bert import tiny_config
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.evaluation.distances_result import read_distances
 from pkd_core.evaluation.result import read_result
 from pkd_core.pipeline.facts import TeacherStatesFacts

@@ -16,7 +16,7 @@ from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import TrainingError
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import Plan, make_plan

@@ -11,7 +11,7 @@ from tiny import QUICK_SETTINGS, WORDS, write_tiny_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
 from pkd_core.store.address import StageRecord

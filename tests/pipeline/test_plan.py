@@ -13,7 +13,7 @@ from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.command import run_command
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.glue import load_task
 from pkd_core.errors import ConfigError, StoreError
 from pkd_core.pipeline.job import RunContext

@@ -17,7 +17,8 @@ from transformers import AutoModelForMultipleChoice, AutoTokenizer, BertForMulti
 from flows.best import describe_best
 from flows.cli.predict import PredictRequest, predict
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import METHODS, RunOptions
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import METHODS
 from pkd_core.data.race import RACE, read_questions, sequences
 from pkd_core.errors import ConfigError
 from pkd_core.evaluation.answers import read_answers

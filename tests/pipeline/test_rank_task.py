@@ -10,7 +10,7 @@ import torch
 from dags import MODEL, dag
 from tiny_bert import Recorder
 
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.glue import GLUE_TASKS
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.job import Job, RunContext

@@ -11,8 +11,9 @@ from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 
 from flows.search.survey import survey_search
 from pkd_core.config.overrides import build_run_config
+from pkd_core.config.run_options import RunOptions
 from pkd_core.config.search import build_search_config
-from pkd_core.config.settings import RunConfig, RunOptions
+from pkd_core.config.settings import RunConfig
 from pkd_core.errors import TrainingError
 from pkd_core.evaluation.result import read_result
 from pkd_core.pipeline.kinds import StageKind

@@ -12,7 +12,7 @@ from transformers import pipeline
 
 from flows.best import describe_best
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.examples import read_split
 from pkd_core.data.glue import load_task
 from pkd_core.errors import ConfigError

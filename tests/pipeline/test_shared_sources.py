@@ -10,7 +10,7 @@ import pytest
 from tiny import QUICK_SETTINGS, write_tiny_glue, write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import StoreError
 from pkd_core.pipeline.build import build
 from pkd_core.pipeline.job import RunContext

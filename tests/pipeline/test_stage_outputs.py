@@ -13,7 +13,7 @@ from tiny import write_tiny_model, write_tiny_task
 from transformers import AutoModelForSequenceClassification
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import TrainingError
 from pkd_core.pipeline.build import build

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from tiny import write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
 from pkd_core.pipeline.stages import train_and_save

@@ -10,7 +10,7 @@ from tiny import QUICK_SETTINGS, WORDS, write_tiny_model
 from transformers import pipeline
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.examples import read_split
 from pkd_core.data.glue import load_task
 from pkd_core.evaluation.answers import read_answers

@@ -13,7 +13,7 @@ from tiny_bert import tiny_config
 from transformers import AutoModelForSequenceClassification
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.token_table import TokenTable
 from pkd_core.errors import ConfigError, ModelError
 from pkd_core.evaluation.distances_result import read_distances

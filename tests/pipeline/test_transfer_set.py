@@ -12,7 +12,7 @@ from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
 from transformers import BertForMaskedLM
 
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.data.token_table import TokenTable
 from pkd_core.data.transfer_set import FIRST_ID
 from pkd_core.errors import ConfigError, DataError, ModelError

@@ -31,7 +31,7 @@ _LIBRARY = (
     _STATE
     + """
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.pipeline.local import run_plan
 from pkd_core.pipeline.plan import make_plan
 

@@ -33,17 +33,23 @@ def tracked(
     fingerprint: str,
     resumes: bool = False,
     progress_to: Observer | None = None,
+    every: int = 1,
     **more: Any,
 ) -> Iterator[TrackedRun]:
     """Open the run of a stage that is being computed."""
     file, contents = file_of(workspace, fingerprint), contents_of(fingerprint, **more)
     observer = progress_to or LogObserver(fingerprint)
-    with tracked_run(workspace, file, contents, observer, resumes) as run:
+    with tracked_run(workspace, file, contents, observer, resumes, every) as run:
         yield run
 
 
 def complete(
-    workspace: Path, fingerprint: str, points: Points | None = None, digest: str = "d1", **more: Any
+    workspace: Path,
+    fingerprint: str,
+    points: Points | None = None,
+    digest: str = "d1",
+    every: int = 1,
+    **more: Any,
 ) -> list[str]:
     """Finish the run of a published stage; return the ids of the runs whose files were logged: one or none."""
     logged: list[str] = []
@@ -52,7 +58,7 @@ def complete(
         logged.append(run_id)
 
     contents = contents_of(fingerprint, **more)
-    complete_run(workspace, file_of(workspace, fingerprint), contents, digest, points or [], add_files)
+    complete_run(workspace, file_of(workspace, fingerprint), contents, digest, points or [], add_files, every)
     return logged
 
 

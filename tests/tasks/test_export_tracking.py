@@ -9,7 +9,7 @@ from tiny import write_tiny_model, write_tiny_task
 from tiny_bundle import write_tiny_bundle
 
 from pkd_core.config.overrides import build_run_config, build_settings
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.export.result import ExportResult, write_export
 from pkd_core.pipeline.export_stages import export_stage
 from pkd_core.pipeline.plan import Plan, find_inputs, make_plan, plan_stages

@@ -6,7 +6,8 @@ import pytest
 from mlflow.entities import Run
 
 from pkd_core.config.classifier_settings import ClassifierSettings
-from pkd_core.config.settings import EvaluationConfig, RunOptions
+from pkd_core.config.run_options import RunOptions
+from pkd_core.config.settings import EvaluationConfig
 from pkd_core.evaluation.result import EvaluationResult, write_result
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.models import PretrainedModel

@@ -12,7 +12,7 @@ from tiny import write_tiny_model, write_tiny_task
 
 import tasks.run_stage
 from pkd_core.config.overrides import build_run_config
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.pipeline.local import log_progress
 from pkd_core.pipeline.plan import Plan, make_plan
 from pkd_core.pipeline.stage import Stage

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import Run
 
-from pkd_core.config.settings import RunOptions
+from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import StoreError
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.models import PretrainedModel

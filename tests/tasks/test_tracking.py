@@ -51,6 +51,18 @@ def test_metrics_are_sent_every_twenty_steps(workspace: Path, store: Store) -> N
         assert len(history(store, run.run_id, "train/total")) == 20
 
 
+def test_losses_of_every_so_many_steps_are_sent_and_all_dev_scores(workspace: Path, store: Store) -> None:
+    points = [(step, {"train/total": 1 / step}) for step in range(1, 26)]
+    points += [(7, {"dev/accuracy": 0.5}), (25, {"dev/accuracy": 0.75})]
+    with tracked(workspace, "f-every", every=10) as run:
+        for step, values in points[:12] + [points[-2]]:
+            run.metrics(step, values)
+    assert history(store, run.run_id, "train/total") == [(10, 1 / 10)]
+    assert complete(workspace, "f-every", points, every=10) == [run.run_id]
+    assert history(store, run.run_id, "train/total") == [(10, 1 / 10), (20, 1 / 20)]
+    assert history(store, run.run_id, "dev/accuracy") == [(7, 0.5), (25, 0.75)]
+
+
 def test_slow_steps_are_sent_when_seconds_have_passed(
     workspace: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,7 +55,7 @@ def test_losses_of_every_so_many_steps_are_sent_and_all_dev_scores(workspace: Pa
     points = [(step, {"train/total": 1 / step}) for step in range(1, 26)]
     points += [(7, {"dev/accuracy": 0.5}), (25, {"dev/accuracy": 0.75})]
     with tracked(workspace, "f-every", every=10) as run:
-        for step, values in points[:12] + [points[-2]]:
+        for step, values in [*points[:12], points[-2]]:
             run.metrics(step, values)
     assert history(store, run.run_id, "train/total") == [(10, 1 / 10)]
     assert complete(workspace, "f-every", points, every=10) == [run.run_id]

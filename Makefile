@@ -9,7 +9,7 @@ AUDIT := .venv/audit
 CODE := pkd_core tasks flows tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all faults mutants golden settings check bench bench-gpu audit lock clean
+.PHONY: help setup demo test test-all faults hosts mutants golden settings check bench bench-gpu audit lock clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ test-all: $(STAMP) ## Run all tests, the slow ones too
 
 faults: $(STAMP) ## Kill real runs, damage their files, limit their resources, and count what is lost (an hour)
 	PYTHONPATH=tests $(BIN)/python -m faults
+
+hosts: $(STAMP) ## Run over several hosts (namespaces, as root), lose one, and compare with one host: CASE=s3-cut
+	PYTHONPATH=tests $(BIN)/python -m cluster $(if $(CASE),--case $(CASE))
 
 mutants: $(MUTANTS_STAMP) ## Put small faults into pkd_core, and list those that no test notices: PACKAGE=store EVERY=5
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m mutation $(if $(PACKAGE),--package $(PACKAGE)) \

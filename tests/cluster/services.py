@@ -15,7 +15,7 @@ S3_PORT = 9000
 PREFECT_PORT = 4200
 MLFLOW_PORT = 5000
 BUCKET = "lab"
-_DATABASES = ("prefect", "mlflow", "mlflow_users")
+_DATABASES = ("prefect", "mlflow")
 # Neither is a real account: the S3 server of the tests takes every key.
 _S3_KEYS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests-only", "AWS_REGION": "us-east-1"}
 _NEEDS_NO_LOGIN = """
@@ -58,6 +58,11 @@ class Services:
         return f"http://{self.address}:{MLFLOW_PORT}"
 
     @property
+    def login(self) -> str:
+        """Name and password, as Prefect and `pkd up` take them."""
+        return f"pkd:{self.password}"
+
+    @property
     def s3_environment(self) -> dict[str, str]:
         """The variables by which a client finds the S3 server and may use it."""
         return {"AWS_ENDPOINT_URL": self.s3, "AWS_ALLOW_HTTP": "true", **_S3_KEYS}
@@ -67,7 +72,7 @@ class Services:
         """The variables by which a run on any host finds all servers and may use them."""
         return {
             "PREFECT_API_URL": self.prefect_api,
-            "PREFECT_API_AUTH_STRING": f"pkd:{self.password}",
+            "PREFECT_API_AUTH_STRING": self.login,
             "MLFLOW_TRACKING_URI": self.mlflow,
             "MLFLOW_TRACKING_USERNAME": "pkd",
             "MLFLOW_TRACKING_PASSWORD": self.password,
@@ -79,9 +84,11 @@ class Services:
 def services(host: Host) -> Iterator[Services]:
     """Start all servers on a host, wait until each answers, and yield where they are."""
     found = Services(host.address, secrets.token_urlsafe(24))
-    started = [_start_postgres(host, found.password), _start_s3(host, found)]
-    started += [_start_prefect(host, found), _start_mlflow(host, found)]
+    started = []
     try:
+        started.append(_start_postgres(host, found.password))
+        started.append(_start_s3(host, found))
+        started.append(_start_pkd_up(host, found))
         wait_until(lambda: _answers(host, f"{found.prefect_api}/health"), 180, "Prefect's server answers")
         wait_until(lambda: _answers(host, f"{found.mlflow}/health"), 180, "MLflow's server answers")
         yield found
@@ -115,7 +122,7 @@ def _start_postgres(host: Host, password: str) -> subprocess.Popen[bytes]:
     host.run(["chown", "nobody:nogroup", "/tmp/postgres", "/tmp/postgres-password"])
     data = ["--pgdata", "/tmp/postgres/data", "--username", "pkd", "--pwfile", "/tmp/postgres-password"]
     host.run([*other, "initdb", *data, "--auth", "scram-sha-256", "--no-sync"])
-    # Prefect and MLflow are on the same host: nobody else reaches the databases.
+    # Prefect and MLflow are on the same host: nobody else is to reach the databases.
     options = {"listen_addresses": "127.0.0.1", "port": str(POSTGRES_PORT), "unix_socket_directories": ""}
     settings = [word for key, value in options.items() for word in ("-c", f"{key}={value}")]
     started = host.start([*other, "postgres", "-D", "/tmp/postgres/data", *settings], "postgres.log")
@@ -133,51 +140,27 @@ def _start_s3(host: Host, found: Services) -> subprocess.Popen[bytes]:
     return started
 
 
-def _start_prefect(host: Host, found: Services) -> subprocess.Popen[bytes]:
+def _start_pkd_up(host: Host, found: Services) -> subprocess.Popen[bytes]:
+    postgres = f"postgresql://pkd:{found.password}@127.0.0.1:{POSTGRES_PORT}"
     environment = {
-        "PREFECT_API_DATABASE_CONNECTION_URL": _database("postgresql+asyncpg", found, "prefect"),
-        "PREFECT_API_URL": found.prefect_api,
-        "PREFECT_API_AUTH_STRING": f"pkd:{found.password}",
-        "PREFECT_SERVER_API_AUTH_STRING": f"pkd:{found.password}",
+        "PKD_LOGIN": found.login,
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"{postgres}/prefect",
+        "MLFLOW_BACKEND_STORE_URI": f"{postgres}/mlflow",
+        **found.s3_environment,
     }
-    where = ["--host", host.address, "--port", str(PREFECT_PORT)]
-    return host.start(["prefect", "server", "start", *where], "prefect.log", environment)
-
-
-def _start_mlflow(host: Host, found: Services) -> subprocess.Popen[bytes]:
-    users = host.folder / "mlflow-users.ini"
-    users.touch(mode=0o600)
-    database = _database("postgresql+psycopg2", found, "mlflow_users")
-    users.write_text(
-        f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = {database}\n", encoding="ascii"
-    )
-    environment = {
-        "MLFLOW_BACKEND_STORE_URI": _database("postgresql+psycopg2", found, "mlflow"),
-        "MLFLOW_AUTH_CONFIG_PATH": "/tmp/mlflow-users.ini",
-        "MLFLOW_AUTH_ADMIN_USERNAME": "pkd",
-        "MLFLOW_AUTH_ADMIN_PASSWORD": found.password,
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),
-        "MLFLOW_S3_ENDPOINT_URL": found.s3,
-        "MLFLOW_SERVER_ALLOWED_HOSTS": f"{host.address}:*",
-        "AWS_DEFAULT_REGION": _S3_KEYS["AWS_REGION"],
-        **_S3_KEYS,
-    }
-    options = [
-        "--host",
-        host.address,
-        "--port",
-        str(MLFLOW_PORT),
-        "--workers",
-        "1",
-        "--app-name",
-        "basic-auth",
+    ports = ["--prefect-port", str(PREFECT_PORT), "--mlflow-port", str(MLFLOW_PORT)]
+    where = ["--host", host.address, "--name", host.name, *ports, "--workspace", "/tmp/servers"]
+    command = [
+        "python",
+        "-m",
+        "flows.cli",
+        "up",
+        "--no-serve",
+        *where,
+        "--artifacts",
+        f"s3://{BUCKET}/mlflow",
     ]
-    options += ["--artifacts-destination", f"s3://{BUCKET}/mlflow"]
-    return host.start(["python", "-m", "mlflow", "server", *options], "mlflow.log", environment)
-
-
-def _database(driver: str, found: Services, name: str) -> str:
-    return f"{driver}://pkd:{found.password}@127.0.0.1:{POSTGRES_PORT}/{name}"
+    return host.start(command, "pkd-up.log", environment)
 
 
 def _answers(host: Host, url: str) -> bool:

@@ -1,0 +1,109 @@
+"""Ways to lose a host in the middle of a training, and what is then seen of the training."""
+
+import re
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cluster.hosts import Host
+from cluster.lab import LONG
+from cluster.ray_cluster import num_nodes
+from cluster.scenario import Lab, Run
+from cluster.services import wait_until
+from cluster.watch import Event
+
+_TRAINING = re.compile(rf"artifacts/{LONG}/(finetune|kd|pkd)[^/]*")
+_RESUMING = re.compile(r"resuming from step (\d+) of (\d+)")
+# Of stages with all their steps; a stage takes half of that here.
+_LONGEST_WAIT = 300.0
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A host that was lost while it trained, and came back after the training had been done elsewhere.
+
+    Attributes:
+        stage: Folder of the training that it computed.
+        until_elsewhere: Seconds until another host had the training's lease.
+        until_published: Seconds until the training was published.
+        until_back: Seconds from its return until Ray counted it again.
+        num_alive: How many of its workers still lived when it came back: they knew nothing of the other attempt.
+        resumed: The step from which the training went on, and the number of its steps, as the hosts' logs have it.
+    """
+
+    stage: str
+    until_elsewhere: float
+    until_published: float
+    until_back: float
+    num_alive: int
+    resumed: tuple[int, int] | None
+
+
+def cut_off(run: Run, victim: Host) -> Loss:
+    """Cut a host off in the middle of a training, until the training is published elsewhere."""
+    return _lose(run, victim, victim.cut, victim.rejoin)
+
+
+def freeze(run: Run, victim: Host) -> Loss:
+    """Stop a host as a whole in the middle of a training, until the training is published elsewhere."""
+    return _lose(run, victim, victim.freeze, victim.thaw)
+
+
+def kill_ray(run: Run, victim: Host) -> Loss:
+    """Kill Ray's process of a host (`kill -9`) in the middle of a training; its supervisor starts it again."""
+
+    def kill() -> None:
+        assert victim.kill("raylet/raylet", signal.SIGKILL) == 1
+
+    return _lose(run, victim, kill, lambda: None)
+
+
+def _lose(run: Run, victim: Host, lose: Callable[[], None], give_back: Callable[[], None]) -> Loss:
+    seen = run.wait_for(
+        f"a checkpoint of a long training on {victim.name}", lambda seen: _halfway(seen, victim)
+    )
+    lose()
+    lost = time.monotonic()
+    again = run.wait_for("the training elsewhere", lambda events: _after(events, "lease", seen.stage, lost))
+    published = run.wait_for("its manifest", lambda events: _after(events, "manifest", seen.stage, lost))
+    num_alive = len(victim.processes("ray::"))
+    give_back()
+    back = time.monotonic()
+    head = run.lab.hosts[0]
+    wait_until(lambda: num_nodes(head, run.lab.cluster) == len(run.lab.hosts), 180, "all hosts are in Ray")
+    return Loss(
+        seen.stage,
+        again.seconds - lost,
+        published.seconds - lost,
+        time.monotonic() - back,
+        num_alive,
+        _resumed(run.lab, victim),
+    )
+
+
+def _halfway(events: list[Event], victim: Host) -> Event | None:
+    """Return the newest checkpoint of a long training that only this host has begun and nobody has published."""
+    for event in reversed(events):
+        if event.what != "checkpoint" or not _TRAINING.fullmatch(event.stage):
+            continue
+        others = [one for one in events if one.stage == event.stage]
+        holders = {one.host for one in others if one.what == "lease"}
+        if holders == {victim.name} and not any(one.what == "manifest" for one in others):
+            return event
+    return None
+
+
+def _after(events: list[Event], what: str, stage: str, moment: float) -> Event | None:
+    matching = (one for one in events if (one.what, one.stage) == (what, stage) and one.seconds > moment)
+    return next(matching, None)
+
+
+def _resumed(lab: Lab, victim: Host) -> tuple[int, int] | None:
+    """Return the steps of the last line of a training that went on, in the run's output or in another host's logs."""
+    logs = [lab.hosts[0].folder / "run.log"]
+    for host in lab.hosts:
+        if host is not victim:
+            logs += sorted((host.folder / "ray").glob("session_2*/logs/worker-*"))
+    lines = [line for log in logs for line in _RESUMING.findall(log.read_text("utf-8", errors="replace"))]
+    return (int(lines[-1][0]), int(lines[-1][1])) if lines else None

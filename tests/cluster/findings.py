@@ -45,7 +45,7 @@ def _of_place(url: str) -> Iterator[tuple[str, Any]]:
         if name == MANIFEST_NAME and folder.split("/")[0] in ("artifacts", "data_feat"):
             manifest = Manifest.from_json(json.loads(read(found.key)))
             files = f"{folder}/attempts/{manifest.attempt}/files"
-            yield folder, _comparable(manifest, lambda name, files=files: read(f"{files}/{name}"))  # type: ignore[misc]
+            yield folder, _comparable(manifest, lambda name, files=files: read(f"{files}/{name}"))
 
 
 def _of_folder(root: Path) -> Iterator[tuple[str, Any]]:
@@ -56,7 +56,7 @@ def _of_folder(root: Path) -> Iterator[tuple[str, Any]]:
             folder.relative_to(root).as_posix(),
             _comparable(
                 manifest,
-                lambda name, folder=folder: (folder / name).read_bytes(),  # type: ignore[misc]
+                lambda name, folder=folder: (folder / name).read_bytes(),
             ),
         )
 

@@ -9,14 +9,11 @@ from dataclasses import dataclass
 from cluster.hosts import Host
 from cluster.lab import LONG
 from cluster.ray_cluster import num_nodes
-from cluster.scenario import Lab, Run
+from cluster.scenario import Run
 from cluster.services import wait_until
 from cluster.watch import Event
 
 _TRAINING = re.compile(rf"artifacts/{LONG}/(finetune|kd|pkd)[^/]*")
-_RESUMING = re.compile(r"resuming from step (\d+) of (\d+)")
-# Of stages with all their steps; a stage takes half of that here.
-_LONGEST_WAIT = 300.0
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,8 @@ class Loss:
         until_published: Seconds until the training was published.
         until_back: Seconds from its return until Ray counted it again.
         num_alive: How many of its workers still lived when it came back: they knew nothing of the other attempt.
-        resumed: The step from which the training went on, and the number of its steps, as the hosts' logs have it.
+        first_step: The first step that was shown of the training elsewhere.
+        num_steps: How many steps it has.
     """
 
     stage: str
@@ -37,7 +35,8 @@ class Loss:
     until_published: float
     until_back: float
     num_alive: int
-    resumed: tuple[int, int] | None
+    first_step: int
+    num_steps: int
 
 
 def cut_off(run: Run, victim: Host) -> Loss:
@@ -78,7 +77,7 @@ def _lose(run: Run, victim: Host, lose: Callable[[], None], give_back: Callable[
         published.seconds - lost,
         time.monotonic() - back,
         num_alive,
-        _resumed(run.lab, victim),
+        *_went_on(run.output(), _key(seen.stage)),
     )
 
 
@@ -94,16 +93,23 @@ def _halfway(events: list[Event], victim: Host) -> Event | None:
     return None
 
 
+def _key(stage: str) -> str:
+    """Return the name that a run shows for a stage's folder, which ends in its fingerprint."""
+    _, task, name = stage.split("/")
+    return f"{task}/{name.rpartition('-')[0]}"
+
+
 def _after(events: list[Event], what: str, stage: str, moment: float) -> Event | None:
     matching = (one for one in events if (one.what, one.stage) == (what, stage) and one.seconds > moment)
     return next(matching, None)
 
 
-def _resumed(lab: Lab, victim: Host) -> tuple[int, int] | None:
-    """Return the steps of the last line of a training that went on, in the run's output or in another host's logs."""
-    logs = [lab.hosts[0].folder / "run.log"]
-    for host in lab.hosts:
-        if host is not victim:
-            logs += sorted((host.folder / "ray").glob("session_2*/logs/worker-*"))
-    lines = [line for log in logs for line in _RESUMING.findall(log.read_text("utf-8", errors="replace"))]
-    return (int(lines[-1][0]), int(lines[-1][1])) if lines else None
+def _went_on(output: str, key: str) -> tuple[int, int]:
+    """Return the first step that the run showed after it had said that the training's process died, and their number.
+
+    A training that begins anew shows its first step; one that goes on shows the one after its checkpoint.
+    """
+    _, died, after = output.partition(f"{key}: its worker process died")
+    shown = re.search(rf"{re.escape(key)}: (\d+) of (\d+) steps", after)
+    assert died and shown, f"{key} was not begun again: {output[-3000:]}"
+    return int(shown[1]), int(shown[2])

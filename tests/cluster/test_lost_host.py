@@ -26,5 +26,4 @@ def test_a_lost_host_changes_no_result(name: str, plain: Seen, tmp_path: Path) -
     assert measured.wrong == []
     assert len(measured.losses) == len(CASES[name].losses)
     for loss in measured.losses:
-        assert loss.resumed is not None, "the training began anew"
-        assert 0 < loss.resumed[0] < loss.resumed[1]
+        assert loss.first_step > 10, "the training began anew"

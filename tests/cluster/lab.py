@@ -33,10 +33,21 @@ def write_lab(folder: Path) -> None:
 
 
 def run_command(workspace: str, *options: str) -> list[str]:
-    """Return the command of the run; its model is /tmp/lab/model on the host that starts it."""
+    """Return the command of the run; model and raw data are in /tmp/lab on the host that starts it."""
     what = ["Short", LONG, "--methods", _METHODS, "--seeds", "1,2,3", "--student-layers", "2"]
     how = ["--model", "/tmp/lab/model", "--checkpoint-minutes", _CHECKPOINT_MINUTES]
-    command = ["python", "-m", "flows.cli", "run", *what, *how, "--workspace", workspace]
+    command = [
+        "env",
+        "--chdir=/tmp/lab",
+        "python",
+        "-m",
+        "flows.cli",
+        "run",
+        *what,
+        *how,
+        "--workspace",
+        workspace,
+    ]
     return [*command, *options, *_SETTINGS]
 
 

@@ -10,16 +10,9 @@ from dataclasses import dataclass, field
 
 from cluster.hosts import Host
 from cluster.services import wait_until
+from flows.placement.ray_process import EVERYWHERE
 
 PORT = 6379
-# Ray's defaults notice after minutes that a host is cut off, and do not try its tasks again.
-NOTICE_CUTS = {
-    "RAY_grpc_client_keepalive_time_ms": "10000",
-    "RAY_grpc_client_keepalive_timeout_ms": "10000",
-    "RAY_health_check_period_ms": "2000",
-    "RAY_health_check_timeout_ms": "5000",
-    "RAY_health_check_failure_threshold": "3",
-}
 # By default the workers of a cut host end themselves after 60 s. Here they go on until they hear of their death.
 _LONG_LIVED = {"RAY_gcs_rpc_server_reconnect_timeout_s": "900"}
 
@@ -44,7 +37,7 @@ def ray_cluster(
         environment: Variables that tasks find on every host, beside Ray's own.
     """
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    variables = {**environment, **NOTICE_CUTS, **_LONG_LIVED, **token, "RAY_DEDUP_LOGS": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    variables = {**environment, **EVERYWHERE, **_LONG_LIVED, **token}
     head = hosts[0]
     cluster = Cluster(f"{head.address}:{PORT}", variables)
     started = []

@@ -1,6 +1,5 @@
 """The run over three hosts while one of them is lost in the middle of a stage, beside the run on one host."""
 
-import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +16,6 @@ from cluster.services import Services, services, wait_until
 from cluster.watch import Event, read_events
 
 _TIME_LIMIT = 2400.0  # seconds of a run
-_ATTACH = "import sys; from pkd_core.store.attached import attach; print(attach(sys.argv[1]))"
 
 
 @dataclass(frozen=True)
@@ -115,15 +113,14 @@ def run_on_one_host(folder: Path) -> Seen:
     """Run everything in one process of a host, without any server but its own."""
     with network(folder, ["alone"]) as (host,):
         write_lab(host.folder / "lab")
-        shutil.copytree(host.folder / "lab" / "data_raw", host.folder / "plain" / "data_raw")
         begin = time.monotonic()
-        _finish(host, start_run(host, "/tmp/plain", {}))
-        return Seen(time.monotonic() - begin, findings(host, "/tmp/plain", {}))
+        _finish(host, start_run(host, "/tmp/lab", {}))
+        return Seen(time.monotonic() - begin, findings(host, "/tmp/lab", {}))
 
 
 @contextmanager
 def run_over(lab: Lab, place: str) -> Iterator[Run]:
-    """Start the run over the cluster, with its raw data in the first host's folder of the place.
+    """Start the run over the cluster from the first host, which alone has the raw data and the pretrained model.
 
     At the end of the body it is waited for.
 
@@ -131,8 +128,6 @@ def run_over(lab: Lab, place: str) -> Iterator[Run]:
         AssertionError: If it fails; with what it said.
     """
     host, variables = lab.hosts[0], lab.cluster.environment
-    attached = host.run([sys.executable, "-c", _ATTACH, place], variables).strip()
-    host.run(["cp", "--recursive", "/tmp/lab/data_raw", attached])
     watch = [sys.executable, "-m", "cluster.watch", place, "/tmp/events"]
     with lab.server.start(watch, "watch.log", variables) as watcher:
         try:

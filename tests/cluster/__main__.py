@@ -43,8 +43,8 @@ def _print(case: str, measured: Measured) -> None:
     )
     print(f"  in Prefect {sum(run['total_run_time'] for run in found['task_runs']):.0f} s of task runs")
     print(f"  in MLflow {dict(Counter(run['status'] for run in found['mlflow'].values()))}")
-    for loss in measured.losses:
-        print(f"  {json.dumps(asdict(loss))}")
+    if measured.loss:
+        print(f"  {json.dumps(asdict(measured.loss))}")
     for line in measured.wrong or ["nothing differs from one host"]:
         print(f"  {line}", flush=True)
 

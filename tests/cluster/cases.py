@@ -21,19 +21,20 @@ class Case:
     Attributes:
         place: URL of the shared workspace.
         num_cpus: Stages that each host computes at a time.
-        losses: What happens to the last host, one after the other.
+        loss: What happens to the last host; None if nothing.
     """
 
     place: str
     num_cpus: tuple[int, ...] = (0, 1, 1)
-    losses: tuple[Callable[[Run, Host], Loss], ...] = ()
+    loss: Callable[[Run, Host], Loss] | None = None
 
 
 CASES = {
     "s3-one-host": Case(_S3, (2,)),
     "s3": Case(_S3),
-    "s3-cut": Case(_S3, losses=(cut_off,)),
-    "folder-killed-and-frozen": Case(_FOLDER, losses=(kill_ray, freeze)),
+    "s3-cut": Case(_S3, loss=cut_off),
+    "folder-killed": Case(_FOLDER, loss=kill_ray),
+    "folder-frozen": Case(_FOLDER, loss=freeze),
 }
 
 
@@ -44,14 +45,14 @@ class Measured:
     Attributes:
         seconds: Of the run.
         seconds_again: Of the next run, which had nothing to do.
-        losses: What was seen of each loss.
+        loss: What was seen of the host that was lost.
         wrong: A line for each thing that differs from the run on one host; empty if all is well.
         seen: What the runs have left.
     """
 
     seconds: float
     seconds_again: float
-    losses: list[Loss]
+    loss: Loss | None
     wrong: list[str]
     seen: Seen
 
@@ -60,7 +61,7 @@ def measure(case: Case, folder: Path, plain: Seen) -> Measured:
     """Run a case in an empty folder, and compare with the run on one host."""
     with lab(folder, case.num_cpus) as found:
         with run_over(found, case.place) as run:
-            losses = [lose(run, found.hosts[-1]) for lose in case.losses]
+            loss = case.loss(run, found.hosts[-1]) if case.loss else None
         seconds = run.seconds
         seen = run_again(found, case.place)
-    return Measured(seconds, seen.seconds, losses, differences(plain, seen), seen)
+    return Measured(seconds, seen.seconds, loss, differences(plain, seen), seen)

@@ -25,7 +25,7 @@ class Loss:
         until_elsewhere: Seconds until another host had the training's lease.
         until_published: Seconds until the training was published.
         until_back: Seconds from its return until Ray counted it again.
-        num_alive: How many of its workers still lived when it came back: they knew nothing of the other attempt.
+        num_alive: How many of its processes that trained still lived when it came back.
         first_step: The first step that was shown of the training elsewhere.
         num_steps: How many steps it has.
     """
@@ -66,7 +66,7 @@ def _lose(run: Run, victim: Host, lose: Callable[[], None], give_back: Callable[
     lost = time.monotonic()
     again = run.wait_for("the training elsewhere", lambda events: _after(events, "lease", seen.stage, lost))
     published = run.wait_for("its manifest", lambda events: _after(events, "manifest", seen.stage, lost))
-    num_alive = len(victim.processes("ray::"))
+    num_alive = len(victim.processes("ray::student"))
     give_back()
     back = time.monotonic()
     head = run.lab.hosts[0]

@@ -105,6 +105,7 @@ def lab(folder: Path, num_cpus: Sequence[int] = (0, 1, 1)) -> Iterator[Lab]:
     names = [f"host{number}" for number in range(1, len(num_cpus) + 1)]
     with network(folder, [*names, "services"]) as (*hosts, server):
         write_lab(hosts[0].folder / "lab")
+        (folder / "shared" / "pkd").mkdir()
         with services(server) as found, ray_cluster(hosts, num_cpus, found.client_environment) as cluster:
             yield Lab(hosts, server, found, cluster)
 

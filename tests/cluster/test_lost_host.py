@@ -20,10 +20,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     return run_on_one_host(tmp_path_factory.mktemp("one-host") / "hosts")
 
 
-@pytest.mark.parametrize("name", ["s3-cut", "folder-killed-and-frozen"])
+@pytest.mark.parametrize("name", ["s3-cut", "folder-killed", "folder-frozen"])
 def test_a_lost_host_changes_no_result(name: str, plain: Seen, tmp_path: Path) -> None:
     measured = measure(CASES[name], tmp_path / "hosts", plain)
     assert measured.wrong == []
-    assert len(measured.losses) == len(CASES[name].losses)
-    for loss in measured.losses:
-        assert loss.first_step > 10, "the training began anew"
+    assert measured.loss is not None
+    assert measured.loss.first_step > 10, "the training began anew"

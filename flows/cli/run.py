@@ -23,6 +23,7 @@ from pkd_core.errors import ConfigError, PkdError
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.catalog import published_manifest
+from pkd_core.store.os_errors import file_errors
 from pkd_core.store.stage_store import StageStatus, StageStore
 
 if TYPE_CHECKING:
@@ -168,6 +169,10 @@ def prefect_server(options: "RunOptions", workspace: Path, view: RunView) -> Ite
         else:
             view.message(f"this run is shown at {server.removesuffix('/api')}")
             os.environ["PREFECT_API_URL"] = server
+            home = Path(os.environ["PREFECT_HOME"])
+            with file_errors("write", home):
+                # Prefect itself makes no folder above it, and would warn of that.
+                home.mkdir(mode=0o700, parents=True, exist_ok=True)
             with view.waiting("loading libraries"):
                 _prepare_flow(workspace)
         yield

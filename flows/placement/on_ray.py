@@ -51,18 +51,26 @@ def on_ray(options: RunOptions, show: ShowStage) -> Iterator[Submit]:
     begun = "connecting to" if is_cluster(options.placement) else "starting"
     logger.info("%s Ray ...", begun)
     with running_ray(options.placement):
-        import ray
         from prefect_ray import RayTaskRunner
 
         found = machines()
         has_gpu = _has_gpu(options, found)
         logger.info("Ray has %s", _describe(found))
         runner = RayTaskRunner()
-        mailbox = ray.remote(num_cpus=0, max_restarts=-1)(Mailbox).remote()
+        mailbox = _mailbox_here()
         submit = _SubmitToRay(runner, PutInMailbox(mailbox), found, has_gpu)
         with runner, _watching(submit, mailbox, Viewed(show)):
             yield submit
         record_ends(submit.futures)
+
+
+def _mailbox_here() -> Any:
+    """Start a mailbox on this machine: on another, it and what waits in it could be lost while the run goes on."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(Mailbox).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,9 @@ RUN_ELSEWHERE = {
     "pip install '.[ray]'": "tests/test_packaging.py",
     "pkd run RTE MRPC --seeds 1,2,3,4 --placement ray": "tests/flows/test_ray_run.py",
     "pkd run RTE MRPC --seeds 1,2,3,4 --placement ray --students-per-gpu 2": "tests/flows/test_ray_run.py",
+    "pkd run RTE --processes 2 teacher.accumulation_steps=2 student.accumulation_steps=2": (
+        "tests/pipeline/test_in_processes.py"
+    ),
 }
 TAKES_LONG = ("--seeds 1,2,3", "student.num_epochs=6")
 

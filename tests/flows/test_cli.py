@@ -27,6 +27,7 @@ COMMANDS = (
     "compare",
     "submit",
     "up",
+    "deploy",
 )
 PKD = str(Path(sys.executable).with_name("pkd"))
 

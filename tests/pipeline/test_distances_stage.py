@@ -19,6 +19,7 @@ from pkd_core.pipeline.report_stages import report_stage
 from pkd_core.pipeline.specs import ReportSpec
 from pkd_core.pipeline.stages.report import write_run_report
 from pkd_core.runtime.observer import LogObserver
+from pkd_core.store.finished_files import FinishedFiles
 
 Finished = tuple[Plan, dict[str, Path]]
 MAX_LENGTH = QUICK_SETTINGS["tokens.max_length"]
@@ -96,7 +97,8 @@ def test_a_report_without_them_is_written_too(finished: Finished, tmp_path: Path
     stage = report_stage(plan.run, stages, {"Tiny/distances-pkd-last-2l-s1": "it broke"}, plan.models)
     inputs = {key: folders[key.removeprefix("Tiny/")] for key in stage.inputs}
     context = plan.context(RunOptions())
-    job = Job(stage, tmp_path, tmp_path, inputs, {}, context, LogObserver("report"), lambda: None)
+    finished_files = FinishedFiles(tmp_path, tmp_path)
+    job = Job(stage, tmp_path, tmp_path, inputs, {}, context, LogObserver("r"), lambda: None, finished_files)
     assert isinstance(stage.spec, ReportSpec)
     write_run_report(job, stage.spec)
     assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["distances"] == []

@@ -36,6 +36,7 @@ from pkd_core.pipeline.stages import latency
 from pkd_core.pipeline.stages.latency import time_models
 from pkd_core.runtime.device import machine_of
 from pkd_core.store.address import StageRecord
+from pkd_core.store.finished_files import FinishedFiles
 
 SETTINGS = {"tokens.max_length": 16, "latency.num_calls": 50, "latency.max_seconds": 9}
 
@@ -219,7 +220,7 @@ def build_candidates(
 def job_of(workspace: Path, inputs: RunInputs, stage: Stage, work: Path, folders: dict[str, Path]) -> Job:
     models = find_models(str(workspace / "model"), None)
     context = RunContext(workspace, models.teacher, inputs.tasks, RunOptions(device="cpu"))
-    return Job(stage, work, work, folders, {}, context, Recorder(), lambda: None)
+    return Job(stage, work, work, folders, {}, context, Recorder(), lambda: None, FinishedFiles(work, work))
 
 
 def test_trained_models_are_timed_in_torch_and_in_the_formats_of_their_exports(

@@ -206,6 +206,7 @@ def extracted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
         *,
         device: torch.device,
         finished: object,
+        group: object,
     ) -> dict[str, Any]:
         calls.append((model, len(table), dtype, device))
         (work / "states").write_bytes(b"states")

@@ -24,8 +24,8 @@ from pkd_core.pipeline.specs import ReportSpec, StudentSpec
 from pkd_core.pipeline.stages import student, train_and_save
 from pkd_core.training.loop import Training, TrainingResult, train
 
-LARGE = replace(MODEL, name="large", weights="w24", num_layers=24)
-BASE = replace(MODEL, name="base", weights="w12")
+LARGE = replace(MODEL, name="large", folder=Path("large"), weights="w24", num_layers=24)
+BASE = replace(MODEL, name="base", folder=Path("base"), weights="w12")
 CASED = replace(BASE, name="cased", tokenizer="t2")
 METHODS = ("finetune", "kd", "pkd-skip", "pkd-last")
 

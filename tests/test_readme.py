@@ -56,7 +56,7 @@ RUN_ELSEWHERE = {
         "tests/pipeline/test_in_processes.py"
     ),
 }
-TAKES_LONG = ("--seeds 1,2,3", "student.num_epochs=6")
+TAKES_LONG = ("--seeds 1,2,3", "run Reviews", "student.num_epochs=6")
 
 
 def commands() -> Iterator[str]:
@@ -128,6 +128,7 @@ def test_the_pipelines_snippet_of_the_readme_runs(
     assert "score" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_mlflows_snippet_of_the_readme_runs_in_a_process_of_its_own(workspace: Path) -> None:
     (snippet,) = (snippet for snippet in SNIPPETS if "mlflow" in snippet)
     done = subprocess.run(

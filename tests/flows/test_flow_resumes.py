@@ -4,6 +4,7 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
 from flow_runs import start
 from tiny import write_tiny_model, write_tiny_task
 
@@ -13,6 +14,7 @@ from tasks.mlflow_store import ensure_store
 NUM_EPOCHS = 15
 
 
+@pytest.mark.slow
 def test_a_resumed_training_has_one_mlflow_run_with_each_step_once(tmp_path: Path, server: None) -> None:
     write_tiny_model(tmp_path / "model")
     write_tiny_task(tmp_path / "data_raw", "TinyA")

@@ -108,6 +108,7 @@ def _run(program: str, *arguments: object, **environment: str) -> str:
     return ended.stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_plan_run_as_a_library_changes_nothing_of_the_process(tmp_path: Path) -> None:
     write_tiny_task(tmp_path / "data_raw")
     write_tiny_model(tmp_path / "model")

@@ -91,6 +91,7 @@ def test_the_newest_model_of_a_name_predicts_what_transformers_predicts(
     assert served.predict(pd.DataFrame({"sentence1": [], "sentence2": []}, dtype=str)).empty
 
 
+@pytest.mark.slow
 def test_the_model_is_loaded_and_served_where_pkd_is_not_installed(
     workspace: Path, store: Store, logged: tuple[Path, LoggedModel], tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from pkd_core.config.placement import THREADS
 from pkd_core.config.settings import DEFAULT_METHODS
 from pkd_core.pipeline.shared_sources import bring_model, send_model
 from pkd_core.pipeline.task_data import bring_data
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.os_errors import disk_errors, file_errors
 
 _SEED = 0
@@ -52,7 +52,7 @@ def demo_request(workspace: Path, placement: str = THREADS) -> Request:
     with file_errors("write", workspace), disk_errors("write", workspace):
         workspace.mkdir(parents=True, exist_ok=True)
         bring_data(workspace, [DEMO_TASK])
-        with hold_any([workspace / ".demo.lock"], "the demo's data"):
+        with hold(workspace / ".demo.lock", "the demo's data"):
             if not (data_raw / DEMO_TASK).is_dir():
                 write_demo_task(data_raw, _SEED, **_SIZES)
             bring_model(workspace, model)

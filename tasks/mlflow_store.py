@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pkd_core.errors import StoreError
 from pkd_core.store.atomic import durable_rename, fsync_tree, partial_path
 from pkd_core.store.attached import place_of
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.os_errors import file_errors
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def ensure_store(workspace: Path) -> Store:
     lock = workspace.resolve() / "artifacts" / "mlflow.lock"
     with file_errors("lock", lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
-    with hold_any([lock], "MLflow's store"):
+    with hold(lock, "MLflow's store"):
         if os.environ.get("MLFLOW_TRACKING_URI"):
             return _open(uri, None, place)
         make_database(_database(workspace))

@@ -166,7 +166,7 @@ def test_module_keeps_the_rules_of_its_room(module: Path) -> None:
         ("pkd_core/store/manifest.py", "from pkd_core.data.glue import Task"),
         ("pkd_core/model/forward.py", "from pkd_core.training.loop import train"),
         ("pkd_core/training/loop.py", "from pkd_core.pipeline.job import Job"),
-        ("pkd_core/errors.py", "from pkd_core.store.lock import hold_any"),
+        ("pkd_core/errors.py", "from pkd_core.store.lock import hold"),
         ("pkd_core/loose.py", "x = 1"),
         ("pkd_core/training/loop.py", "import datasets"),
         ("pkd_core/export/onnx_files.py", "import onnxruntime"),

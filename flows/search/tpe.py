@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pkd_core.config.search import Point, SearchConfig, describe_point
 from pkd_core.errors import ConfigError
 from pkd_core.pipeline.search import RoundInProgress
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.os_errors import file_errors
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Tpe:
 
         with (
             file_errors("write", self.journal),
-            hold_any([self.journal.with_suffix(".lock")], "Optuna's journal"),
+            hold(self.journal.with_suffix(".lock"), "Optuna's journal"),
         ):
             kept = optuna.create_study(
                 study_name=name,

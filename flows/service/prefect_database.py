@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flows.limits import check_disk
 from pkd_core.store.atomic import durable_rename
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.os_errors import file_errors
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def alone_at_start(home: Path) -> Iterator[None]:
     with file_errors("write", home):
         home.mkdir(parents=True, exist_ok=True)
     check_disk(home)
-    with hold_any([home / "starting.lock"], "start Prefect's server"):
+    with hold(home / "starting.lock", "start Prefect's server"):
         set_aside_unusable_database(home)
         yield
 

@@ -15,7 +15,7 @@ from pkd_core.errors import DataError
 from pkd_core.own_data.own_data import OwnData
 from pkd_core.own_data.row_index import LEFT_OUT, NO_LABEL, SPLITS, read_texts
 from pkd_core.store.atomic import atomic_file, atomic_write_text
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.os_errors import file_errors
 
 _GROUP_ROWS = 8192
@@ -49,7 +49,7 @@ def write_task(own: OwnData, data_raw: Path) -> str:
     with file_errors("create", data_raw):
         data_raw.mkdir(parents=True, exist_ok=True)
     # Runs that divide their work among devices are started side by side.
-    with hold_any([data_raw / f".{own.name}.lock"], f"the import of {own.name}"):
+    with hold(data_raw / f".{own.name}.lock", f"the import of {own.name}"):
         files = {split: folder / f"{split}.parquet" for split in SPLITS if own.first_look.rows[split]}
         if _digest_of(folder) != own.digest or not all(path.is_file() for path in files.values()):
             with file_errors("write", folder):

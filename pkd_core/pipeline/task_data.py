@@ -18,7 +18,7 @@ from pkd_core.pipeline.sources import has_raw_files
 from pkd_core.store.atomic import atomic_folder, durable_rename
 from pkd_core.store.attached import place_of
 from pkd_core.store.fingerprint import sha256_folder
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.source_files import (
     copy_files,
@@ -106,7 +106,7 @@ def _take(source: Path, names: list[str], data_raw: Path) -> None:
     for top in sorted({name.partition("/")[0] for name in names}):
         mine = [name for name in names if name.startswith(f"{top}/")]
         target = data_raw / top
-        with file_errors("write", target), hold_any([data_raw / f".{top}.lock"], f"the data of {top}"):
+        with file_errors("write", target), hold(data_raw / f".{top}.lock", f"the data of {top}"):
             if sha256_folder(source, mine) != sha256_folder(data_raw, _files_below(target, data_raw)):
                 if target.exists():
                     old = data_raw / f".{top}.{uuid.uuid4().hex}"

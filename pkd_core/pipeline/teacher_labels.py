@@ -26,7 +26,7 @@ from pkd_core.runtime.observer import LogObserver, Observer
 from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.atomic import atomic_file
 from pkd_core.store.fingerprint import canonical_json, sha256_file
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.os_errors import file_errors
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def label_texts(
     with file_errors("create", path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     kind = _kind(found[0])
-    with hold_any([path.with_suffix(".lock")], f"the labels of {request.data}"):
+    with hold(path.with_suffix(".lock"), f"the labels of {request.data}"):
         if not path.is_file():
             _write(path, part, column, found, device, LogObserver(f"labels by {names}"))
     changes = {

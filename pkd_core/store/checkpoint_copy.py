@@ -18,7 +18,7 @@ from pkd_core.store.fingerprint import hash_file
 from pkd_core.store.finished_files import read_finished
 from pkd_core.store.inspection import list_files
 from pkd_core.store.keys import StageKeys
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.manifest import FileEntry
 from pkd_core.store.os_errors import check_disk_space
 from pkd_core.store.work_folder import (
@@ -129,7 +129,7 @@ def _restore(place: Objects, keys: StageKeys, pointer: Object, work: Path) -> bo
         return False
     restored = work.with_name(f"{work.name}.restored")
     # A lock of its own keeps `pkd clean` away.
-    with hold_any([lock_file(restored)], f"restoring {work.name}"):
+    with hold(lock_file(restored), f"restoring {work.name}"):
         shutil.rmtree(restored, ignore_errors=True)
         for name in (_WORK, _RESUME):
             (restored / name).mkdir(parents=True)

@@ -12,7 +12,7 @@ from pkd_core.store.atomic import durable_rename
 from pkd_core.store.attached import place_of
 from pkd_core.store.catalog import Catalog, address_of, local_addresses
 from pkd_core.store.garbage import Garbage, GarbageKind
-from pkd_core.store.lock import hold_any, is_locked
+from pkd_core.store.lock import hold, is_locked
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.shared_cleanup import find_shared_garbage, remove_shared
 from pkd_core.store.work_folder import RESUME_SUFFIX, lock_file, resume_folder, tidy_work
@@ -66,7 +66,7 @@ def remove(workspace: Path, garbage: Garbage) -> bool:
     with file_errors("remove", folder):
         work.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with hold_any([lock_file(work)], f"removing {garbage.folder}", wait=False):
+        with hold(lock_file(work), f"removing {garbage.folder}", wait=False):
             for path in _present(folder, garbage.kind):
                 backup = backup_folder / f"{path.name}-removed-{time.time_ns()}"
                 with file_errors("remove", path):

@@ -12,7 +12,7 @@ from pkd_core.store.atomic import durable_rename, fsync_tree
 from pkd_core.store.fingerprint import hash_file
 from pkd_core.store.inspection import list_files
 from pkd_core.store.keys import StageKeys
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.manifest import FileEntry, Manifest, read_manifest, write_manifest
 from pkd_core.store.os_errors import check_disk_space, file_errors
 from pkd_core.store.work_folder import lock_file
@@ -64,7 +64,7 @@ def copy_lock(workspace: Path, address: Address) -> Iterator[None]:
     folder = _download_folder(workspace, address)
     with file_errors("write", folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    with hold_any([lock_file(folder)], f"fetching {address.task} {address.stage}"):
+    with hold(lock_file(folder), f"fetching {address.task} {address.stage}"):
         yield
 
 

@@ -21,7 +21,7 @@ from pkd_core.store.address import Address
 from pkd_core.store.atomic import atomic_write_text, durable_rename
 from pkd_core.store.attached import place_of
 from pkd_core.store.catalog import address_of, local_addresses, local_copy
-from pkd_core.store.lock import hold_any, is_locked
+from pkd_core.store.lock import hold, is_locked
 from pkd_core.store.manifest import Manifest, read_manifest
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.published import find_manifest
@@ -61,7 +61,7 @@ def in_use(workspace: Path, addresses: Sequence[Address]) -> Iterator[None]:
     with file_errors("write", folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
-        with hold_any([lock_file], "using copies"):
+        with hold(lock_file, "using copies"):
             with file_errors("write", record), _changing(workspace):
                 atomic_write_text(record, json.dumps(names) + "\n")
             for name in names:
@@ -137,7 +137,7 @@ def _changing(workspace: Path) -> Iterator[None]:
     folder = workspace / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     # Threads of one process wait without a word in the log.
-    with _thread_lock, hold_any([folder / "changing.lock"], "looking at the local copies"):
+    with _thread_lock, hold(folder / "changing.lock", "looking at the local copies"):
         yield
 
 

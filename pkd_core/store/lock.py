@@ -5,7 +5,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,20 +22,20 @@ _SECONDS_BEFORE_LOG = 0.5  # a shorter wait concerns nobody
 
 
 @contextmanager
-def hold_any(lock_files: Sequence[Path], purpose: str, wait: bool = True) -> Iterator[None]:
-    """Hold one of several locks while the body runs, whichever is free first.
+def hold(lock_file: Path, purpose: str, wait: bool = True) -> Iterator[None]:
+    """Hold a lock while the body runs.
 
     Args:
-        lock_files: What to lock; beside the held `x.lock`, the file `x.holder` describes its holder.
+        lock_file: What to lock; beside the held `x.lock`, the file `x.holder` describes its holder.
         purpose: What the lock is for, such as "RTE teacher"; it appears in the log while waiting.
-        wait: Whether to wait while other processes or threads hold all of them.
+        wait: Whether to wait while another process or thread holds it.
 
     Raises:
-        HeldError: If others hold all of them, and `wait` is false.
-        StoreError: If a lock file cannot be created.
+        HeldError: If another holds it, and `wait` is false.
+        StoreError: If the lock file cannot be created.
     """
-    with file_errors("lock", lock_files[0]):
-        lock_file, lock = _acquire(lock_files, purpose, wait)
+    with file_errors("lock", lock_file):
+        lock = _acquire(lock_file, purpose, wait)
     holder_file = _holder_file(lock_file)
     try:
         # It only informs those who wait: locking must work on a full disk, where `pkd clean` makes space.
@@ -64,19 +64,16 @@ def is_locked(lock_file: Path) -> bool:
         return False
 
 
-def _acquire(lock_files: Sequence[Path], purpose: str, wait: bool) -> tuple[Path, BaseFileLock]:
+def _acquire(lock_file: Path, purpose: str, wait: bool) -> BaseFileLock:
     has_logged, began = False, time.monotonic()
     while True:
-        for lock_file in lock_files:
-            if lock := _try_to_acquire(lock_file):
-                return lock_file, lock
-        holders = " or ".join(_read_holder(_holder_file(lock_file)) for lock_file in lock_files)
+        if lock := _try_to_acquire(lock_file):
+            return lock
+        holder = _read_holder(_holder_file(lock_file))
         if not wait:
-            raise HeldError(
-                f"{purpose} needs a lock that {holders} holds; run again when that one has ended."
-            )
+            raise HeldError(f"{purpose} needs a lock that {holder} holds; run again when that one has ended.")
         if not has_logged and time.monotonic() - began >= _SECONDS_BEFORE_LOG:
-            logger.info("%s: waits for %s", purpose, holders)
+            logger.info("%s: waits for %s", purpose, holder)
             has_logged = True
         time.sleep(_SECONDS_BETWEEN_TRIES)
 

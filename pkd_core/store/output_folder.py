@@ -15,7 +15,7 @@ from typing import Any
 from pkd_core.errors import ConfigError, DamagedError, StoreError
 from pkd_core.store.atomic import atomic_file, atomic_write_text, partial_path
 from pkd_core.store.fingerprint import hash_file
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.manifest import FileEntry
 from pkd_core.store.os_errors import file_errors
 
@@ -88,7 +88,7 @@ def write_output(folder: Path, copies: Mapping[str, Copy]) -> bool:
     with file_errors("write", folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
-        with hold_any([folder / _LOCK], f"writing {folder}"):
+        with hold(folder / _LOCK, f"writing {folder}"):
             record = _read_record(folder)
             if record.complete and record.files == wanted and _are_there(folder, wanted):
                 return False

@@ -18,7 +18,7 @@ from pkd_core.errors import HeldError, StoreError
 from pkd_core.store.atomic import atomic_write_text
 from pkd_core.store.attached import place_of
 from pkd_core.store.fingerprint import fingerprint
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.shared_runs import (
     delete_record,
@@ -76,7 +76,7 @@ def record_run(workspace: Path, request: Mapping[str, Any], folders: Collection[
     with file_errors("write", path):
         path.parent.mkdir(parents=True, exist_ok=True)
     elsewhere = nullcontext() if place is None else marked_as_running(place, name)
-    with hold_any([lock_file], f"run {name}"), elsewhere:
+    with hold(lock_file, f"run {name}"), elsewhere:
         try:
             with file_errors("write", path):
                 atomic_write_text(path, text, has_concurrent_writers=True)
@@ -145,7 +145,7 @@ def remove_record(record: Path) -> None:
 def _is_held(lock_file: Path) -> bool:
     """Return whether a living process holds a run's lock; a dead one's lock file is removed."""
     try:
-        with hold_any([lock_file], "reading run records", wait=False):
+        with hold(lock_file, "reading run records", wait=False):
             lock_file.unlink(missing_ok=True)
     except HeldError:
         return True

@@ -15,7 +15,7 @@ from pkd_core.errors import StoreError
 from pkd_core.places.objects import Objects
 from pkd_core.store.atomic import atomic_folder
 from pkd_core.store.fingerprint import sha256_folder
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.manifest import MANIFEST_NAME, FileEntry
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.verification import WatchedFiles
@@ -71,7 +71,7 @@ def fetch_source(workspace: Path, objects: Objects, digest: str) -> Path:
         return folder
     with file_errors("write", folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    with hold_any([_lock_file(folder)], f"fetching source {digest[:12]}"):
+    with hold(_lock_file(folder), f"fetching source {digest[:12]}"):
         if not folder.is_dir():
             with file_errors("write", folder):
                 # A link to a folder of the user that is gone.
@@ -86,7 +86,7 @@ def keep_copy(workspace: Path, digest: str, folder: Path, names: Iterable[str]) 
     target = source_folder(workspace, digest)
     with file_errors("write", target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with hold_any([_lock_file(target)], f"copying source {digest[:12]}"):
+        with hold(_lock_file(target), f"copying source {digest[:12]}"):
             if not target.is_dir():
                 target.unlink(missing_ok=True)
                 with atomic_folder(target) as partial:
@@ -98,7 +98,7 @@ def keep_link(workspace: Path, digest: str, folder: Path) -> None:
     target = source_folder(workspace, digest)
     with file_errors("write", target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with hold_any([_lock_file(target)], f"linking source {digest[:12]}"):
+        with hold(_lock_file(target), f"linking source {digest[:12]}"):
             if not target.is_dir():
                 target.unlink(missing_ok=True)
                 target.symlink_to(folder.resolve(), target_is_directory=True)
@@ -133,7 +133,7 @@ def name_source(objects: Objects, key: str, digest: str) -> None:
 def drop_source(workspace: Path, digest: str) -> None:
     """Remove this machine's copy of a source, or its link, so that it is fetched again."""
     folder = source_folder(workspace, digest)
-    with file_errors("remove", folder), hold_any([_lock_file(folder)], f"removing source {digest[:12]}"):
+    with file_errors("remove", folder), hold(_lock_file(folder), f"removing source {digest[:12]}"):
         if folder.is_symlink():
             folder.unlink()
         else:

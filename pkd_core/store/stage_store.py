@@ -10,7 +10,7 @@ from typing import Any
 from pkd_core.errors import HeldError, LostError, StoreError
 from pkd_core.store.address import Address, StageRecord
 from pkd_core.store.inspection import Inspection, StageStatus, inspect_folder
-from pkd_core.store.lock import hold_any
+from pkd_core.store.lock import hold
 from pkd_core.store.manifest import Manifest, read_manifest
 from pkd_core.store.os_errors import disk_errors, file_errors
 from pkd_core.store.publishing import hash_files, move_to_backup, publish_folder
@@ -114,7 +114,7 @@ class StageStore:
         with file_errors("write", work):
             work.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as held:
-            held.enter_context(hold_any([lock_file(work)], f"{address.task} {address.stage}", wait))
+            held.enter_context(hold(lock_file(work), f"{address.task} {address.stage}", wait))
             if self._shared:
                 held.enter_context(self._shared.leased(address, wait))
             yield

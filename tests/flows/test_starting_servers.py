@@ -20,7 +20,7 @@ from flows.service.up import Wanted, serve_until_stopped
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import PkdError
-from pkd_core.store.lock import hold_any, is_locked
+from pkd_core.store.lock import hold, is_locked
 
 SLEEPS, ENDS = "import time; time.sleep(60)", "raise SystemExit(3)"
 
@@ -83,7 +83,7 @@ def test_a_server_is_launched_only_after_another_has_started(
     events: list[str] = []
 
     def other_starts() -> None:
-        with hold_any([lock], "another server"):
+        with hold(lock, "another server"):
             held.set()
             time.sleep(0.3)
             events.append("other started")

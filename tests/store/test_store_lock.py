@@ -17,7 +17,7 @@ import pytest
 
 from pkd_core.errors import HeldError, StoreError
 from pkd_core.store import lock
-from pkd_core.store.lock import hold_any, is_locked
+from pkd_core.store.lock import hold, is_locked
 from pkd_core.store.stage_store import Address, StageStatus, StageStore
 
 ADDRESS = Address("artifacts", "RTE", "teacher", "0123456789abcdef")
@@ -149,15 +149,15 @@ def holder_of(lock_file: Path) -> str:
     return f"process {os.getpid()} on {socket.gethostname()} (since {since})"
 
 
-def hold_now(*lock_files: Path) -> str:
-    """Hold one of the locks without waiting, and return what is beside them meanwhile."""
-    with hold_any(lock_files, "RTE teacher", wait=False):
-        return " ".join(sorted(path.name for path in lock_files[0].parent.iterdir()))
+def hold_now(lock_file: Path) -> str:
+    """Hold the lock without waiting, and return what is beside it meanwhile."""
+    with hold(lock_file, "RTE teacher", wait=False):
+        return " ".join(sorted(path.name for path in lock_file.parent.iterdir()))
 
 
 def test_two_threads_of_a_process_exclude_each_other(tmp_path: Path) -> None:
     lock_file = tmp_path / "x.lock"
-    with hold_any([lock_file], "RTE teacher"):
+    with hold(lock_file, "RTE teacher"):
         assert in_another_thread(lambda: is_locked(lock_file)) is True
         error = in_another_thread(lambda: hold_now(lock_file))
         assert str(error) == (
@@ -168,28 +168,13 @@ def test_two_threads_of_a_process_exclude_each_other(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_free_after_the_body_or_its_error_and_the_holder_file_gone(tmp_path: Path) -> None:
-    with hold_any([tmp_path / "x.lock"], "RTE teacher"):
+    with hold(tmp_path / "x.lock", "RTE teacher"):
         pass
     assert not is_locked(tmp_path / "x.lock")
-    with pytest.raises(KeyError), hold_any([tmp_path / "x.lock"], "RTE teacher"):
+    with pytest.raises(KeyError), hold(tmp_path / "x.lock", "RTE teacher"):
         raise KeyError
     assert not is_locked(tmp_path / "x.lock")
     assert [path.name for path in tmp_path.iterdir()] == ["x.lock"]
-
-
-def test_any_free_one_of_several_locks_is_held(tmp_path: Path) -> None:
-    locks = [tmp_path / f"{number}.lock" for number in range(3)]
-    with hold_any(locks[:1], "first"), hold_any(locks[2:], "third"):
-        assert (
-            in_another_thread(lambda: hold_now(*locks)) == "0.holder 0.lock 1.holder 1.lock 2.holder 2.lock"
-        )
-        with hold_any(locks, "second"):
-            assert all(is_locked(path) for path in locks)
-            holders = " or ".join(holder_of(path) for path in locks)
-            assert str(in_another_thread(lambda: hold_now(*locks))) == (
-                f"RTE teacher needs a lock that {holders} holds; run again when that one has ended."
-            )
-    assert not any(is_locked(path) for path in locks)
 
 
 def test_looking_at_a_lock_creates_no_file(tmp_path: Path) -> None:
@@ -199,7 +184,7 @@ def test_looking_at_a_lock_creates_no_file(tmp_path: Path) -> None:
 
 
 def take(folder: Path) -> None:
-    with hold_any([folder / "x.lock"], "RTE teacher"):
+    with hold(folder / "x.lock", "RTE teacher"):
         pass
 
 
@@ -217,7 +202,7 @@ def test_a_long_wait_is_logged_once(
 
     monkeypatch.setattr(lock.time, "sleep", count_tries)
 
-    with hold_any([tmp_path / "x.lock"], "RTE teacher"):
+    with hold(tmp_path / "x.lock", "RTE teacher"):
         waiter = threading.Thread(target=take, args=[tmp_path])
         waiter.start()
         assert has_tried_often.wait(10)
@@ -234,7 +219,7 @@ def test_a_short_wait_is_not_logged(
 
     monkeypatch.setattr(lock.time, "sleep", lambda seconds: (has_tried.set(), sleep(seconds)))
 
-    with hold_any([tmp_path / "x.lock"], "RTE teacher"):
+    with hold(tmp_path / "x.lock", "RTE teacher"):
         waiter = threading.Thread(target=take, args=[tmp_path])
         waiter.start()
         assert has_tried.wait(10)
@@ -246,7 +231,7 @@ def test_a_short_wait_is_not_logged(
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"pid": 1}', None])
 def test_a_malformed_holder_file_does_not_disturb(content: bytes | None, tmp_path: Path) -> None:
     holder_file = tmp_path / "x.holder"
-    with hold_any([tmp_path / "x.lock"], "RTE teacher"):
+    with hold(tmp_path / "x.lock", "RTE teacher"):
         holder_file.unlink()
         if content is not None:
             holder_file.write_bytes(content)
@@ -257,7 +242,7 @@ def test_a_malformed_holder_file_does_not_disturb(content: bytes | None, tmp_pat
 
 def test_a_lock_is_held_where_its_holder_file_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "x.holder").mkdir()
-    with hold_any([tmp_path / "x.lock"], "RTE teacher"):
+    with hold(tmp_path / "x.lock", "RTE teacher"):
         assert is_locked(tmp_path / "x.lock")
     assert not is_locked(tmp_path / "x.lock")
 
@@ -265,7 +250,7 @@ def test_a_lock_is_held_where_its_holder_file_cannot_be_written(tmp_path: Path) 
 def test_a_lock_file_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     expected = r"needs to lock .*file/x\.lock, but the system answers"
-    with pytest.raises(StoreError, match=expected), hold_any([tmp_path / "file" / "x.lock"], "RTE teacher"):
+    with pytest.raises(StoreError, match=expected), hold(tmp_path / "file" / "x.lock", "RTE teacher"):
         raise AssertionError("the body must not run")
     (tmp_path / "x.lock").mkdir()
     with pytest.raises(StoreError, match=r"needs to lock .*x\.lock, but the system answers 'Is a directory'"):

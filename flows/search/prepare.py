@@ -11,10 +11,12 @@ def prepare_search(asked: SearchRequest) -> Search:
     """Check the workspace and the device, download missing data, and find what the search's stages are made from.
 
     Raises:
-        PkdError: There is no such device or model, or the task has no data.
+        PkdError: There is no such device or model, the task has no data, or a method does not fit the depth.
     """
     run, options, workspace = asked.request.run, asked.request.options, asked.workspace
     StageStore(workspace)
     check_device(options)
     prepare_data(run.tasks, workspace)
-    return Search(run, asked.config, workspace, find_inputs(run, workspace, options.device), options.deep)
+    search = Search(run, asked.config, workspace, find_inputs(run, workspace, options.device), options.deep)
+    search.check()
+    return search

@@ -66,6 +66,15 @@ class Search:
         """Return the seeds of each point of a method's round; a teacher has its own one, among its settings."""
         return (0,) if method == TEACHER else self.run.seeds
 
+    def check(self) -> None:
+        """Check, before the first round trains anything, that all methods can be trained.
+
+        Raises:
+            ConfigError: A method, a setting or the depth does not fit.
+        """
+        for method in self.run.methods:
+            self._dag(self.run_of(method, {}), self.holdout)
+
     def num_points(self, one: Round) -> int:
         """Return how many points of a round are tried, at most."""
         num_points = len(one.points)

@@ -90,6 +90,10 @@ def test_a_plan_counts_trainings_and_those_that_are_done(
         (["Nothing"], "expected a known task, got 'Nothing'"),
         (["Tiny", "--json"], "--json is for --plan"),
         ([], "name at least one task"),
+        (
+            ["Tiny", "--student-layers", "1", "--methods", "finetune,pkd-skip"],
+            "needs a student of 2 layers or more",
+        ),
     ],
 )
 def test_a_mistake_ends_in_one_sentence(

@@ -77,6 +77,10 @@ def publish_attempt(place: Objects, workspace: Path, address: Address, manifest:
     work = workspace / address.work_folder
     keys, attempt = StageKeys(address), Attempt.open(place, resume_folder(work))
     manifest = replace(manifest, attempt=attempt.id)
+    sent = [key for key in attempt.sent if key.startswith(keys.files(attempt.id))]
+    if sent and (standing := place.read(keys.manifest)) is not None and standing[0] == WITHDRAWN:
+        # It may be these files that were found damaged.
+        attempt.forget(sent)
     _send_files(attempt, keys, work, manifest)
     content = manifest.to_bytes()
     if create_or_read(place, keys.manifest, content) != content:

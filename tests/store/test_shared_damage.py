@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from machines import Machines
@@ -10,6 +11,7 @@ from shared_stage import ADDRESS, FILES, KEYS, attempt_of, compute, contents
 
 from pkd_core.errors import DamagedError, StoreError
 from pkd_core.places.objects import Objects
+from pkd_core.store import published
 from pkd_core.store.inspection import Inspection, StageStatus
 
 
@@ -67,6 +69,26 @@ def test_damage_in_the_place_is_found_withdrawn_and_repaired(
     compute(first)
     assert contents(second.fetch(ADDRESS)) == FILES
     assert second.inspect(ADDRESS, deep=True).status is StageStatus.DONE
+
+
+def test_a_machine_sends_again_what_it_had_sent_before_it_was_found_damaged(
+    sharing: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = sharing.store("a"), sharing.store("b")
+    create_or_read = published.create_or_read
+
+    def lose_the_answer(*arguments: Any) -> bytes:
+        create_or_read(*arguments)
+        raise StoreError("the connection breaks.")
+
+    with monkeypatch.context() as patch, pytest.raises(StoreError, match="the connection breaks"):
+        patch.setattr(published, "create_or_read", lose_the_answer)
+        compute(first)
+    flip(sharing.place, f"{KEYS.files(attempt_of(second))}model.safetensors")
+    second.set_aside(ADDRESS)
+    compute(first)
+    assert second.inspect(ADDRESS, deep=True).status is StageStatus.DONE
+    assert contents(second.fetch(ADDRESS)) == FILES
 
 
 def test_a_damaged_copy_is_set_aside_and_fetched_again_while_the_stage_stays(sharing: Machines) -> None:

@@ -64,7 +64,7 @@ def choose_columns(source: Source, request: DataRequest, has_split_files: bool) 
     free = [name for name in source.columns if name not in (*given, split)]
     texts, how_texts = (request.texts, "given") if request.texts else _texts(source, free, sample, request)
     free = [name for name in free if name not in texts]
-    if not request.label and not free:
+    if not request.label and all(map(is_id, free)):
         raise NoLabelsError(
             f"{source.path} has texts and no labels (its columns are {listed(source.columns)}); add a column of "
             "labels, give these texts as --unlabelled beside a file that has labels, or give a --teacher, whose "

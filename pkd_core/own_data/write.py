@@ -48,7 +48,7 @@ def write_task(own: OwnData, data_raw: Path) -> str:
     folder = data_raw / own.name
     with file_errors("create", data_raw):
         data_raw.mkdir(parents=True, exist_ok=True)
-    # Runs that divide their work among devices are started side by side.
+    # Runs of the same data may be started side by side.
     with hold(data_raw / f".{own.name}.lock", f"the import of {own.name}"):
         files = {split: folder / f"{split}.parquet" for split in SPLITS if own.first_look.rows[split]}
         if _digest_of(folder) != own.digest or not all(path.is_file() for path in files.values()):

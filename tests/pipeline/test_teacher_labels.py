@@ -126,3 +126,10 @@ def test_texts_in_several_files_are_refused(given: Path, tmp_path: Path) -> None
         DataError, match=r"texts without labels need to be one file, .* got 2; put them into one"
     ):
         find_data(request, tmp_path / "data_raw", [str(given / "teacher")], "cpu")
+
+
+def test_a_column_of_ids_is_no_label(given: Path, tmp_path: Path) -> None:
+    rows = [f"{number},{text}" for number, text in enumerate(texts_of(60))]
+    (tmp_path / "mails.csv").write_text("\n".join(["id,text", *rows]) + "\n", encoding="utf-8")
+    find_data(DataRequest(data=tmp_path / "mails.csv"), tmp_path, [str(given / "teacher")], "cpu")
+    assert set(labels_of(tmp_path, "mails")) == set(texts_of(60))

@@ -25,7 +25,8 @@ from pkd_core.store.work_folder import resume_folder
 
 TERM = 2.0
 ADDRESSES = [Address("artifacts", "RTE", f"stage-{number}", f"{number:016x}") for number in range(10)]
-NUM_PARTS = 5
+NUM_PARTS = 8
+PART_SECONDS = 1.2  # Long enough for all that test_chaos.py does to the processes to happen before the last stage.
 INPUTS = {"tokens": "aa"}
 
 
@@ -70,7 +71,7 @@ def _compute(store: StageStore, address: Address, work: Path, events: Path) -> N
             _write(events, "resumed", address)
             continue
         store.check_held(address)
-        time.sleep(0.3)
+        time.sleep(PART_SECONDS)
         (work / name).write_bytes(os.urandom(100_000))
         _write(events, "computed", address)
         finished.add(name)

@@ -88,6 +88,7 @@ def write_tokens(
     encode = _encoder_of(task, tokenizer_folder, max_length, truncation)
     num_lines = sum(_count_examples(data_raw / split.file, task, split) for split in splits)
     num_done = 0
+    observer.progress(num_done, num_lines, "examples")
     shards: dict[str, list[Path]] = {}
     skipped: dict[str, list[str]] = {}
     for split in splits:

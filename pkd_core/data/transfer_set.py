@@ -60,6 +60,7 @@ def write_transfer_set(
     seen = {key for table in (train, *dev) for key in _keys(table, pieces)}
     num_unlabelled = 0 if unlabelled is None else len(unlabelled)
     total = num_unlabelled + variation.num_copies * len(train)
+    observer.progress(0, total, "examples")
     texts = iter(()) if unlabelled is None else _unseen(unlabelled, pieces, seen)
     likely_words = predict_likely_words(train, pieces, predict) if predict else itertools.repeat({})
     copies = vary(train, variation, pieces, max_length, seen, likely_words)

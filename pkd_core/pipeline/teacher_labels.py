@@ -117,6 +117,7 @@ def _write(
     fields = [*((name, pa.string()) for name in part.texts), (column, _TYPES[answering.kind])]
     schema = pa.schema(fields)
     num_done = 0
+    observer.progress(num_done, num_rows, "texts")
     with (
         file_errors("write", path),
         atomic_file(path) as file,

@@ -66,7 +66,7 @@ class Progress:
     def describe(self) -> str:
         """Return a line such as "640 of 2490 steps (26 %), 22 steps/s, 1:24 left, loss 0.312, dev accuracy 90.4"."""
         parts = [f"{self.done} of {self.total} {self.unit} ({100 * self.fraction:.0f} %)"]
-        if self.rate:
+        if self.rate and not self.unit.startswith("seconds"):
             parts.append(f"{rounded(self.rate)} {self.unit}/s")
         if self.seconds_left is not None:
             parts.append(f"{clock(self.seconds_left)} left")

@@ -106,6 +106,7 @@ def write_states(
             for start in range(rows.start, rows.stop, ROWS_PER_RECORD_BATCH)
         ]
         num_done = writer.rows_done
+        observer.progress(num_done, num_rows, "examples")
 
         def write(written: tuple[range, Outputs]) -> None:
             window, outputs = written

@@ -168,7 +168,7 @@ class StopAfter:
     def progress(self, done: int, total: int, unit: str) -> None:
         assert total == 2 * len(PAIRS)
         self.done.append(done)
-        if len(self.done) == self.num_shards:
+        if len(self.done) == 1 + self.num_shards:
             raise KeyboardInterrupt
 
 
@@ -182,7 +182,7 @@ def test_a_call_after_an_interrupted_one_writes_the_same_bytes(
     observer = StopAfter(num_shards)
     with pytest.raises(KeyboardInterrupt):
         write_tokens(work, tmp_path, RTE, tokenizer_folder, 16, observer, shard_rows=4)
-    assert observer.done == [4, 8, 10, 14, 18, 20][:num_shards]
+    assert observer.done == [0, 4, 8, 10, 14, 18, 20][: 1 + num_shards]
     # The shard that was being written is not published; damage to the others is of no consequence.
     shards = sorted(work.glob("*.parquet"))
     assert len(shards) == num_shards - 1

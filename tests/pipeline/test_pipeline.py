@@ -13,6 +13,7 @@ import pytest
 from datasets import load_dataset
 from parsed_page import ParsedPage
 from tiny import QUICK_SETTINGS, write_tiny_model, write_tiny_task
+from tiny_bert import Recorder
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from pkd_core.config.overrides import build_run_config
@@ -37,6 +38,7 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.ran: list[str] = []
+        self.observers: dict[str, Recorder] = {}
         write_tiny_task(root / "data_raw")
         write_tiny_model(root / "model")
 
@@ -66,7 +68,8 @@ class Workspace:
     @contextmanager
     def _track(self, stage: Stage, _inputs: Mapping[str, StageRecord], _resumes: bool) -> Iterator[Observer]:
         self.ran.append(stage.key)
-        yield LogObserver(stage.key)
+        self.observers[stage.key] = Recorder()
+        yield self.observers[stage.key]
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +110,20 @@ def test_each_stage_publishes_exactly_these_files(finished: Workspace) -> None:
     assert names(finished.folder("Tiny/speed-2l")) == {"speed.json", "manifest.json"}
     report = {f"report.{end}" for end in ("html", "md", "json", "png", "txt")} | {"manifest.json"}
     assert names(finished.folder("reports/report")) == report
+
+
+def test_each_long_stage_tells_its_total_early(finished: Workspace) -> None:
+    first = {key: one.progress_seen[0][::2] for key, one in finished.observers.items() if one.progress_seen}
+    assert first == {
+        "Tiny/tokens": (0, "examples"),
+        "Tiny/teacher": (1, "steps"),
+        "Tiny/teacher-states": (0, "examples"),
+        "Tiny/evaluation-teacher": (0, "examples"),
+        "Tiny/speed-2l": (0, "seconds at most"),
+        **{f"Tiny/{student}": (1, "steps") for student in STUDENTS},
+        **{f"Tiny/evaluation-{student}": (0, "examples") for student in STUDENTS},
+        **{f"Tiny/distances-{student}": (0, "models") for student in STUDENTS},
+    }
 
 
 def test_the_reports_page_has_the_courses_of_all_losses_the_confusions_and_the_command(
@@ -179,7 +196,7 @@ def workspace(finished: Workspace, tmp_path: Path) -> Workspace:
     """A copy of the finished workspace, to be damaged."""
     shutil.copytree(finished.root, tmp_path / "copy")
     copy = object.__new__(Workspace)
-    copy.root, copy.ran = tmp_path / "copy", []
+    copy.root, copy.ran, copy.observers = tmp_path / "copy", [], {}
     assert copy.statuses() == {}
     return copy
 

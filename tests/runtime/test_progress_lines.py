@@ -71,3 +71,10 @@ def test_a_log_line_has_rate_time_left_loss_and_score(
     assert caplog.messages == [
         "RTE/teacher: 40 of 100 steps (40 %), 2 steps/s, 0:30 left, loss 0.312, dev accuracy 90.4"
     ]
+
+
+def test_seconds_have_no_rate() -> None:
+    progress = Progress()
+    progress.update(2, 20, "seconds at most", 0.0)
+    progress.update(6, 20, "seconds at most", 5.0)
+    assert progress.describe() == "6 of 20 seconds at most (30 %), 0:18 left"

@@ -26,7 +26,9 @@ from pkd_core.store.work_folder import resume_folder
 TERM = 2.0
 ADDRESSES = [Address("artifacts", "RTE", f"stage-{number}", f"{number:016x}") for number in range(10)]
 NUM_PARTS = 8
-PART_SECONDS = 1.2  # Long enough for all that test_chaos.py does to the processes to happen before the last stage.
+PART_SECONDS = (
+    1.2  # Long enough for all that test_chaos.py does to the processes to happen before the last stage.
+)
 INPUTS = {"tokens": "aa"}
 
 

@@ -78,7 +78,7 @@ def test_rows_are_stored_in_the_tables_order_and_progress_counts_them(tmp_path: 
     stored = [pa.ipc.open_file(str(shard_path(tmp_path, number))).read_all() for number in (0, 1)]
     assert [len(shard) for shard in stored] == [2000, 500]
     assert pa.concat_tables(stored)["example_id"].to_pylist() == list(range(70, 2570))
-    assert observer.progress_seen == [(done, 2500, "examples") for done in (1024, 2048, 2500)]
+    assert observer.progress_seen == [(done, 2500, "examples") for done in (0, 1024, 2048, 2500)]
 
 
 class OneOfTwo(OneProcess):
@@ -112,8 +112,8 @@ def test_two_processes_divide_the_shards_and_write_the_same_files(tmp_path: Path
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [
         f"states-{number:05d}.arrow" for number in range(5)
     ]
-    assert [done for done, _, _ in observers[0].progress_seen] == [1024, 2048, 2952]
-    assert [done for done, _, _ in observers[1].progress_seen] == [1024, 2048]
+    assert [done for done, _, _ in observers[0].progress_seen] == [0, 1024, 2048, 2952]
+    assert [done for done, _, _ in observers[1].progress_seen] == [0, 1024, 2048]
     assert facts["bytes"] == sum(path.stat().st_size for path in (tmp_path / "one").iterdir())
 
 
@@ -148,7 +148,7 @@ def test_an_interrupted_extraction_continues_after_its_finished_shards(tmp_path:
         finished=FinishedFiles(tmp_path / "twice", tmp_path),
     )
     extract(teacher, table, tmp_path / "once", "float16", Recorder(), device=CPU, shard_rows=1024)
-    assert [done for done, _, _ in observer.progress_seen] == [2500]
+    assert [done for done, _, _ in observer.progress_seen] == [2048, 2500]
     for number in range(3):
         once, twice = (shard_path(tmp_path / name, number).read_bytes() for name in ("once", "twice"))
         assert once == twice
@@ -164,7 +164,7 @@ def test_a_finished_extraction_is_not_run_again(tmp_path: Path) -> None:
         teacher, table, work, "float16", observer, device=CPU, finished=FinishedFiles(work, tmp_path)
     )
     assert again == first
-    assert observer.progress_seen == []
+    assert observer.progress_seen == [(10, 10, "examples")]
 
 
 def test_too_little_disk_space_is_an_error_before_anything_is_computed(

@@ -42,6 +42,7 @@ def _measure(job: Job, student: StudentSpec, table: TokenTable, states: TeacherS
     rows = sample_rows(len(table))
     example_ids = torch.from_numpy(table.example_ids_R[rows])
     teacher_RMD = states.gather(example_ids, [layer for _, layer in pairs]).cls_states_BMD
+    job.observer.progress(0, 2, "models")
     distances = []
     for model in _before_and_after(job, student):
         student_RND = cls_states(model, table, rows, job.context.device)

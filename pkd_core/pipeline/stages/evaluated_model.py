@@ -48,6 +48,7 @@ def trained_model(job: Job, spec: EvaluationSpec) -> EvaluatedModel:
         def observe(num_done: int) -> None:
             job.observer.progress(num_done, len(table), "examples")
 
+        observe(0)
         return predict(model, table, job.context.device, spec.evaluation.max_tokens, observe)[1]
 
     return EvaluatedModel(

@@ -51,11 +51,11 @@ def export_model(job: Job, spec: ExportSpec) -> ExportFacts:
     """
     dev, *others = (_read(job, split) for split in job.task.dev_splits)
     source = find_source(job, spec)
+    runs = _Runs(job, source, [dev, dev, *others])
     bundle = source.bundle
     export_bundle(source.folder, job.work, bundle, source.inputs)
     parity_texts, difference = _compare_with_torch(job, source, dev.texts)
     quantize(job.work)
-    runs = _Runs(job, source, [dev, dev, *others])
     float32_RC = runs.logits(FLOAT32, dev)
     int8_RC = runs.logits(INT8, dev)
     changed = share_changed(bundle.kind, float32_RC, int8_RC)
@@ -122,6 +122,7 @@ class _Runs:
     def __init__(self, job: Job, source: ExportSource, planned: Sequence[_Examples]) -> None:
         self._job, self._source, self._num_done = job, source, 0
         self._num_texts = sum(len(examples.texts) for examples in planned)
+        self._report()
 
     def logits(self, file: str, examples: _Examples) -> Array:
         """Return the outputs for a split's texts, in the order of the task's labels."""
@@ -129,8 +130,11 @@ class _Runs:
         for start in range(0, len(examples.texts), _WINDOW):
             parts.append(model.logits(examples.texts[start : start + _WINDOW]))
             self._num_done += len(parts[-1])
-            self._job.observer.progress(self._num_done, self._num_texts, "texts")
+            self._report()
         return np.concatenate(parts)[:, self._source.label_order]
+
+    def _report(self) -> None:
+        self._job.observer.progress(self._num_done, self._num_texts, "texts")
 
 
 def _keep(job: Job, spec: ExportSpec, examples: _Examples, logits_RC: Array) -> dict[str, float]:

@@ -100,12 +100,14 @@ def own_model(job: Job, spec: EvaluationSpec, own: OwnTeacherSpec) -> EvaluatedM
     def predict(split: Split, table: TokenTable) -> Array:
         texts = texts_of(job, split, table)
         logits = []
+        num_rows = len(model.members) * len(table)
+        job.observer.progress(0, num_rows, "examples")
         for number, member in enumerate(model.members):
             parts = []
             for outputs in run_texts(member, texts, job.context.device, spec.evaluation.max_tokens):
                 parts.append(outputs.logits_BC[:, model.label_orders[number]])
                 num_done = number * len(table) + sum(map(len, parts))
-                job.observer.progress(num_done, len(model.members) * len(table), "examples")
+                job.observer.progress(num_done, num_rows, "examples")
             logits.append(torch.cat(parts))
             if split.name == job.task.dev_splits[0].name and not own.named[number]:
                 _check_order(job, number, table, logits[-1].numpy())

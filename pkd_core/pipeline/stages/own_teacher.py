@@ -21,6 +21,7 @@ def take_own_teacher(job: Job, spec: OwnTeacherSpec) -> OwnTeacherFacts:
     check_disk_space(job.work, num_bytes, "a copy of the teacher")
     folders = member_folders(job.work, spec)
     num_done = 0
+    job.observer.progress(num_done, len(sources), "files")
     for teacher, folder in zip(teachers, folders, strict=True):
         folder.mkdir(exist_ok=True)
         for name in classifier_files(teacher):

@@ -10,14 +10,12 @@ import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
-from benchmarks.pkd_training import Stopwatch
-from benchmarks.workload import first_rows
+from benchmarks.pkd_training import Stopwatch, train_observed
 from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import TokenTable
 from pkd_core.method.losses import combine, cross_entropy_loss, distillation_loss, patience_loss
 from pkd_core.model.padding import pad_examples
 from pkd_core.runtime.precision import Precision
-from pkd_core.training.loop import Training, train
 from pkd_core.training.objective import Objective
 
 _LENGTH_MULTIPLE = 8
@@ -40,27 +38,10 @@ def step_seconds(
     batch are seen for the first time.
     """
     stopwatch = Stopwatch()
-    train(
-        Training(
-            model=model,
-            train_table=table,
-            dev_table=first_rows(table, 32),
-            settings=TrainingConfig(
-                learning_rate=1e-5,
-                num_epochs=1 + _NUM_TIMED_EPOCHS,
-                precision=precision,
-                batch_size=batch_size,
-            ),
-            seed=1,
-            metrics=("accuracy",),
-            is_regression=False,
-            objective=objective,
-            save_best=lambda _: None,
-            checkpoints=None,
-            observer=stopwatch,
-            device=device,
-        )
+    settings = TrainingConfig(
+        learning_rate=1e-5, num_epochs=1 + _NUM_TIMED_EPOCHS, precision=precision, batch_size=batch_size
     )
+    train_observed(model, table, settings, stopwatch, device, objective)
     num_steps = len(range(0, len(table), batch_size))
     # Scoring dev reports progress too, but after the last step of an epoch.
     timed = stopwatch.ends[-1] - stopwatch.ends[num_steps]

@@ -12,6 +12,8 @@ from benchmarks.workload import Size, first_rows, make_model
 from pkd_core.config.settings import TrainingConfig
 from pkd_core.data.token_table import TokenTable
 from pkd_core.method.layer_map import skip_layers
+from pkd_core.runtime.group import ONE_PROCESS, Group
+from pkd_core.runtime.observer import Observer
 from pkd_core.runtime.precision import Precision
 from pkd_core.teacher_states.extraction import extract
 from pkd_core.teacher_states.reader import TeacherStates
@@ -51,23 +53,38 @@ def step_seconds(
 ) -> float:
     """Train for one epoch and return the median seconds of a step."""
     stopwatch = Stopwatch()
+    settings = TrainingConfig(learning_rate=1e-5, num_epochs=1, precision=precision)
+    train_observed(model, table, settings, stopwatch, device, objective)
+    return stopwatch.seconds()
+
+
+def train_observed(
+    model: BertForSequenceClassification,
+    table: TokenTable,
+    settings: TrainingConfig,
+    observer: Observer,
+    device: torch.device,
+    objective: Objective | None = None,
+    group: Group = ONE_PROCESS,
+) -> None:
+    """Train as a user does, with next to nothing to score, and keep nothing but what the observer is told."""
     train(
         Training(
             model=model,
             train_table=table,
             dev_table=first_rows(table, 32),
-            settings=TrainingConfig(learning_rate=1e-5, num_epochs=1, precision=precision),
+            settings=settings,
             seed=1,
             metrics=("accuracy",),
             is_regression=False,
             objective=objective,
             save_best=lambda _: None,
             checkpoints=None,
-            observer=stopwatch,
+            observer=observer,
             device=device,
+            group=group,
         )
     )
-    return stopwatch.seconds()
 
 
 def make_objective(

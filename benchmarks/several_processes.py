@@ -19,12 +19,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.measure import Row, markdown_table
-from benchmarks.workload import BERT_BASE, MINILM, first_rows, make_model, make_table
+from benchmarks.pkd_training import train_observed
+from benchmarks.workload import BERT_BASE, MINILM, make_model, make_table
 from pkd_core.config.settings import TrainingConfig
 from pkd_core.runtime.group import ONE_PROCESS
 from pkd_core.runtime.process_group import join
 from pkd_core.runtime.process_setup import configure_process
-from pkd_core.training.loop import Training, train
 
 _EXAMPLES_OF_A_PART = 32
 _NUM_STEPS = 12
@@ -113,29 +113,14 @@ def _train_part(part: Part) -> dict[str, float]:
     num_steps = _NUM_STEPS_ON_CUDA if on_cuda else _NUM_STEPS
     table = make_table(part.task, batch_size * num_steps)
     model = make_model(BERT_BASE, 12) if on_cuda else make_model(MINILM, 3)
-    train(
-        Training(
-            model=model,
-            train_table=table,
-            dev_table=first_rows(table, 32),
-            settings=TrainingConfig(
-                learning_rate=1e-5,
-                num_epochs=1,
-                batch_size=batch_size,
-                accumulation_steps=part.parts,
-                precision="bfloat16" if on_cuda else "float32",
-            ),
-            seed=1,
-            metrics=("accuracy",),
-            is_regression=False,
-            objective=None,
-            save_best=lambda _: None,
-            checkpoints=None,
-            observer=clock,
-            device=device,
-            group=group,
-        )
+    settings = TrainingConfig(
+        learning_rate=1e-5,
+        num_epochs=1,
+        batch_size=batch_size,
+        accumulation_steps=part.parts,
+        precision="bfloat16" if on_cuda else "float32",
     )
+    train_observed(model, table, settings, clock, device, group=group)
     half = num_steps // 2
     wall, processor = (
         (ends[num_steps - 1] - ends[half]) / (num_steps - 1 - half) for ends in (clock.ends, clock.used)

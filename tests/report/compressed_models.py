@@ -10,7 +10,9 @@ from pkd_core.evaluation.answers import AnswerTable
 from pkd_core.evaluation.result import EvaluationResult
 from pkd_core.latency.result import Format, LatencyRow
 from pkd_core.report.compression.content import ClassScore, Compression, DataLook, Machine, Training
-from pkd_core.report.compression.variants import EvaluatedModel, compare_variants, final_split
+from pkd_core.report.compression.distilling import compare_with_finetuning
+from pkd_core.report.compression.models import EvaluatedModel, final_split
+from pkd_core.report.compression.variants import compare_variants
 
 Array = np.ndarray[Any, Any]
 
@@ -119,6 +121,7 @@ def compression(
         num_examples=NUM_EXAMPLES,
         baseline=0.4,
         variants=compare_variants(teacher, student, others, timings),
+        distilling=compare_with_finetuning(student, others),
         deployed="onnx-float32" if student.refused else "onnx-int8",
         budget_ms=None,
         machine=Machine("AMD EPYC", 1, is_busy=False),

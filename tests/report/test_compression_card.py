@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from compressed_models import compression
@@ -54,6 +55,27 @@ def test_it_has_labels_figures_sentences_limits_and_lines_to_paste() -> None:
     assert "Labels with fewer than 10 training examples are hardly learnt: fair.\n" in text
     assert "beyond 128 tokens is not read" in text
     assert "\n\n\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit"),
+    [
+        ({}, "Probabilities are not calibrated, and every text gets an answer"),
+        (
+            {"is_multi_label": True},
+            "A text gets every label with a probability of 0.5 and more: several, one or none.",
+        ),
+        ({"labels": ()}, "Every text gets a score, one of another kind too"),
+    ],
+)
+def test_the_last_limit_is_that_of_the_kind_of_answer(changes: dict[str, Any], limit: str) -> None:
+    limits = model_card(compression(**changes)).partition("## Limits\n")[2].partition("## Settings")[0]
+    assert limits.strip().splitlines()[-1].startswith(f"- {limit}")
+
+
+def test_scores_are_compared_with_the_mean() -> None:
+    assert "always giving the mean score scores" in model_card(compression(labels=()))
+    assert "always giving the most frequent answer scores" in model_card(compression())
 
 
 def test_a_cell_with_a_bar_and_line_breaks_stays_a_cell() -> None:

@@ -18,7 +18,8 @@ from compressed_models import (
 
 from pkd_core.evaluation.answers import AnswerTable
 from pkd_core.report.compression.content import Variant
-from pkd_core.report.compression.variants import EvaluatedModel, compare_variants, final_split
+from pkd_core.report.compression.models import EvaluatedModel, final_split
+from pkd_core.report.compression.variants import compare_variants
 from pkd_core.report.intervals import wilson_interval
 
 

@@ -20,8 +20,10 @@ from pkd_core.pipeline.facts import CardFacts, TokensFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.report.compression.content import Compression, DataLook, Machine, Training
 from pkd_core.report.compression.data_look import look_at_data
+from pkd_core.report.compression.distilling import compare_with_finetuning
 from pkd_core.report.compression.examples import disagreements, fallen_classes
-from pkd_core.report.compression.variants import EvaluatedModel, compare_variants, final_split
+from pkd_core.report.compression.models import EvaluatedModel, final_metric, final_split
+from pkd_core.report.compression.variants import compare_variants
 from pkd_core.report.compression.write import write_compression
 
 _LIBRARIES = ("pkd", "torch", "transformers", "tokenizers")
@@ -47,7 +49,7 @@ def _compression(
     latency: LatencyResult | None,
 ) -> Compression:
     task, labels_R = job.task, teacher.answers.labels_R
-    metric, split = teacher.result.selection.partition("/")[2], final_split(teacher.result)
+    metric, split = final_metric(teacher), final_split(teacher.result)
     deployed = _deployed(spec.deploy_format, student)
     answers = student.answers
     if deployed == "onnx-int8" and student.int8_answers is not None:
@@ -62,6 +64,7 @@ def _compression(
         num_examples=len(labels_R),
         baseline=majority_baseline(labels_R, metric, task.is_regression),
         variants=compare_variants(teacher, student, others, latency.rows if latency else ()),
+        distilling=compare_with_finetuning(student, others),
         deployed=deployed,
         budget_ms=spec.budget_ms,
         machine=Machine(latency.machine, latency.threads, latency.busy) if latency else None,

@@ -12,7 +12,7 @@ from pkd_core.report.compression.page import class_table, lengths, settings_of
 from pkd_core.report.compression.table import variants_table
 from pkd_core.report.compression.usage import usages
 from pkd_core.report.compression.verdict import judge
-from pkd_core.report.compression.words import model_name, score_name, share, where
+from pkd_core.report.compression.words import constant_answer, model_name, score_name, share, where
 from pkd_core.report.tables import Table
 
 _TEMPLATE = Path(__file__).with_name("card.md")
@@ -39,6 +39,7 @@ def model_card(compression: Compression) -> str:
         score=score_name(compression),
         num_examples=compression.num_examples,
         split=compression.split,
+        constant=constant_answer(compression),
         baseline=points(compression.baseline),
         timed=_timed(compression),
         figures=_markdown(variants_table(compression)),
@@ -143,8 +144,16 @@ def _limits(compression: Compression) -> Iterator[str]:
     rare = [label for label, number in compression.data.label_counts.items() if number < 10]
     if rare:
         yield f"Labels with fewer than 10 training examples are hardly learnt: {', '.join(rare)}."
-    if compression.labels:
+    if compression.is_multi_label:
+        yield (
+            "A text gets every label with a probability of 0.5 and more: several, one or none. Probabilities are not "
+            "calibrated; where a missed label costs more than a wrong one, or the reverse, choose another threshold on "
+            "data of your own."
+        )
+    elif compression.labels:
         yield "Probabilities are not calibrated, and every text gets an answer, one of no known label too."
+    else:
+        yield "Every text gets a score, one of another kind too, and nothing keeps it within the range of the data."
 
 
 def _markdown(table: Table) -> str:

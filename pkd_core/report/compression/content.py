@@ -41,13 +41,14 @@ class Variant:
         model: Name of the model's stage, such as "kd-3l-s42".
         method: "teacher", or the student's method.
         num_layers: Depth.
-        role: The teacher, the chosen student, the student of its depth that was fine-tuned without a teacher, or
-            another student.
+        role: The teacher, the chosen student, a student of its shape that was fine-tuned without a teacher, or another
+            student.
         format: Library and type of numbers.
         score: On the final split, a fraction; None where it was not measured.
         interval: Ends of its 95 % interval.
         vs_teacher: The difference to the teacher in PyTorch; None for the teacher.
-        vs_finetuning: The difference to plain fine-tuning; None for that, for the teacher, or without it.
+        vs_finetuning: The difference to plain fine-tuning, to its mean over several seeds; None for that itself, for
+            the teacher, or without it.
         agreement: Share of the examples that get the teacher's answer; None for the teacher and for scores.
         size_bytes: Size of the file of weights; None where there is no file.
         timing: Its times, or those of a model of the same shape; None where none was timed.
@@ -67,6 +68,28 @@ class Variant:
     size_bytes: int | None
     timing: LatencyRow | None
     refused: str = ""
+
+
+@dataclass(frozen=True)
+class Distilling:
+    """What learning from a teacher brought: the mean score of a method's seeds against that of fine-tuned ones.
+
+    Attributes:
+        method: The distilled students' method.
+        num_seeds: How many of them there are.
+        num_finetuned: How many were fine-tuned without a teacher.
+        gap: The difference of the means in PyTorch, over examples and seeds.
+    """
+
+    method: str
+    num_seeds: int
+    num_finetuned: int
+    gap: Gap
+
+    @property
+    def paid(self) -> bool:
+        """Whether the distilled students are better, and that is hardly chance."""
+        return self.gap.difference > 0 and self.gap.is_distinguishable
 
 
 @dataclass(frozen=True)
@@ -180,8 +203,9 @@ class Compression:
         metric: Name of the score.
         split: The split that the scores are of: "test", or "dev" where there is no labelled test split.
         num_examples: Its examples.
-        baseline: The score of always giving the most frequent answer.
+        baseline: The score of always giving the most frequent answer, or the mean score.
         variants: The teacher's first, then the student's, then the others'.
+        distilling: What learning from the teacher brought; None where nothing was fine-tuned without it.
         deployed: The student's format to be used: int8 unless that was refused.
         budget_ms: The most milliseconds that p99 should take; None if none was asked for.
         machine: Where the timing was done; None if it was not.
@@ -203,6 +227,7 @@ class Compression:
     num_examples: int
     baseline: float
     variants: Sequence[Variant]
+    distilling: Distilling | None
     deployed: Format
     budget_ms: float | None
     machine: Machine | None

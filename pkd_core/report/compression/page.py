@@ -9,7 +9,7 @@ from pkd_core.report.compression.plots import style_of_variant, trade_off
 from pkd_core.report.compression.table import variants_table
 from pkd_core.report.compression.usage import usages
 from pkd_core.report.compression.verdict import judge
-from pkd_core.report.compression.words import model_name, score_name, share, where
+from pkd_core.report.compression.words import constant_answer, model_name, score_name, share, where
 from pkd_core.report.page.environment import page_environment
 from pkd_core.report.page.plot import HEIGHT, WIDTH
 from pkd_core.report.tables import Table
@@ -29,6 +29,7 @@ def html_page(compression: Compression) -> str:
         student_style=style_of_variant(student),
         verdict=judge(compression),
         score=score_name(compression),
+        constant=constant_answer(compression),
         baseline=points(compression.baseline),
         machine=where(compression.machine) if compression.machine else "",
         figures=variants_table(compression),

@@ -7,6 +7,7 @@ from pkd_core.report.cells import ABSENT, INTERVAL_HEADING, points
 from pkd_core.report.columns import in_columns
 from pkd_core.report.compression.content import FORMATS, Compression
 from pkd_core.report.compression.words import (
+    constant_answer,
     interval,
     megabytes,
     model_name,
@@ -68,7 +69,7 @@ def terminal_table(compression: Compression) -> str:
     """Return the variants below a line for each model, in 80 columns."""
     title = (
         f"{compression.task}: {score_name(compression)} on {compression.num_examples} {compression.split} examples; "
-        f"most frequent answer {points(compression.baseline)}"
+        f"{constant_answer(compression)} {points(compression.baseline)}"
     )
     lines = [title, "", *in_columns(_TERMINAL_HEADINGS, list(_terminal_rows(compression)))]
     if compression.machine:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pkd_core.report.cells import points
-from pkd_core.report.compression.content import Compression, Variant
+from pkd_core.report.compression.content import Compression, Distilling, Variant
 from pkd_core.report.compression.words import (
     compared,
+    constant_answer,
     interval,
     megabytes,
     milliseconds,
@@ -20,7 +21,6 @@ from pkd_core.report.compression.words import (
 
 _ROUNDING = 1e-9
 _TEACHERS = "the teacher's"
-_FINE_TUNED = "that of the same student fine-tuned without a teacher"
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ def _objections(compression: Compression) -> Iterator[str]:
     student = compression.student
     if student.score is not None and student.score <= compression.baseline + _ROUNDING:
         yield (
-            f"The student is no better than always giving the most frequent answer ({points(compression.baseline)}): "
-            "do not use it."
+            f"The student is no better than always giving the {constant_answer(compression)} "
+            f"({points(compression.baseline)}): do not use it."
         )
     yield from _about_quantised_teacher(compression)
     yield from _about_finetuning(compression)
@@ -130,24 +130,44 @@ def _ratio(slower: Variant, faster: Variant) -> str:
 
 def _about_finetuning(compression: Compression) -> Iterator[str]:
     """Say where the teacher was of no use to the student."""
-    student, gap = compression.student, compression.student.vs_finetuning
-    if student.method == "finetune":
-        yield (
-            "Distilling did not pay: of all students, one that was fine-tuned without the teacher was best on dev, and "
-            "was chosen."
+    found = compression.distilling
+    if found is None:
+        return
+    if compression.student.method == "finetune":
+        best = f"on dev, no method was better than fine-tuning {_alone(compression)}, which was chosen"
+        did = f"Distilling did not pay: {best}"
+    elif found.paid:
+        return
+    elif found.gap.difference < 0 and found.gap.is_distinguishable:
+        did = "Distilling did harm"
+    else:
+        did = "Distilling cannot be told apart from plain fine-tuning"
+    yield f"{did}. {_method_compared(compression, found)}"
+
+
+def _method_compared(compression: Compression, found: Distilling) -> str:
+    """Return how a method's score differs from that of fine-tuning, and how many seeds that rests on."""
+    if found.num_seeds == found.num_finetuned == 1:
+        than = f"that of the same student fine-tuned {_alone(compression)}"
+        return (
+            f"In PyTorch, the score of {found.method} is {compared(found.gap, compression, than)}. This rests "
+            "on one seed of each method: more seeds (--seeds 1,2,3) say it more surely."
         )
-    elif gap is not None and not (gap.difference > 0 and gap.is_distinguishable):
-        harm = gap.difference < 0 and gap.is_distinguishable
-        yield (
-            f"{'Distilling did harm' if harm else 'Distilling cannot be told apart from plain fine-tuning'}: the "
-            f"student's score is {compared(gap, compression, _FINE_TUNED)}."
-        )
+    seeds = f"{found.num_seeds} seeds" if found.num_seeds > 1 else "one seed"
+    finetuned = f"{found.num_finetuned} that were" if found.num_finetuned > 1 else "one that was"
+    than = f"that of {finetuned} fine-tuned {_alone(compression)}"
+    return f"In PyTorch, the mean score of {seeds} of {found.method} is {compared(found.gap, compression, than)}."
+
+
+def _alone(compression: Compression) -> str:
+    """Return what plain fine-tuning does without."""
+    return "on the teacher's labels alone" if compression.labelled_by else "without a teacher"
 
 
 def _remarks(compression: Compression) -> Iterator[str]:
-    student, gap = compression.student, compression.student.vs_finetuning
-    if gap is not None and gap.difference > 0 and gap.is_distinguishable:
-        yield f"Distilling paid: the student's score is {compared(gap, compression, _FINE_TUNED)}."
+    student, found = compression.student, compression.distilling
+    if found is not None and found.paid and student.method != "finetune":
+        yield f"Distilling paid. {_method_compared(compression, found)}"
     if compression.budget_ms is not None and student.timing is not None:
         keeps = student.timing.p99_ms <= compression.budget_ms
         yield (

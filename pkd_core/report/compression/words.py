@@ -27,6 +27,11 @@ def score_name(compression: Compression) -> str:
     return metric_name(f"dev/{compression.metric}")
 
 
+def constant_answer(compression: Compression) -> str:
+    """Return what the baseline gives to every text, such as "most frequent answer"."""
+    return "most frequent answer" if compression.labels else "mean score"
+
+
 def megabytes(size_bytes: int | None) -> str:
     """Return a size in millions of bytes.
 

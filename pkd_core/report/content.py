@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pkd_core.report.by_label import MethodLabels
 from pkd_core.report.confusion import Confusion
 from pkd_core.report.curves import Curves
 from pkd_core.report.differences import ComparedPair
@@ -24,6 +25,7 @@ class Report:
         pairs: Which methods can be told apart.
         curves: The courses of the trainings.
         confusions: Which labels were confused.
+        labels: How well each label was found.
         distances: How far the students' states are from the teacher's.
         command: Repeats the run.
     """
@@ -36,5 +38,6 @@ class Report:
     pairs: Sequence[ComparedPair] = ()
     curves: Sequence[Curves] = ()
     confusions: Sequence[Confusion] = ()
+    labels: Sequence[MethodLabels] = ()
     distances: Sequence[MethodDistances] = ()
     command: str = ""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
+from pkd_core.report.by_label import about_labels, f1_table, precision_and_recall_table
 from pkd_core.report.cells import flat, markdown_table, metric_name, points
 from pkd_core.report.content import Report
 from pkd_core.report.differences import by_task as by_task_pairs
@@ -31,6 +32,9 @@ def markdown_report(report: Report, figure: str) -> str:
         parts += [f"## {task}", about_task(of_task), _markdown(task_table(of_task, report.published))]
         if of_pairs := by_task_pairs(report.pairs).get(task):
             parts.append(_markdown(differences_table(of_pairs)))
+        if labels := [one for one in report.labels if one.task == task]:
+            parts += [about_labels(labels), _markdown(f1_table(labels))]
+            parts.append(_markdown(precision_and_recall_table(labels)))
         if distances := [one for one in report.distances if one.task == task]:
             parts += [about_distances(distances), *map(_markdown, distances_tables(distances))]
     if groups:

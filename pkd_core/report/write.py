@@ -47,6 +47,7 @@ def write_report(folder: Path, report: Report) -> None:
         "rows": [asdict(row) for group in groups for row in group.rows],
         "failures": dict(report.failures),
         "differences": [asdict(pair) for pair in report.pairs],
+        "labels": [asdict(one) for one in report.labels],
         "distances": [asdict(one) for one in report.distances],
         "notes": all_notes(report, groups),
     }

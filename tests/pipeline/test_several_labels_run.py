@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sklearn.metrics import classification_report
 from tiny import QUICK_SETTINGS, SEVERAL_LABELS_FILE, WORDS, write_tiny_model
 from transformers import pipeline
 
@@ -135,6 +136,22 @@ def test_the_report_has_every_method_and_says_how_all_labels_are_shown(
     assert "Moods: micro F1 on 24 dev examples, 1 seed; most frequent answer" in text
     assert all(method in text for method in ("teacher", *METHODS))
     assert "top_k=None))" in describe_best(root, report)
+
+
+def test_the_report_scores_each_label_as_scikit_learn_does(
+    root: Path, records: Mapping[str, StageRecord]
+) -> None:
+    report = json.loads((root / records["reports/report"].path / "report.json").read_text(encoding="utf-8"))
+    assert [one["method"] for one in report["labels"]] == ["teacher", *METHODS]
+    for one in report["labels"]:
+        name = "teacher" if one["method"] == "teacher" else f"{one['method']}-2l-s1"
+        answers = read_answers(root / records[f"Moods/evaluation-{name}"].path, "dev")
+        expected = classification_report(
+            answers.labels_R, answers.predictions_R, target_names=LABELS, output_dict=True, zero_division=0.0
+        )
+        for score in one["labels"]:
+            found = (score["precision"], score["recall"], score["f1"], score["num_examples"])
+            assert found == pytest.approx(tuple(expected[score["label"]].values()))
 
 
 def test_the_decoupled_loss_is_refused(root: Path) -> None:

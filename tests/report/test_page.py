@@ -12,6 +12,7 @@ from report_rows import BASE, TEACHER, many, student
 
 from pkd_core.evaluation.distances_result import LayerDistance
 from pkd_core.evaluation.paired_bootstrap import Answers
+from pkd_core.report.by_label import mean_label_scores
 from pkd_core.report.confusion import Confusion, count_confusions
 from pkd_core.report.content import Report
 from pkd_core.report.curves import Curves
@@ -33,7 +34,7 @@ def whole_report(tasks: tuple[str, ...], labels: tuple[str, ...] = ("no", "yes")
     rows, distances = many(tasks), []
     generator = np.random.default_rng(0)
     gold = generator.integers(0, len(labels), 277)
-    methods, confusions, curves = [], [], []
+    methods, confusions, curves, by_label = [], [], [], []
     for group in aggregate(rows):
         right = generator.random((len(group.rows), 277)) < group.score
         answers = Answers(gold, np.where(right, gold, (gold + 1) % len(labels)), len(labels))
@@ -44,6 +45,7 @@ def whole_report(tasks: tuple[str, ...], labels: tuple[str, ...] = ("no", "yes")
                 LayerDistance(layer, 2 * layer, layer == 1, 2 / layer, generator.random()) for layer in (1, 2)
             ]
             distances.append(MethodDistances(*about, 3, 1000, layers))
+        by_label.append(mean_label_scores(*about, labels, answers))
         confusions.append(Confusion(*about, labels, count_confusions(answers)))
         curves.append(Curves(*about, {"train/total": [(1, 3.0), (2, 0.1)], "dev/accuracy": [(2, 0.6)]}))
     failures = {"QQP/teacher": f"not finite {HOSTILE}"}
@@ -55,6 +57,7 @@ def whole_report(tasks: tuple[str, ...], labels: tuple[str, ...] = ("no", "yes")
         pairs=compare_all(methods),
         curves=curves,
         confusions=confusions,
+        labels=by_label,
         distances=distances,
         command="pkd run RTE",
     )
@@ -111,8 +114,8 @@ def test_what_comes_from_data_is_escaped() -> None:
     assert f"QQP/teacher : not finite {HOSTILE}" in parsed.text
     assert HOSTILE in next(table for table in parsed.tables if table[0][1:] == [HOSTILE, "yes"])[1][0]
     many_labels = (HOSTILE, *(f"label {n}" for n in range(8)))
-    confused = ParsedPage(html_report(whole_report(("RTE",), many_labels))).table("label")
-    assert HOSTILE in confused
+    tables = ParsedPage(html_report(whole_report(("RTE",), many_labels))).tables
+    assert [HOSTILE in {row[0] for row in table} for table in tables if table[0][0] == "label"] == [True] * 3
 
 
 def test_ours_stand_beside_the_published_scores_with_the_difference() -> None:

@@ -14,6 +14,7 @@ from pkd_core.pipeline.facts import ReportFacts
 from pkd_core.pipeline.job import Job
 from pkd_core.pipeline.measurements import distances_key
 from pkd_core.pipeline.specs import ReportSpec, StudentBase
+from pkd_core.report.by_label import MethodLabels, mean_label_scores
 from pkd_core.report.confusion import Confusion, count_confusions
 from pkd_core.report.curves import Curves, mean_curves
 from pkd_core.report.differences import MethodAnswers, compare_all
@@ -41,6 +42,7 @@ def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
         pairs=compare_all([one for one in methods if one.method != "teacher"]),
         curves=_curves(job, results),
         confusions=_confusions(job, methods),
+        labels=_labels(job, methods),
         distances=_distances(job, results),
         command=job.context.command,
     )
@@ -91,6 +93,15 @@ def _confusions(job: Job, methods: Sequence[MethodAnswers]) -> list[Confusion]:
         Confusion(one.task, one.method, one.num_layers, labels[one.task], count_confusions(one.answers))
         for one in methods
         if labels[one.task] and one.answers.labels_R.ndim == 1
+    ]
+
+
+def _labels(job: Job, methods: Sequence[MethodAnswers]) -> list[MethodLabels]:
+    labels = {one.task: job.context.tasks[one.task].labels for one in methods}
+    return [
+        mean_label_scores(one.task, one.method, one.num_layers, labels[one.task], one.answers)
+        for one in methods
+        if labels[one.task]
     ]
 
 

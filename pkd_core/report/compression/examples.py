@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import f1_score
 
 from pkd_core.evaluation.agreement import are_equal, probabilities
 from pkd_core.evaluation.answers import AnswerTable
+from pkd_core.evaluation.label_scores import score_labels
 from pkd_core.report.compression.content import Answer, ClassScore, Disagreement
 
 Array = np.ndarray[Any, Any]
@@ -26,12 +26,8 @@ def fallen_classes(teacher: AnswerTable, student: AnswerTable, labels: Sequence[
     """
     if not labels:
         return []
-    gold_RC = _indicators(teacher.labels_R, len(labels))
-    teacher_C, student_C = (
-        f1_score(gold_RC, _indicators(one.predictions_R, len(labels)), average=None, zero_division=0.0)
-        for one in (teacher, student)
-    )
-    counts_C = gold_RC.sum(axis=0)
+    before, after = (score_labels(one.labels_R, one.predictions_R, len(labels)) for one in (teacher, student))
+    teacher_C, student_C, counts_C = before.f1_C, after.f1_C, before.num_examples_C
     order = np.lexsort((-counts_C, student_C - teacher_C))
     return [
         ClassScore(labels[c], int(counts_C[c]), float(teacher_C[c]), float(student_C[c]))
@@ -67,11 +63,6 @@ def disagreements(
         )
         for row in order[:_NUM_EXAMPLES].tolist()
     ]
-
-
-def _indicators(classes: Array, num_labels: int) -> Array:
-    """Return 1 for each label that an example has and 0 for the others, shape (R, C)."""
-    return classes.astype(int) if classes.ndim == 2 else np.eye(num_labels, dtype=int)[classes]
 
 
 def _confidences(table: AnswerTable, labels: Sequence[str]) -> Array:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from pkd_core.report.by_label import MethodLabels, about_labels, f1_table, precision_and_recall_table
 from pkd_core.report.cells import epoch, joined, metric_name, points
 from pkd_core.report.confusion import MAX_CLASSES, Confusion, most_confused
 from pkd_core.report.content import Report
@@ -58,6 +59,15 @@ class Apart:
 
 
 @dataclass(frozen=True)
+class ByLabel:
+    """How well each label was found: in words, and as tables."""
+
+    about: str
+    f1: Table
+    details: Table
+
+
+@dataclass(frozen=True)
 class TaskSection:
     """Everything that the page shows of one task."""
 
@@ -68,6 +78,7 @@ class TaskSection:
     courses: Sequence[Plot]
     apart: Apart | None
     costs: Sequence[Plot]
+    by_label: ByLabel | None
     matrices: Sequence[Matrix]
     confused: Table | None
     seeds: Table
@@ -117,6 +128,7 @@ def _section(task: str, groups: Sequence[Group], report: Report, depths: Sequenc
         course_plots([one for one in report.curves if one.task == task], depths),
         _apart([one for one in report.distances if one.task == task], depths),
         cost_plots(groups, depths),
+        _by_label([one for one in report.labels if one.task == task]),
         [_matrix(one) for one in confusions] if has_few else [],
         None if has_few or not confusions else _confused_table(confusions),
         _seeds(groups),
@@ -127,6 +139,12 @@ def _apart(distances: Sequence[MethodDistances], depths: Sequence[int]) -> Apart
     if not distances:
         return None
     return Apart(about_distances(distances), distance_plots(distances, depths), distances_tables(distances))
+
+
+def _by_label(models: Sequence[MethodLabels]) -> ByLabel | None:
+    if not models:
+        return None
+    return ByLabel(about_labels(models), f1_table(models), precision_and_recall_table(models))
 
 
 def _matrix(confusion: Confusion) -> Matrix:

@@ -99,7 +99,8 @@ def _build_in(
     processes = num_processes(stage, context.options)
     # What an interruption has left makes a stage quicker than it will be, and so do several processes.
     is_typical = processes == 1 and not resumes and not any(work.iterdir())
-    timed = recorded_duration(stage, context) if is_typical else nullcontext()
+    manifests = {part: one.manifest for part, one in published_inputs.items()}
+    timed = recorded_duration(stage, context, manifests.get("transfer")) if is_typical else nullcontext()
     with timed, track(stage, inputs, resumes) as observer:
         keep = functools.partial(store.keep, stage.address)
         job = Job(
@@ -107,7 +108,7 @@ def _build_in(
             work=work,
             resume=resume_folder(work),
             inputs={part: one.folder for part, one in published_inputs.items()},
-            manifests={part: one.manifest for part, one in published_inputs.items()},
+            manifests=manifests,
             context=context,
             observer=CancellableObserver(
                 stage.key, observer, functools.partial(store.check_held, stage.address)

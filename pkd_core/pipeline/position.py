@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pkd_core.pipeline.facts import TokensFacts
+from pkd_core.pipeline.facts import TokensFacts, TransferFacts
 from pkd_core.pipeline.specs import StudentSpec, TeacherSpec
 from pkd_core.pipeline.stage import Stage
 from pkd_core.store.manifest import Manifest
@@ -42,9 +42,23 @@ def find_position(
         return None
     try:
         step = read_step(resume_folder(work)) if can_resume(work, digests) else None
-        rows = TokensFacts.model_validate(inputs["tokens"].facts).rows["train"]
+        rows = _num_rows(stage, inputs)
     except (OSError, KeyError, ValidationError):
         return None
     training = stage.spec.training
     num_steps = training.num_epochs * math.ceil(rows / training.batch_size)
     return Position(step, num_steps) if step else None
+
+
+def _num_rows(stage: Stage, inputs: Mapping[str, Manifest]) -> int:
+    """Return how many examples an epoch has: the training split, and the transfer set if the training reads one.
+
+    Raises:
+        KeyError: One of them is not published.
+        pydantic.ValidationError: A manifest is of an older version.
+    """
+    rows = TokensFacts.model_validate(inputs["tokens"].facts).rows["train"]
+    if "transfer" in stage.inputs:
+        transfer = TransferFacts.model_validate(inputs["transfer"].facts)
+        rows += transfer.num_unlabelled + transfer.num_copies
+    return rows

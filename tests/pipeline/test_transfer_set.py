@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,18 @@ from pkd_core.config.run_options import RunOptions
 from pkd_core.data.token_table import TokenTable
 from pkd_core.data.transfer_set import FIRST_ID
 from pkd_core.errors import ConfigError, DataError, ModelError
+from pkd_core.pipeline.estimate import estimate_seconds
 from pkd_core.pipeline.local import run_plan
-from pkd_core.pipeline.plan import Plan, make_plan
+from pkd_core.pipeline.plan import Plan, PlannedStage, make_plan
+from pkd_core.pipeline.position import Position
 from pkd_core.pipeline.specs import StudentSpec
+from pkd_core.runtime.device import model_of
 from pkd_core.store.address import StageRecord
+from pkd_core.store.durations import Duration, append_duration, read_durations
+from pkd_core.store.stage_store import StageStore
+from pkd_core.store.work_folder import prepare_work, resume_folder
 from pkd_core.teacher_states.reader import TeacherStates
+from pkd_core.training.checkpoints import Checkpoint, Checkpoints
 
 CPU = RunOptions(device="cpu")
 UNLABELLED = ["good film was fine", "bad play seemed poor", "good film was fine", "the song was very good"]
@@ -104,6 +112,57 @@ def test_a_run_learns_from_texts_without_labels(root: Path) -> None:
     batch_size = _spec(plan, "pkd-skip-2l-s1").training.batch_size
     assert steps == {"finetune": -(-20 // batch_size), "pkd-skip": -(-(20 + total) // batch_size)}
     assert {one.status.value for one in plan_of(root, num_copies=3).stages} == {"done"}
+
+
+def leave_checkpoint(plan: Plan, name: str, step: int) -> None:
+    """Leave what a training that was killed at a step leaves, its inputs being published."""
+    digests = {
+        one.stage.key: StageStore(plan.workspace).find_manifest(one.stage.address) for one in plan.stages
+    }
+    (stage,) = (one.stage for one in plan.stages if one.stage.name == name)
+    inputs = {part: manifest.digest for part, key in stage.inputs.items() if (manifest := digests[key])}
+    assert inputs.keys() == stage.inputs.keys()
+    work = plan.workspace / stage.address.work_folder
+    work.parent.mkdir(parents=True, exist_ok=True)
+    prepare_work(work, inputs | dict(stage.sources))
+    Checkpoints(resume_folder(work), work, 1.0).save(Checkpoint({"weight": torch.zeros(1)}, {"step": step}))
+
+
+def planned(plan: Plan, name: str) -> PlannedStage:
+    (one,) = (one for one in plan.stages if one.stage.name == name)
+    return one
+
+
+def test_a_plan_counts_steps_and_work_over_train_and_the_transfer_set(root: Path) -> None:
+    unlabelled = write_unlabelled(root, [f"{text} {other}" for text in UNLABELLED for other in UNLABELLED])
+    plan = plan_of(root, methods=("finetune", "kd"), num_copies=2)
+    needed = ("tokens", "teacher", "evaluation-teacher", "teacher-states", "transfer-set", "transfer-states")
+    records = run(replace(plan, stages=tuple(one for one in plan.stages if one.stage.name in needed)))
+    facts = records["Tiny/transfer-set"].facts
+    rows = 20 + facts["num_unlabelled"] + facts["num_copies"]
+    for name in ("finetune-2l-s1", "kd-2l-s1"):
+        leave_checkpoint(plan, name, 1)
+    plan = plan_of(root, methods=("finetune", "kd"), num_copies=2)
+    batch_size = _spec(plan, "kd-2l-s1").training.batch_size
+    assert rows > 20 + batch_size
+    steps, all_steps = -(-20 // batch_size), -(-rows // batch_size)
+    assert planned(plan, "finetune-2l-s1").position == Position(1, steps)
+    assert planned(plan, "kd-2l-s1").position == Position(1, all_steps)
+
+    train = (root / "data_raw" / "Tiny" / "train.tsv").stat().st_size
+    further = unlabelled.stat().st_size + 2 * train
+    states = [one.amount for one in read_durations(root) if one.kind == "teacher-states"]
+    assert sorted(states) == sorted([train, further])
+    assert [one.amount for one in read_durations(root) if one.kind == "transfer-set"] == [further]
+    # Students have 2 layers, and are trained for one epoch.
+    append_duration(root, Duration("student", model_of(torch.device("cpu")), 1, 32, 2 * train, 10.0))
+    estimates = estimate_seconds(plan, torch.device("cpu"))
+    assert estimates["Tiny/finetune-2l-s1"] == pytest.approx(10.0 * (steps - 1) / steps)
+    expected = 10.0 * (train + further) / train * (all_steps - 1) / all_steps
+    assert estimates["Tiny/kd-2l-s1"] == pytest.approx(expected)
+
+    shutil.rmtree(root / records["Tiny/transfer-set"].path)
+    assert planned(plan_of(root, methods=("finetune", "kd"), num_copies=2), "kd-2l-s1").position is None
 
 
 def _spec(plan: Plan, name: str) -> StudentSpec:

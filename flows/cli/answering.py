@@ -21,7 +21,7 @@ from pkd_core.runtime.progress import clock, rounded
 from pkd_core.store.atomic import atomic_file
 from pkd_core.store.os_errors import file_errors
 
-# Batches are sorted by length inside; one is in memory at a time.
+# At most; batches are sorted by length inside, and one is in memory at a time.
 _ROWS_PER_BATCH = 1024
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -29,12 +29,12 @@ Batches = Iterator[Sequence[AnsweredRow]]
 
 
 def answered(model: TextModel, texts: Texts) -> Batches:
-    """Yield the examples with their answers, in batches.
+    """Yield the examples with their answers, in batches: of a stream, those examples that are there.
 
     Raises:
         DataError: The next batch has an example without a text.
     """
-    while rows := list(itertools.islice(texts.rows, _ROWS_PER_BATCH)):
+    while rows := texts.take(_ROWS_PER_BATCH):
         yield list(zip(rows, answer(model, texts.of(rows)), strict=True))
 
 

@@ -1,10 +1,12 @@
 """`pkd predict`: labels texts with a trained model, as many as there are."""
 
+import io
 import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import typer
 
@@ -21,6 +23,8 @@ from pkd_core.pipeline.text_models import open_text_model
 from pkd_core.pipeline.trained import describe_trained, find_trained, reported_models, verify_trained
 
 REGISTERED = "models:/"
+# As the only text, it stands for standard input.
+_STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class PredictRequest:
 
     Attributes:
         model: A name from the report, a folder, or an address in MLflow.
-        texts: As typed; without texts and file, lines of standard input.
+        texts: As typed; without texts and file, or with the only text "-", lines of standard input.
         file: A file of many texts, of any format that `pkd compress` reads.
         output: A file to write; None for standard output.
         as_json: Write JSON lines.
@@ -44,6 +48,11 @@ class PredictRequest:
     as_json: bool
     device: str
     workspace: Path
+
+    @property
+    def is_of_stream(self) -> bool:
+        """Whether standard input is read."""
+        return self.file is None and list(self.texts) in ([], [_STANDARD_INPUT])
 
 
 def file_of(path: Path | None, columns: str | None, encoding: str | None) -> FileOfTexts | None:
@@ -100,14 +109,14 @@ def _read(request: PredictRequest, trained: TrainedModel) -> Texts:
         for note in notes:
             typer.echo(note, err=True)
         return texts
-    if request.texts:
+    if not request.is_of_stream:
         return texts_of_arguments(request.texts, trained.columns)
-    if sys.stdin.isatty():
+    if not request.texts and sys.stdin.isatty():
         columns = " ".join(f'"{name}"' for name in trained.columns or ("text",))
         raise ConfigError(
             f"give texts to predict (pkd predict {request.model} {columns}), a --file, or lines of standard input."
         )
-    return texts_of_lines(sys.stdin.buffer, "standard input", trained.columns)
+    return texts_of_lines(cast("io.BufferedReader", sys.stdin.buffer), "standard input", trained.columns)
 
 
 def _write(request: PredictRequest, model: TextModel, texts: Texts, form: Form) -> None:
@@ -115,7 +124,7 @@ def _write(request: PredictRequest, model: TextModel, texts: Texts, form: Form) 
     if request.output is not None:
         num_rows = write_file(request.output, lines, form, batches)
         typer.echo(f"wrote {request.output}: {num_rows} predictions")
-    elif request.as_json or not sys.stdout.isatty():
+    elif request.as_json or request.is_of_stream or not sys.stdout.isatty():
         write_stream(sys.stdout, lines, form, batches)
     else:
         show_table(lines, batches)

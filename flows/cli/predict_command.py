@@ -20,7 +20,9 @@ def predict(
     texts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="TEXT", help="Texts; two for each example of a task of pairs. Default: stdin."
+            metavar="TEXT",
+            help="Texts; two for each example of a task of pairs. Default, or -: lines of standard input, answered as "
+            "they come.",
         ),
     ] = None,
     file: Annotated[

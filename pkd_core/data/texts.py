@@ -4,10 +4,11 @@ Rows are read and checked one after the other, so that a file of any length need
 """
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+from pkd_core.data.arriving_lines import ArrivingLines, Stream
 from pkd_core.data.tsv import read_lines
 from pkd_core.errors import DataError, listed, quoted, shortened
 
@@ -25,11 +26,26 @@ class Texts:
         columns: Name of each column.
         positions: Which one or two columns are the texts.
         rows: Fields of each example, to be read once. An example without a text is a DataError when it is reached.
+        may_wait: Whether the next example may not be there yet, as its writer is still at work.
     """
 
     columns: tuple[str, ...]
     positions: tuple[int, ...]
     rows: Iterator[Row]
+    may_wait: Callable[[], bool] = lambda: False
+
+    def take(self, limit: int) -> list[Row]:
+        """Return the next examples: those that are there, at least one and at most `limit`; none at the end.
+
+        Raises:
+            DataError: One of them has no text.
+        """
+        taken: list[Row] = []
+        for row in self.rows:
+            taken.append(row)
+            if len(taken) == limit or self.may_wait():
+                break
+        return taken
 
     def of(self, rows: Sequence[Row]) -> list[tuple[str, ...]]:
         """Return the one or two texts of each of some rows."""
@@ -56,14 +72,15 @@ def texts_of_arguments(arguments: Sequence[str], columns: tuple[str, ...] | None
     return _texts(((f"text {number}", texts) for number, texts in enumerate(given, start=1)), columns)
 
 
-def texts_of_lines(file: BinaryIO, name: str, columns: tuple[str, ...] | None) -> Texts:
-    """Return the texts of a stream: a line for each example, with a tab between two texts.
+def texts_of_lines(stream: Stream, name: str, columns: tuple[str, ...] | None) -> Texts:
+    """Return the texts of a stream, as they come: a line for each example, with a tab between two texts.
 
     Raises:
         DataError: A line is not UTF-8, is empty, or has another number of texts; of a later line, when it is reached.
     """
-    rows = ((f"{name}:{number}", tuple(line.split("\t"))) for number, line in read_lines(file, name))
-    return _texts(rows, columns)
+    lines = ArrivingLines(stream)
+    rows = ((f"{name}:{number}", tuple(line.split("\t"))) for number, line in read_lines(lines, name))
+    return replace(_texts(rows, columns), may_wait=lambda: lines.may_wait)
 
 
 def texts_of_rows(

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple, Protocol
 
 from pkd_core.data.task import LABEL_SEPARATOR, Column, Split, Task
 from pkd_core.errors import DataError, listed, quoted
@@ -95,7 +95,14 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: expected a readable file, got {reason!r}; put the file there") from error
 
 
-def read_lines(file: BinaryIO, name: object) -> Iterator[tuple[int, str]]:
+class HasLines(Protocol):
+    """A binary file, or what gives lines like one."""
+
+    def readline(self, limit: int, /) -> bytes:
+        """Return the next line with its end, or at least `limit` bytes of a longer one; nothing at the end."""
+
+
+def read_lines(file: HasLines, name: object) -> Iterator[tuple[int, str]]:
     """Yield each line's number and text; only LF ends a line, because texts contain other line separators.
 
     Args:

@@ -2,6 +2,7 @@
 
     python predict.py "a text" "another text"
     python predict.py --json < lines.txt
+    some-program | python predict.py
 
 It needs onnxruntime, tokenizers and numpy. In Python: `from predict import Model; Model(folder).predict(["a text"])`.
 
@@ -9,13 +10,13 @@ Shape suffixes: R texts, B texts of a batch, L tokens of the longest of them, C 
 """
 
 import argparse
-import itertools
+import io
 import json
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
@@ -23,6 +24,7 @@ from tokenizers import Encoding, Tokenizer
 FLOAT32, INT8 = "model.onnx", "model.int8.onnx"
 _BATCH_SIZE = 32
 _LINES_AT_ONCE = 256
+_BYTES_AT_ONCE = 1 << 16
 
 Array = np.ndarray[Any, Any]
 # A text, or the two texts of an example.
@@ -173,9 +175,22 @@ def _examples(texts: Iterable[tuple[str, str]], num_texts: int) -> Iterator[tupl
         yield example
 
 
-def _lines() -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        yield f"line {number}", line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+def _lines(stream: io.BufferedReader) -> Iterator[list[tuple[str, str]]]:
+    """Yield the lines of a stream with their places: as many at once as are there, and only the first waits."""
+    number, begun, block = 0, b"", b"\n"
+    while block:
+        block = stream.read1(_BYTES_AT_ONCE)
+        *lines, begun = (begun + block).split(b"\n")
+        if not block and begun:
+            lines.append(begun)
+        for start in range(0, len(lines), _LINES_AT_ONCE):
+            part = enumerate(lines[start : start + _LINES_AT_ONCE], start=number + start + 1)
+            yield [(f"line {place}", _decoded(line, is_first=place == 1)) for place, line in part]
+        number += len(lines)
+
+
+def _decoded(line: bytes, is_first: bool) -> str:
+    return line.decode("utf-8-sig" if is_first else "utf-8").rstrip("\r")
 
 
 def _tsv(answer: dict[str, Any]) -> str:
@@ -189,10 +204,10 @@ def _tsv(answer: dict[str, Any]) -> str:
 
 def _run(arguments: argparse.Namespace) -> None:
     model = Model(Path(__file__).parent, arguments.file, arguments.threads)
-    given = ((f"text {number}", text) for number, text in enumerate(arguments.texts, start=1))
-    examples = _examples(given if arguments.texts else _lines(), len(model.text_columns))
-    while part := list(itertools.islice(examples, _LINES_AT_ONCE)):
-        for answer in model.predict(part):
+    typed = [(f"text {number}", text) for number, text in enumerate(arguments.texts, start=1)]
+    is_of_stream = arguments.texts in ([], ["-"])
+    for part in _lines(cast(io.BufferedReader, sys.stdin.buffer)) if is_of_stream else [typed]:
+        for answer in model.predict(list(_examples(part, len(model.text_columns)))):
             sys.stdout.write(
                 (json.dumps(answer, ensure_ascii=False) if arguments.json else _tsv(answer)) + "\n"
             )
@@ -205,7 +220,7 @@ def main() -> int:
         prog="predict.py", description="Label texts with the model in this folder."
     )
     parser.add_argument(
-        "texts", nargs="*", help="texts (two have a tab between them); or lines of standard input"
+        "texts", nargs="*", help="texts (two have a tab between them); default, or -: lines of standard input"
     )
     parser.add_argument("--json", action="store_true", help="write each answer as a JSON object")
     parser.add_argument("--file", choices=(INT8, FLOAT32), help=f"the model; default: {INT8} if it is there")
@@ -221,6 +236,8 @@ def main() -> int:
     except (OSError, ValueError) as error:
         sys.stderr.write(f"predict.py: {error}\n")
         return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     return 0
 
 

@@ -1,9 +1,11 @@
 """`pkd predict` with exported models: found by their paths, answered without torch."""
 
+import io
 import json
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +96,63 @@ def test_output_that_nobody_reads_ends_quietly(here: Path) -> None:
     assert done.stdout.splitlines()[0] == "sentence\tlabel\tprobability"
     assert len(done.stdout.splitlines()) == 2
     assert done.stderr == ""
+
+
+COMMANDS = {
+    "pkd": [sys.executable, "-m", "flows.cli", "predict", "bundle", "-", "--json"],
+    "the bundle": [sys.executable, "bundle/predict.py", "--json"],
+}
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_a_line_of_a_stream_is_answered_before_the_next_one_comes(name: str, here: Path) -> None:
+    write_tiny_bundle(here / "bundle")
+    with subprocess.Popen(
+        COMMANDS[name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        # Without an answer it ends, and so does the test.
+        limit = threading.Timer(60, process.kill)
+        limit.start()
+        assert process.stdin and process.stdout
+        for text in ("good film", "bad play bad", "bad"):
+            process.stdin.write(text + "\n")
+            process.stdin.flush()
+            answer = json.loads(process.stdout.readline() or "{}")
+            assert answer.get("probability") == pytest.approx(probability(text))
+        process.stdin.write("good")  # the end of a stream ends its last line
+        process.stdin.close()
+        assert json.loads(process.stdout.readline())["label"] == "up"
+        assert process.stdout.read() == ""
+        limit.cancel()
+    assert process.returncode == 0
+
+
+LONG = ["good " * (number % 7) + "film bad" for number in range(5000)]
+
+
+def test_a_long_stream_is_answered_in_its_order(
+    here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_bundle(here / "bundle")
+    given = "\n".join(LONG)
+    done = subprocess.run(
+        COMMANDS["the bundle"], input=given, capture_output=True, text=True, check=True, timeout=60
+    )
+    expected = pytest.approx([probability(text) for text in LONG])
+    assert [json.loads(line)["probability"] for line in done.stdout.splitlines()] == expected
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+    assert [row["probability"] for row in answers(capfd, "bundle")] == expected
+
+
+def test_a_stream_is_shown_as_lines_on_a_terminal_too(
+    here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_tiny_bundle(here / "bundle")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"good\nfilm\n")))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert run_pkd("predict", "bundle") == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines == ["sentence\tlabel\tprobability", "good\tup\t0.8808", "film\tdown\t0.5000"]
 
 
 def test_what_is_missing_or_damaged_is_a_sentence(here: Path, capfd: pytest.CaptureFixture[str]) -> None:

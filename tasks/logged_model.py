@@ -28,7 +28,7 @@ class Served:
         code: A Python file that defines the model and imports nothing of pkd.
         artifacts: Files or folders that the code reads, by the names that it gives them.
         config: What else the code reads.
-        signature: Columns of its answers, and what it takes where MLflow should check that.
+        signature: Columns of its answers.
         text_columns: Names of the one or two texts.
         examples: A few examples' texts, shown with the model.
         requirements: Packages that the code imports; their versions here are recorded.
@@ -165,14 +165,10 @@ def _outputs(task: Task) -> "list[ColSpec]":
 
 def _signature(task: Task) -> "ModelSignature":
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import Schema
 
-    inputs = Schema([ColSpec("string", name) for name in task.text_columns])
-    signature = ModelSignature(inputs, Schema([*_outputs(task)]))
-    # MLflow then hands over what it is given as it is, and the served model checks it: by itself MLflow would refuse a
-    # list of strings for a column that has a name.
-    signature._is_signature_from_type_hint = True
-    return signature
+    # Without inputs: MLflow's server then hands over every form of request, and the model itself checks what it gets.
+    return ModelSignature(outputs=Schema([*_outputs(task)]))
 
 
 def _write(store: Store, model: "LoggedModel", served: Served) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -40,7 +42,7 @@ class ServedModel(PythonModel):
             params: Not used.
 
         Raises:
-            ValueError: The input has other columns, or what is in them is no text.
+            MlflowException: The input has other columns, or what is in them is no text.
         """
         texts = _texts(model_input, context.model_config["text_columns"])
         labels = self._labels(context)
@@ -111,12 +113,18 @@ def _texts(given: Any, columns: list[str]) -> pd.DataFrame:
     elif len(frame.columns) == len(columns) and (len(columns) == 1 or list(frame.columns) == [0, 1]):
         texts = frame.set_axis(columns, axis="columns")
     else:
-        raise ValueError(f"expected the columns {columns}, got {[str(name) for name in frame.columns]}")
+        raise _refused(f"expected the columns {columns}, got {[str(name) for name in frame.columns]}")
     for name in columns:
-        wrong = [value for value in texts[name] if not isinstance(value, str)]
-        if wrong:
-            raise ValueError(f"expected texts in the column {name!r}, got {wrong[0]!r}")
+        for number, text in enumerate(texts[name], start=1):
+            if not isinstance(text, str):
+                got = "null" if pd.api.types.is_scalar(text) and pd.isna(text) else repr(text)[:60]
+                raise _refused(f"row {number}: expected a text in the column {name!r}, got {got}")
     return texts
+
+
+def _refused(sentence: str) -> MlflowException:
+    # MLflow's server answers with this sentence and status 400; any other error would be a stack trace.
+    return MlflowException(sentence, error_code=INVALID_PARAMETER_VALUE)
 
 
 set_model(ServedModel())

@@ -207,7 +207,7 @@ def test_each_kind_of_task_has_its_own_signature_and_nothing_reaches_the_termina
     model = mlflow.pyfunc.load_model(location)
     assert model.metadata.signature.outputs.input_names() == columns
     names = list(GLUE_TASKS[task].text_columns)
-    assert model.metadata.signature.inputs.input_names() == names
+    assert model.metadata.signature.inputs is None
     assert model.input_example == [dict(zip(names, texts, strict=True))]
     assert list(model.predict(model.input_example).columns) == columns
     assert list(model.predict(pd.DataFrame([texts], columns=names)).columns) == columns

@@ -1,5 +1,6 @@
 """A model that MLflow loads accepts the task's own columns, and texts alone."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from checkpoint import write_checkpoint
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
+from mlflow.pyfunc.scoring_server import invocations
 from runs import finished
 from transformers import pipeline
 
@@ -84,16 +87,43 @@ def test_one_string_is_one_text_and_an_empty_list_none(one_text: PyFuncModel) ->
     ("given", "message"),
     [
         (pd.DataFrame({"id": ["x"], "review": ["a dog"]}), r"columns \['sentence'\], got \['id', 'review'\]"),
-        ([7], "texts in the column 'sentence', got 7"),
-        (pd.DataFrame({"sentence": ["a dog", None]}), "texts in the column 'sentence', got nan"),
+        ([7], "row 1: expected a text in the column 'sentence', got 7"),
+        (
+            pd.DataFrame({"sentence": ["a dog", None]}),
+            "row 2: expected a text in the column 'sentence', got null",
+        ),
         ([["a dog", "a cat"]], r"columns \['sentence'\], got \['0', '1'\]"),
     ],
 )
-def test_other_columns_and_what_is_no_text_are_refused(
+def test_other_columns_and_what_is_no_text_are_refused_as_the_server_shows_it(
     one_text: PyFuncModel, given: Any, message: str
 ) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(MlflowException, match=message) as refused:
         one_text.predict(given)
+    assert refused.value.get_http_status_code() == 400
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_body"),
+    [
+        ("application/json", json.dumps({"dataframe_records": [{"sentence": TEXTS[0], "id": 7}]})),
+        (
+            "application/json",
+            json.dumps({"dataframe_split": {"columns": ["sentence"], "data": [[TEXTS[0]]]}}),
+        ),
+        ("application/json", json.dumps({"inputs": [TEXTS[0]]})),
+        ("text/csv", f"id,sentence\n7,{TEXTS[0]}\n"),
+    ],
+)
+def test_mlflows_server_takes_every_form_of_request(
+    kind: str, request_body: str, one_text: PyFuncModel
+) -> None:
+    answer = invocations(request_body, kind, one_text, one_text.metadata.get_input_schema())
+    assert answer.status == 200
+    (row,) = json.loads(answer.response)["predictions"]
+    expected = one_text.predict([TEXTS[0]]).iloc[0]
+    assert row["label"] == expected["label"]
+    assert row["probability_1"] == pytest.approx(expected["probability_1"], abs=1e-6)
 
 
 def test_pairs_of_texts_need_no_columns_and_other_names_are_refused(load: Load) -> None:
@@ -101,7 +131,7 @@ def test_pairs_of_texts_need_no_columns_and_other_names_are_refused(load: Load) 
     served = load("RTE", pairs)
     named = served.predict(pd.DataFrame(pairs, columns=["sentence1", "sentence2"]))
     pd.testing.assert_frame_equal(served.predict(pairs), named)
-    with pytest.raises(ValueError, match=r"got \['premise', 'hypothesis'\]"):
+    with pytest.raises(MlflowException, match=r"got \['premise', 'hypothesis'\]"):
         served.predict(pd.DataFrame(pairs, columns=["premise", "hypothesis"]))
 
 

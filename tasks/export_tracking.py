@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pkd_core.data.examples import read_split
+from pkd_core.data.task import Task
 from pkd_core.export.bundle_predict import INT8
 from pkd_core.export.result import ExportResult, read_export
 from pkd_core.pipeline.job import RunContext
@@ -18,14 +19,9 @@ from tasks.completion import complete_run
 from tasks.logged_bundle import log_bundle, served_file
 from tasks.mlflow_store import Store, ensure_store, store_errors
 from tasks.registry import (
-    DEV_DATA,
-    METRIC,
-    SCORE,
     exported_name,
     exported_tags,
-    find_version,
     register,
-    registered_name,
     score_tags,
     set_score,
     version_of,
@@ -75,7 +71,7 @@ def log_export(
         )
         name = exported_name(stage.task, stage.name)
         register(store, run, model, name)
-        score = export_score(folder) or _score_of(store, stage, trained)
+        score = export_score(folder) or _score_of(trained, task, folder)
         if score:
             set_score(store, version_of(store, name, run_id), score)
 
@@ -103,16 +99,14 @@ def export_score(folder: Path) -> dict[str, str]:
     return score_tags(score, metric, read_manifest(folder).inputs[f"raw/{split}"])
 
 
-def _score_of(store: Store, stage: Stage, trained: "Run | None") -> dict[str, str]:
-    """Return the dev score of the model that was exported, if MLflow has it."""
-    if trained is None:
-        return {}
-    tags = exported_tags(stage.name)
-    name = registered_name(stage.task, tags["method"], int(tags.get("layers", 0)))
-    version = find_version(store, name, trained.info.run_id)
-    if version is None or SCORE not in version.tags:
-        return {}
-    return {key: version.tags[key] for key in (SCORE, METRIC, DEV_DATA)}
+def _score_of(trained: "Run | None", task: Task, folder: Path) -> dict[str, str]:
+    """Return the dev score of the model that was exported as a version's tags, if MLflow has it.
+
+    Its run has it, and not only its version: of an own teacher there is none.
+    """
+    split, metric = task.dev_splits[0].name, task.metrics[0]
+    score = None if trained is None else trained.data.metrics.get(f"best/{split}/{metric}")
+    return {} if score is None else score_tags(score, metric, read_manifest(folder).inputs[f"raw/{split}"])
 
 
 def _contents(

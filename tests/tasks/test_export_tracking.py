@@ -17,11 +17,10 @@ from pkd_core.pipeline.stage import Stage
 from pkd_core.store.address import StageRecord
 from pkd_core.store.stage_store import StageStore
 from tasks.completeness import find_incomplete
-from tasks.completion import complete_run
+from tasks.completion import complete_run, complete_values
 from tasks.export_tracking import log_export
 from tasks.mlflow_store import Store
 from tasks.registered_stage import find_registered
-from tasks.registry import score_tags, set_score, version_of
 from tasks.run_contents import RunContents
 from tasks.unfinished import attempt_file
 
@@ -129,7 +128,7 @@ def test_logging_again_adds_only_what_is_lost(exported: Exported, store: Store) 
     )
 
 
-def test_float32_gets_the_score_and_the_origin_of_its_model(
+def test_float32_gets_the_score_and_the_origin_of_its_model_which_need_not_be_registered(
     exported: Exported, workspace: Path, store: Store
 ) -> None:
     teacher = exported.models["teacher"]
@@ -141,13 +140,10 @@ def test_float32_gets_the_score_and_the_origin_of_its_model(
     }
     contents = RunContents("tiny/teacher", tags, {}, {})
     complete_run(workspace, attempt_file(workspace, teacher.address), contents, "d1", [], lambda *_: None)
-    run = store.client.search_runs([store.experiment_id], f"tags.fingerprint = '{teacher.fingerprint}'")[0]
-    store.client.create_registered_model("pkd-Tiny-teacher")
-    store.client.create_model_version("pkd-Tiny-teacher", "file:///nowhere", run.info.run_id)
-    version = version_of(store, "pkd-Tiny-teacher", run.info.run_id)
-    set_score(store, version, score_tags(0.875, "accuracy", "d" * 32))
+    complete_values(workspace, teacher.fingerprint, "d1", {"best/dev/accuracy": 0.875}, lambda *_: None)
 
     exported.log("teacher")
     best = store.client.get_model_version_by_alias("pkd-Tiny-teacher-onnx", "best")
     assert best.description == "accuracy 87.5 on dev: teacher, onnx-float32, from tiny-bert."
+    assert best.tags["dev_data"] == exported.stages["teacher"].sources["raw/dev"][:12]
     assert exported.stages["teacher"].key not in find_incomplete(exported.plan)

@@ -35,6 +35,10 @@ QUICK_SETTINGS: dict[str, Any] = {
     "tokens.max_length": 16,
     "compute.threads": 1,
 }
+# With a teacher that is given.
+QUICK_STUDENT_SETTINGS = {
+    key: value for key, value in QUICK_SETTINGS.items() if not key.startswith("teacher.")
+}
 _MRPC_HEADER = "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String"
 TASK_FILE = """\
 texts = ["sentence"]

@@ -102,4 +102,5 @@ def run_of(
     of_run = {name: getattr(config, name) for name in RunConfig.model_fields if hasattr(config, name)}
     layers = None if student_layers is None else (student_layers,)
     settings = {**recommended, **config.settings}
-    return build_run_config(**of_run | {"tasks": (task,), "student_layers": layers, "settings": settings})
+    values = of_run | {"tasks": (task,), "student_layers": layers, "settings": settings}
+    return build_run_config(is_compression=True, **values)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from pkd_core.config.placement import check_options_of_placement
-from pkd_core.config.readers import check_settings_are_read
+from pkd_core.config.readers import check_settings_are_read, check_settings_of_command
 from pkd_core.config.run_options import RunOptions
 from pkd_core.config.settings import RunConfig, Settings
 from pkd_core.errors import ConfigError, listed, quoted, shortened
@@ -74,8 +74,12 @@ def check_key(key: str) -> None:
         raise ConfigError(f"there is no setting {quoted(key)}: {hint}.")
 
 
-def build_run_config(**values: Any) -> RunConfig:
+def build_run_config(*, is_compression: bool = False, **values: Any) -> RunConfig:
     """Build a run's configuration, and check its settings' keys and values at once; texts become numbers.
+
+    Args:
+        is_compression: Whether the run is that of a compression, which exports and times models too.
+        values: Fields of the configuration.
 
     Raises:
         ConfigError: A value is of the wrong kind or out of range, or a setting is unknown or has no effect.
@@ -95,6 +99,7 @@ def build_run_config(**values: Any) -> RunConfig:
         )
     settings = build_settings(config.settings).model_dump(mode="json")
     check_settings_are_read(config.settings, config.methods)
+    check_settings_of_command(config.settings, bool(config.teachers), is_compression)
     return config.model_copy(update={"settings": {key: _at(settings, key) for key in config.settings}})
 
 

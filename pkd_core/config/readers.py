@@ -1,4 +1,4 @@
-"""Which methods read a setting: one that no method of a run reads is refused."""
+"""What reads a setting: one that neither the command nor a method of the run reads is refused."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -33,6 +33,17 @@ _READ_BY_LOSS: Mapping[str, tuple[DistillationLoss, ...]] = {
     "distill.dkd_target_weight": ("dkd",),
     "distill.dkd_other_weight": ("dkd",),
 }
+# Sections of stages that only `pkd compress` has.
+_OF_COMPRESSIONS = ("export", "latency")
+# Of the transfer set's settings, those that say how copies differ.
+_OF_COPIES = tuple(
+    f"transfer.{name}" for name in TransferConfig.model_fields if name not in ("unlabelled", "num_copies")
+)
+
+
+def is_of_compressions(key: str) -> bool:
+    """Return whether only `pkd compress` reads a setting."""
+    return key.partition(".")[0] in _OF_COMPRESSIONS
 
 
 def methods_reading(key: str) -> tuple[Method, ...]:
@@ -49,8 +60,8 @@ def check_settings_are_read(settings: Mapping[str, Any], methods: Iterable[Metho
     """Check that each given setting has an effect.
 
     Raises:
-        ConfigError: None of the methods reads one of them, or the distillation loss does not; or words of copies are
-            to be replaced, and no copies are made.
+        ConfigError: None of the methods reads one of them, or the distillation loss does not; or it says how copies
+            differ, and none are made.
     """
     methods = tuple(methods)
     for key in settings:
@@ -67,9 +78,33 @@ def check_settings_are_read(settings: Mapping[str, Any], methods: Iterable[Metho
                 f"{key} has no effect with distill.distillation_loss={loss}, but only with "
                 f"{' or '.join(_READ_BY_LOSS[key])}; leave it out, or choose another loss."
             )
-    if float(settings.get("transfer.mlm_probability", 0)) > 0 and not int(
-        settings.get("transfer.num_copies", 0)
-    ):
+    without_copies = [key for key in _OF_COPIES if key in settings]
+    if without_copies and not int(settings.get("transfer.num_copies", 0)):
         raise ConfigError(
-            "transfer.mlm_probability has no effect without copies; set transfer.num_copies too, or leave it out."
+            f"{without_copies[0]} has no effect without copies; set transfer.num_copies too, or leave it out."
         )
+
+
+def check_settings_of_command(
+    settings: Mapping[str, Any], has_own_teacher: bool, is_compression: bool
+) -> None:
+    """Check that a command has the stages that read each given setting.
+
+    Args:
+        settings: Values by dotted key.
+        has_own_teacher: Whether the teacher is given, and not fine-tuned.
+        is_compression: Whether the command is `pkd compress`, which exports and times models too.
+
+    Raises:
+        ConfigError: It has no stage that reads one of them.
+    """
+    for key in settings:
+        if is_of_compressions(key) and not is_compression:
+            raise ConfigError(
+                f"{key} has no effect here, as only `pkd compress` exports and times models for use; leave it out, or "
+                "give it to `pkd compress`."
+            )
+        if has_own_teacher and key.startswith("teacher."):
+            raise ConfigError(
+                f"{key} has no effect on a teacher that is fine-tuned already; leave it out, or leave out --teacher."
+            )

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from pkd_core.config.conventions import CONVENTIONS
 from pkd_core.config.overrides import build_settings
 from pkd_core.config.presets import Preset, preset_for
-from pkd_core.config.readers import check_settings_are_read, methods_reading
+from pkd_core.config.readers import check_settings_are_read, is_of_compressions, methods_reading
 from pkd_core.config.settings import METHODS, ConventionName, Method, Settings
 
 _NO_PRESET = Preset({}, "", exact=False)
@@ -38,9 +38,10 @@ class Setting:
 
     @property
     def description(self) -> str:
-        """Its meaning, its possible values, and the methods that read it where not all do."""
+        """Its meaning, its possible values, and the methods or the command that read it where not all do."""
         values = f"{self.type}, {self.bounds}" if self.bounds else self.type
         readers = "" if self.methods == METHODS else f" Read by {', '.join(self.methods)}."
+        readers += " Read by `pkd compress` alone." if is_of_compressions(self.key) else ""
         return f"{self.meaning} ({values}).{readers}"
 
 

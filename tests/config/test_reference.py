@@ -1,12 +1,14 @@
 """Every setting is explained, what no method reads is refused, and a value's source is named."""
 
+from functools import partial
 from typing import get_args
 
 import pytest
 from config.settings_page import PAGE, settings_page
 
+from pkd_core.config.compress import build_compress_config
 from pkd_core.config.distill_settings import DistillConfig
-from pkd_core.config.overrides import setting_keys
+from pkd_core.config.overrides import build_run_config, setting_keys
 from pkd_core.config.readers import check_settings_are_read, methods_reading
 from pkd_core.config.reference import (
     all_settings,
@@ -101,6 +103,42 @@ def test_a_setting_that_the_chosen_loss_does_not_read_is_refused(
 def test_the_chosen_loss_reads_its_own_settings() -> None:
     given = {"distill.distillation_loss": "dkd", "distill.dkd_other_weight": 2.0, "distill.temperature": 4.0}
     check_settings_are_read(given, ["kd"])
+
+
+@pytest.mark.parametrize("key", [key for key in setting_keys() if key.startswith(("export.", "latency."))])
+def test_what_only_a_compression_reads_is_refused_by_a_run_and_taken_by_a_compression(key: str) -> None:
+    settings = {key: 0.5 if key == "export.max_changed" else 100}
+    sentence = (
+        f"{key} has no effect here, as only `pkd compress` exports and times models for use; leave it out"
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        build_run_config(tasks=["RTE"], settings=settings)
+    assert build_compress_config(settings=settings).settings == settings
+    (setting,) = (one for one in all_settings() if one.key == key)
+    assert setting.description.endswith(" Read by `pkd compress` alone.")
+
+
+def test_settings_of_a_teacher_s_training_are_refused_where_it_is_given() -> None:
+    sentence = (
+        "teacher.num_epochs has no effect on a teacher that is fine-tuned already; leave it out, or leave out"
+    )
+    settings = {"teacher.num_epochs": 2}
+    for build in (build_compress_config, partial(build_run_config, tasks=["RTE"])):
+        assert build(settings=settings).settings == settings
+        with pytest.raises(ConfigError, match=sentence):
+            build(settings=settings, teachers=["mine"])
+
+
+@pytest.mark.parametrize(
+    "name", ["mlm_probability", "mask_probability", "swap_probability", "ngram_probability", "seed"]
+)
+def test_how_copies_differ_has_no_effect_without_copies(name: str) -> None:
+    settings = {f"transfer.{name}": 1}
+    with pytest.raises(
+        ConfigError, match=f"transfer.{name} has no effect without copies; set transfer.num_copies"
+    ):
+        check_settings_are_read(settings, ["kd"])
+    check_settings_are_read(settings | {"transfer.num_copies": 2}, ["kd"])
 
 
 def test_the_source_of_each_value_is_named() -> None:

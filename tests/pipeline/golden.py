@@ -121,8 +121,9 @@ def golden_results(workspace: Path) -> dict[str, dict[str, Result]]:
 
 def _take_own_teacher(workspace: Path, folder: Path) -> dict[str, StageRecord]:
     """Take a classifier as the teacher, and return the records of the stages up to its states."""
+    settings = {key: value for key, value in _SETTINGS.items() if not key.startswith("teacher.")}
     run = build_run_config(
-        tasks=["Tiny"], methods=["pkd-skip"], seeds=[1], teachers=[str(folder)], settings=_SETTINGS
+        tasks=["Tiny"], methods=["pkd-skip"], seeds=[1], teachers=[str(folder)], settings=settings
     )
     plan = make_plan(run, workspace, device="cpu")
     (last,) = (number for number, one in enumerate(plan.stages) if one.stage.name == "teacher-states")

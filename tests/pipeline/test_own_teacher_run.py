@@ -64,7 +64,7 @@ def run(
         seeds=[1],
         teachers=teachers,
         student_model=str(root / student),
-        settings=tiny.QUICK_SETTINGS | settings,
+        settings=tiny.QUICK_STUDENT_SETTINGS | settings,
     )
     plan = make_plan(config, root, device="cpu")
     (number,) = (number for number, one in enumerate(plan.stages) if one.stage.key == last)
@@ -185,7 +185,7 @@ def test_a_teacher_that_changes_after_the_plan_is_refused(trained: Path) -> None
         student_layers=[2],
         teachers=[str(trained / "changing")],
         student_model=str(trained / "student"),
-        settings=tiny.QUICK_SETTINGS,
+        settings=tiny.QUICK_STUDENT_SETTINGS,
     )
     plan = make_plan(config, trained, device="cpu")
     with (trained / "changing" / "tokenizer.json").open("a", encoding="utf-8") as file:

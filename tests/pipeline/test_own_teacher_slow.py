@@ -65,7 +65,9 @@ def run_all(root: Path, family: str, **config: Any) -> dict[str, StageRecord]:
         seeds=[1],
         teachers=[str(root / family)],
         student_model=str(root / "student"),
-        settings=tiny.QUICK_SETTINGS | {"student.num_epochs": 10, "student.learning_rate": 3e-3} | config,
+        settings=tiny.QUICK_STUDENT_SETTINGS
+        | {"student.num_epochs": 10, "student.learning_rate": 3e-3}
+        | config,
     )
     return run_plan(make_plan(run, root, device="cpu"), RunOptions(device="cpu"))
 

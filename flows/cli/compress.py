@@ -1,6 +1,8 @@
 """`pkd compress`: shows what is in the data and what will be computed, computes it, and shows what came of it."""
 
 import shlex
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -35,10 +37,17 @@ if TYPE_CHECKING:
 def preview_compression(asked: CompressRequest, as_json: bool) -> None:
     """Show the first look at the data, and which stages a compression has, as far as that is known.
 
+    The data are not kept: a task of their name, which a compression may be reading, stays as it is.
+
     Raises:
         PkdError: The compression cannot begin.
     """
-    prepared = prepare_compression(asked)
+    with tempfile.TemporaryDirectory(prefix="pkd-plan-") as folder:
+        prepared = prepare_compression(asked, Path(folder))
+        _show_plan(asked, prepared, as_json)
+
+
+def _show_plan(asked: CompressRequest, prepared: Prepared, as_json: bool) -> None:
     survey = _survey(prepared)
     if as_json:
         is_done = survey.outcome is not None

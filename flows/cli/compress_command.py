@@ -28,7 +28,8 @@ _Arguments = Annotated[
     ),
 ]
 _Plan = Annotated[
-    bool, typer.Option("--plan", help="Show what would be computed and what is done; compute nothing.")
+    bool,
+    typer.Option("--plan", help="Show what would be computed and what is done; compute and keep nothing."),
 ]
 
 

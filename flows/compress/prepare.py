@@ -1,6 +1,7 @@
 """Checks, before hours are spent, that a compression has its data and its models, and that its result can be kept."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flows.compress.request import CompressRequest
@@ -27,8 +28,12 @@ class Prepared:
     run: "CompressionRun"
 
 
-def prepare_compression(asked: CompressRequest) -> Prepared:
+def prepare_compression(asked: CompressRequest, import_to: Path | None = None) -> Prepared:
     """Check workspace, device and output folder, make the data a task, and find the models.
+
+    Args:
+        asked: The compression.
+        import_to: Where data are written that the workspace does not hold yet; None for its data_raw.
 
     Raises:
         PkdError: One of them cannot be used.
@@ -41,10 +46,12 @@ def prepare_compression(asked: CompressRequest) -> Prepared:
     check_device(asked.options)
     data_raw = asked.workspace / "data_raw"
     bring_named_data(asked.workspace, str(asked.data.data))
-    data = find_data(asked.data, data_raw, asked.config.teachers, asked.options.device)
+    data = find_data(asked.data, data_raw, asked.config.teachers, asked.options.device, import_to)
     download_missing_data((data.task,), data_raw)
     options, command = asked.options, compress_command(asked.data, asked.config)
-    run = find_compression(asked.config, data.task, asked.workspace, options.device, options.deep, command)
+    run = find_compression(
+        asked.config, data.task, asked.workspace, options.device, options.deep, command, data.data_raw
+    )
     return Prepared(_with_token_lengths(data, run), run)
 
 

@@ -50,11 +50,24 @@ def write_task(own: OwnData, data_raw: Path) -> str:
         data_raw.mkdir(parents=True, exist_ok=True)
     # Runs of the same data may be started side by side.
     with hold(data_raw / f".{own.name}.lock", f"the import of {own.name}"):
-        files = {split: folder / f"{split}.parquet" for split in SPLITS if own.first_look.rows[split]}
-        if _digest_of(folder) != own.digest or not all(path.is_file() for path in files.values()):
+        if not is_written(own, data_raw):
             with file_errors("write", folder):
-                _write_folder(own, folder, files)
+                _write_folder(own, folder, _files(own, folder))
     return own.name
+
+
+def is_written(own: OwnData, data_raw: Path) -> bool:
+    """Return whether `data_raw/<name>` holds these data already.
+
+    Raises:
+        DataError: There is a folder of that name which pkd has not made.
+    """
+    folder = data_raw / own.name
+    return _digest_of(folder) == own.digest and all(path.is_file() for path in _files(own, folder).values())
+
+
+def _files(own: OwnData, folder: Path) -> dict[str, Path]:
+    return {split: folder / f"{split}.parquet" for split in SPLITS if own.first_look.rows[split]}
 
 
 def _write_folder(own: OwnData, folder: Path, files: Mapping[str, Path]) -> None:

@@ -10,7 +10,7 @@ from pkd_core.errors import ConfigError
 from pkd_core.own_data.columns import NoLabelsError
 from pkd_core.own_data.own_data import OwnData, read_own_data
 from pkd_core.own_data.request import DataRequest
-from pkd_core.own_data.write import write_task
+from pkd_core.own_data.write import is_written, write_task
 from pkd_core.pipeline.task_data import bring_data
 from pkd_core.pipeline.teacher_labels import label_texts
 
@@ -21,19 +21,25 @@ class FoundData:
 
     Attributes:
         task: Its name.
+        data_raw: The folder that its own folder is in.
         table: What the user's files hold: names and values; empty for a task that was there.
         notes: How they were read, what was guessed, and what may be wrong, as sentences.
         sample: Some of the texts, to measure their lengths by; none of a task that was there.
     """
 
     task: str
+    data_raw: Path
     table: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     sample: tuple[tuple[str, ...], ...] = ()
 
 
 def find_data(
-    request: DataRequest, data_raw: Path, teachers: Sequence[str] = (), device: str = "auto"
+    request: DataRequest,
+    data_raw: Path,
+    teachers: Sequence[str] = (),
+    device: str = "auto",
+    import_to: Path | None = None,
 ) -> FoundData:
     """Write the user's data as a task, unless they are named as one.
 
@@ -42,6 +48,7 @@ def find_data(
         data_raw: Folder of the tasks.
         teachers: The given teachers, which label texts that have no labels at all.
         device: Where they compute.
+        import_to: Where data are written that `data_raw` does not hold yet; None for there.
 
     Raises:
         PkdError: The data cannot be read, or a task was given with what only a file needs.
@@ -50,14 +57,15 @@ def find_data(
     if not is_task(name, data_raw):
         own = _read(request, data_raw, teachers, device)
         look = own.first_look
-        task = write_task(own, data_raw)
-        return FoundData(task, tuple(look.table), (*own.notes, *look.warnings), tuple(own.sample))
+        folder = data_raw if import_to is None or is_written(own, data_raw) else import_to
+        task = write_task(own, folder)
+        return FoundData(task, folder, tuple(look.table), (*own.notes, *look.warnings), tuple(own.sample))
     if given := sorted(request.model_dump(exclude={"data"}, exclude_defaults=True)):
         raise ConfigError(
             f"{name} is a task, whose task.toml says what its files and columns are, got {', '.join(given)} too; leave "
             "these out, or give a file in place of the task."
         )
-    return FoundData(name)
+    return FoundData(name, data_raw)
 
 
 def _read(request: DataRequest, data_raw: Path, teachers: Sequence[str], device: str) -> OwnData:

@@ -114,6 +114,7 @@ def find_compression(
     device: str = "auto",
     deep: bool = False,
     command: str = "",
+    data_raw: Path | None = None,
 ) -> CompressionRun:
     """Find what a compression is made from: its data, which are read once, and its models.
 
@@ -124,18 +125,19 @@ def find_compression(
         device: What is computed on.
         deep: Whether to hash every published file.
         command: Repeats it, for those who read the result.
+        data_raw: Folder of the task's raw files, if it is not that of the workspace.
 
     Raises:
         PkdError: The task has no data or malformed ones, or a model cannot be found.
     """
     run = run_of(config, task, config.student_layers, {})
-    inputs = find_inputs(run, workspace, device)
-    amounts = _amounts(inputs, workspace / "data_raw", task, bool(config.teachers))
+    inputs = find_inputs(run, workspace, device, data_raw)
+    amounts = _amounts(inputs, task, bool(config.teachers))
     return CompressionRun(task, config, workspace, inputs, amounts, command, deep)
 
 
-def _amounts(inputs: RunInputs, data_raw: Path, name: str, given: bool) -> Amounts:
-    task, models = inputs.tasks[name], inputs.models
+def _amounts(inputs: RunInputs, name: str, given: bool) -> Amounts:
+    task, models, data_raw = inputs.tasks[name], inputs.models, inputs.data_raw
     unlabelled = task.unlabelled_split if UNLABELLED in inputs.raw_hashes[name] else None
     return Amounts(
         num_train=_num_rows(data_raw, task, task.train_split),

@@ -66,13 +66,12 @@ def estimate_seconds(plan: Plan, device: "torch.device") -> dict[str, float]:
     known = read_durations(plan.workspace)
     specs = {planned.stage.key: planned.stage.spec for planned in plan.stages}
     transfers = {key: spec.transfer for key, spec in specs.items() if isinstance(spec, TransferSpec)}
-    data_raw = plan.workspace / "data_raw"
     estimates: dict[str, float] = {}
     with suppress(OSError, ValueError, KeyError, TypeError):
         for planned in plan.todo:
             model = (planned.stage.student_model or plan.model).folder
             transfer = transfers.get(planned.stage.inputs.get("transfer", ""))
-            wanted = _duration(planned.stage, transfer, plan.tasks, data_raw, model, device, 0.0)
+            wanted = _duration(planned.stage, transfer, plan.tasks, plan.data_raw, model, device, 0.0)
             if similar := _most_similar(wanted, known):
                 seconds = similar.seconds * wanted.amount / similar.amount
                 estimates[planned.stage.key] = seconds * part_to_do(planned)

@@ -36,12 +36,14 @@ class RunInputs:
     """What a run's stages are made from.
 
     Attributes:
+        data_raw: Folder of the tasks' raw files.
         tasks: The run's tasks by name.
         raw_hashes: Hash of each raw file, by task and split.
         models: The pretrained models of teacher and students.
         machine: Model of the processor or the GPU to compute on.
     """
 
+    data_raw: Path
     tasks: Mapping[str, Task]
     raw_hashes: Mapping[str, Mapping[str, str]]
     models: Models
@@ -74,6 +76,7 @@ class Plan:
     Attributes:
         run: What is to be computed.
         workspace: Folder that holds data_raw, data_feat and artifacts.
+        data_raw: Folder of the tasks' raw files: that of the workspace, except in a plan that is only looked at.
         tasks: The run's tasks by name.
         models: The pretrained models of teacher and students.
         stages: All stages, each after its inputs, the report last.
@@ -82,6 +85,7 @@ class Plan:
 
     run: RunConfig
     workspace: Path
+    data_raw: Path
     tasks: Mapping[str, Task]
     models: Models
     stages: tuple[PlannedStage, ...]
@@ -161,20 +165,28 @@ def make_plan(run: RunConfig, workspace: Path, deep: bool = False, device: str =
     return plan_stages(run, workspace, inputs, stages, deep)
 
 
-def find_inputs(run: RunConfig, workspace: Path, device: str = "auto") -> RunInputs:
+def find_inputs(
+    run: RunConfig, workspace: Path, device: str = "auto", data_raw: Path | None = None
+) -> RunInputs:
     """Find and hash what a run's stages are made from.
+
+    Args:
+        run: What is to be computed.
+        workspace: Folder that holds data_raw, data_feat and artifacts.
+        device: What the run will compute on.
+        data_raw: Folder of the tasks' raw files, if it is not that of the workspace.
 
     Raises:
         PkdError: As `make_plan`.
     """
     StageStore(workspace)
-    data_raw = workspace / "data_raw"
+    data_raw = data_raw or workspace / "data_raw"
     tasks = {name: load_task(name, data_raw) for name in run.tasks}
     hashes = {
         name: hash_raw_files(task, data_raw) | hash_unlabelled(task, data_raw) for name, task in tasks.items()
     }
     return RunInputs(
-        tasks, hashes, find_models(run.model, run.student_model, run.teachers), machine_of(device)
+        data_raw, tasks, hashes, find_models(run.model, run.student_model, run.teachers), machine_of(device)
     )
 
 
@@ -201,7 +213,8 @@ def plan_stages(
             and it has no masked-language head.
     """
     store = StageStore(workspace)
-    plan = Plan(run, workspace, inputs.tasks, inputs.models, tuple(_look_up(stages, store, deep, known)))
+    looked_up = tuple(_look_up(stages, store, deep, known))
+    plan = Plan(run, workspace, inputs.data_raw, inputs.tasks, inputs.models, looked_up)
     if plan.todo:
         # Stages that are done were made from a model of the same bytes; the check imports torch, which takes seconds.
         check_models(inputs.models)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from command import run_pkd, tree
+from own_files import read, rows_of, write_csv
 from prefect.utilities.callables import parameter_schema
 
 import flows.cli.compress
@@ -15,6 +16,7 @@ from flows.run_file import read_run_file, write_run_file
 from flows.run_name import describe_compression
 from flows.service.serve import compress_parameters
 from pkd_core.config.settings import METHODS
+from pkd_core.own_data.write import write_task
 
 TYPED = (
     *("compress", "reviews.csv", "--text", "title", "--text", "body", "--label", "stars", "--name", "Stars"),
@@ -186,6 +188,34 @@ def test_a_plan_shows_the_stages_and_computes_nothing(
         {"missing": len(plan["stages"])},
     )
     assert tree(workspace) == before
+
+
+def test_a_plan_keeps_nothing_of_a_file_and_changes_no_task_that_was_made_of_another(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_csv(tmp_path / "reviews.csv", rows_of(60))
+    words = ("compress", "reviews.csv", "--model", str(tiny_model), "--student-layers", "3", "--plan")
+    before = tree(tmp_path)
+    assert run_pkd(*words) == 0
+    shown = capsys.readouterr().out
+    assert "48 train, 6 dev, 6 test" in shown
+    assert tree(tmp_path) == before
+
+    # What a compression of it would be given has the same addresses.
+    assert write_task(read(path), tmp_path / "data_raw") == "reviews"
+    before = tree(tmp_path)
+    assert run_pkd(*words) == 0
+    assert capsys.readouterr().out == shown
+    write_csv(path, rows_of(80))
+    before |= tree(tmp_path)
+    assert run_pkd(*words) == 0
+    assert "65 train, 7 dev, 8 test" in capsys.readouterr().out
+    assert tree(tmp_path) == before
+
+    (tmp_path / "data_raw" / "reviews" / "task.toml").write_text("", encoding="utf-8")
+    assert run_pkd(*words) == 2
+    assert "reviews is there already, and was not made from your files by pkd" in capsys.readouterr().err
 
 
 def test_the_form_has_a_typed_and_described_field_for_everything() -> None:

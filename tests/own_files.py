@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from pkd_core.errors import DataError
 from pkd_core.own_data.own_data import OwnData, read_own_data
 from pkd_core.own_data.request import DataRequest
 
@@ -58,3 +61,11 @@ def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> Path:
 def read(data: Path, **values: Any) -> OwnData:
     """Read own data with some fields of the request."""
     return read_own_data(DataRequest(data=data, **values))
+
+
+def refused(values: dict[str, Any], data: Path, message: str) -> None:
+    """Check that data are refused with one sentence of a message."""
+    with pytest.raises(DataError, match=message) as caught:
+        read(data, **values)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value).replace(str(data.parent), "")) < 400

@@ -12,7 +12,14 @@ from pkd_core.errors import ConfigError
 
 
 def _without_unit(value: Any) -> Any:
-    return value.strip().removesuffix("ms").rstrip() if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    number = value.strip().removesuffix("ms").rstrip()
+    try:
+        float(number)
+    except ValueError:
+        raise ValueError("expected milliseconds, such as 20ms") from None
+    return number
 
 
 Milliseconds = Annotated[Positive, BeforeValidator(_without_unit)]

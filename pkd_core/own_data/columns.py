@@ -131,6 +131,7 @@ def _texts(
     long = sorted((name for name in words if words[name] > 1.5), key=lambda name: -words[name])
     if len(long) == 1 or (len(long) > 1 and words[long[0]] > 2 * words[long[1]]):
         return (long[0],), "guessed, as its texts are the longest; --text names another, or two"
+    _check_are_texts(source, free, sample)
     wordy = [name for name in words if words[name]]
     if len(wordy) == 1 or (len(wordy) == 2 and not request.label and _num_distinct(sample, wordy)):
         best = max(wordy, key=lambda name: len({str(value) for value in sample[name]}))
@@ -139,6 +140,27 @@ def _texts(
         f"{source.path} does not say which of its columns holds the texts ({listed(source.columns)}); name it with "
         "--text"
     )
+
+
+def _check_are_texts(source: Source, free: Sequence[str], sample: Batch) -> None:
+    """Check that the columns that may hold texts are neither empty nor made of lists and objects.
+
+    Raises:
+        DataError: One of them is called as texts usually are, and is empty; or all hold lists or objects.
+    """
+    empty = [name for name in free if all(value in (None, "") for value in sample[name])]
+    named = [name for name in empty if simple_name(name) in TEXTS]
+    if named:
+        raise DataError(
+            f"{source.path}: expected texts in the column {quoted(named[0])}, got none in the first rows; fill them "
+            "in, or name another column with --text"
+        )
+    nested = [name for name in free if any(isinstance(value, list | dict) for value in sample[name])]
+    if nested and set(free) <= {*nested, *empty}:
+        raise DataError(
+            f"{source.path}: expected a text in each row, got lists or objects (in {listed(nested)}); write an object "
+            'such as {"text": ..., "label": ...} for each text'
+        )
 
 
 def _num_distinct(sample: Batch, names: Sequence[str]) -> bool:

@@ -175,7 +175,7 @@ def _classes(counts: Mapping[str, int], request: DataRequest, order: Sequence[st
         ]
     positions = {name: position for position, name in enumerate(names)}
     values: dict[RawLabel, Value] = {text: positions[name] for text, name in name_of.items()}
-    return Labels("classes", names, None, values, (*notes, *_nearly_equal(names)))
+    return Labels("classes", names, None, values, (*notes, *_nearly_equal(names), *_maybe_several(names)))
 
 
 def _several(parts: Mapping[RawLabel, tuple[str, ...]], request: DataRequest, order: Sequence[str]) -> Labels:
@@ -249,6 +249,18 @@ def _nearly_equal(names: Sequence[str]) -> list[str]:
             return [
                 f"The classes {other!r} and {name!r} differ in capital letters alone; write one class alike."
             ]
+    return []
+
+
+def _maybe_several(names: Sequence[str]) -> list[str]:
+    for mark in "|;,/":
+        for name in names:
+            parts = [part.strip() for part in name.split(mark)]
+            # A comma or a slash may be part of a name.
+            if len(parts) > 1 and (mark in "|;" or any(part in names for part in parts)):
+                return [
+                    f"The class {name!r} may be several labels; if it is, give --label-separator {mark!r}."
+                ]
     return []
 
 

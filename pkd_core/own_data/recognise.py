@@ -72,4 +72,6 @@ def _near(path: Path) -> str:
     folder = path.parent
     names = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
-    return f"; the nearest is {listed(near)}" if near else f" (in {folder.resolve()}); check its name"
+    if not near:
+        return f" (in {folder.resolve()}); check its name"
+    return f"; the nearest {'is' if len(near) == 1 else 'are'} {listed(near)}"

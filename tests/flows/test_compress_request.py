@@ -119,7 +119,8 @@ def test_parameters_and_files_repeat_a_compression_from_every_folder(
             "one file or task is compressed at a time, got a.csv, b.csv; give further files with",
         ),
         (("a.csv", "--latency", "20", "--student-layers", "3"), "give --latency or --student-layers"),
-        (("a.csv", "--latency", "fast"), "latency_ms cannot be 'fast'"),
+        (("a.csv", "--latency", "fast"), "latency_ms cannot be 'fast': expected milliseconds, such as 20ms"),
+        (("a.csv", "--latency", "20s"), "latency_ms cannot be '20s': expected milliseconds, such as 20ms"),
         (("a.csv", "--latency", "-1ms"), "latency_ms cannot be '-1': input should be greater than"),
         (
             ("a.csv", "--deploy-format", "tflite"),

@@ -4,12 +4,9 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from own_files import csv_text, read, rows_of, write, write_csv, write_jsonl
-
-from pkd_core.errors import DataError
+from own_files import csv_text, read, refused, rows_of, write, write_csv, write_jsonl
 
 ROWS = rows_of(60)
 TEXTS = [text for text, _ in ROWS]
@@ -35,6 +32,8 @@ def test_a_wrong_column_is_named_with_the_nearest_one(tmp_path: Path) -> None:
 def test_a_wrong_file_is_named_with_the_nearest_one(tmp_path: Path) -> None:
     write_csv(tmp_path / "tickets.csv", ROWS)
     refused({}, tmp_path / "ticket.csv", "there is no file .*ticket.csv; the nearest is tickets.csv")
+    write_csv(tmp_path / "ticket2.csv", ROWS)
+    refused({}, tmp_path / "ticket.csv", "there is no file .*; the nearest are tickets.csv, ticket2.csv")
     refused({}, tmp_path / "nowhere.parquet", r"there is no file .*nowhere.parquet \(in .*\); check its name")
 
 
@@ -290,11 +289,3 @@ def test_names_that_pkd_uses(tmp_path: Path, name: str, given: str | None) -> No
         path,
         f"{given or name} is a name that pkd uses itself; give your data another .* --name",
     )
-
-
-def refused(values: dict[str, Any], data: Path, message: str) -> None:
-    """Check that data are refused with one sentence of a message."""
-    with pytest.raises(DataError, match=message) as caught:
-        read(data, **values)
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value).replace(str(data.parent), "")) < 400

@@ -65,10 +65,11 @@ def choose_columns(source: Source, request: DataRequest, has_split_files: bool) 
     texts, how_texts = (request.texts, "given") if request.texts else _texts(source, free, sample, request)
     free = [name for name in free if name not in texts]
     if not request.label and all(map(is_id, free)):
+        columns = listed(source.columns) + (f", and {split!r} says which rows are train" if split else "")
         raise NoLabelsError(
-            f"{source.path} has texts and no labels (its columns are {listed(source.columns)}); add a column of "
-            "labels, give these texts as --unlabelled beside a file that has labels, or give a --teacher, whose "
-            "answers are then the labels",
+            f"{source.path} has texts and no labels (its columns are {columns}); add a column of labels, give these "
+            "texts as --unlabelled beside a file that has labels, or give a --teacher, whose answers are then the "
+            "labels",
             tuple(texts),
         )
     labels, how_label = (request.label, "given") if request.label else _label(source, free, sample)

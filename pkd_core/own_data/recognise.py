@@ -1,6 +1,7 @@
 """Which reader a file is for, by its first bytes: a name's suffix says little."""
 
 import difflib
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -69,6 +70,9 @@ def _is_json(head: bytes) -> bool:
 
 
 def _near(path: Path) -> str:
+    # A path has one slash where an address has two.
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(path)):
+        return ", which looks like an address; download it, and give the file"
     folder = path.parent
     names = sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)

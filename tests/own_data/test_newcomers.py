@@ -34,6 +34,11 @@ def test_a_wrong_file_is_named_with_the_nearest_one(tmp_path: Path) -> None:
     refused({}, tmp_path / "ticket.csv", "there is no file .*ticket.csv; the nearest is tickets.csv")
     write_csv(tmp_path / "ticket2.csv", ROWS)
     refused({}, tmp_path / "ticket.csv", "there is no file .*; the nearest are tickets.csv, ticket2.csv")
+    refused(
+        {},
+        Path("https://a.org/b.csv"),
+        "no file https:/a.org/b.csv, which looks like an address; download it",
+    )
     refused({}, tmp_path / "nowhere.parquet", r"there is no file .*nowhere.parquet \(in .*\); check its name")
 
 

@@ -28,6 +28,15 @@ def test_a_class_that_may_be_several_labels(tmp_path: Path) -> None:
     assert not any("may be several labels" in note for note in own.notes)
 
 
+def test_a_label_that_is_given_as_the_split(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", ROWS)
+    refused(
+        {"split_column": "label"},
+        path,
+        r"its columns are text, label, and 'label' says which rows are train",
+    )
+
+
 def test_texts_inside_of_lists_of_objects(tmp_path: Path) -> None:
     paragraphs = {"data": [{"paragraphs": [{"text": text, "label": label}]} for text, label in ROWS]}
     refused(

@@ -151,6 +151,8 @@ def compress(
         "latency_ms": latency_ms,
     }
     values = {"data": str(data), "settings": dict(settings)} | given | further
+    # A single column may be given by its name alone.
+    values |= {name: [values[name]] for name in ("texts", "label") if isinstance(values.get(name), str)}
     known = [name for part in _PARTS for name in part.model_fields]
     for name in further:
         if name not in known:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pkd_core import compress, load_student
-from pkd_core.errors import ConfigError, ModelError
+from pkd_core.errors import ConfigError, ModelError, PkdError
 from pkd_core.evaluation.text_answers import Array, Kind
 from pkd_core.pipeline.notebook import Student
 
@@ -60,6 +60,14 @@ def test_an_unknown_argument_is_refused_before_anything_is_read(tmp_path: Path) 
     ):
         compress("reviews.csv", labels="stars", workspace=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_single_column_may_be_given_by_its_name_alone(tmp_path: Path) -> None:
+    data = tmp_path / "reviews.csv"
+    data.write_text("title,stars\nfine,up\n", encoding="utf-8")
+    for column in ("stars", ["stars"]):
+        with pytest.raises(PkdError, match="has no column 'body'; its columns are title, stars"):
+            compress(data, texts="body", label=column, workspace=tmp_path)
 
 
 def test_importing_pkd_core_loads_neither_torch_nor_the_pipeline() -> None:

@@ -264,3 +264,30 @@ def test_teachers_of_scores_and_of_several_labels(
     states = TeacherStates.open(tmp_path / records["Tiny/teacher-states"].path)
     logits = states.gather(torch.arange(len(texts)), []).logits_BC.numpy()
     np.testing.assert_allclose(logits, answer(tmp_path / "electra", texts)[:, columns], atol=2e-5)
+
+
+def test_a_teacher_whose_scores_are_in_another_unit_is_refused(tmp_path: Path) -> None:
+    tiny.write_tiny_task(tmp_path / "data_raw", num_train=20, num_dev=24)
+    tiny.write_tiny_model(tmp_path / "student", 2)
+    folder = tmp_path / "data_raw" / "Tiny"
+    (folder / "test.tsv").unlink()
+    texts = [text for text, _ in read_rows(tmp_path, "dev")]
+    write_classifier(tmp_path / "bert", "bert", texts, ("LABEL_0",), problem_type="regression")
+    given = answer(tmp_path / "bert", texts)[:, 0]
+    (folder / "task.toml").write_text(SCORES.replace("5.0", "900.0"), encoding="utf-8")
+
+    def write_scores(scale: float) -> None:
+        rows = [f"{text}\t{scale * (one - given.min()):.4f}" for text, one in zip(texts, given, strict=True)]
+        for split in ("train", "dev"):
+            (folder / f"{split}.tsv").write_text(
+                "\n".join(["sentence\tlabel", *rows]) + "\n", encoding="utf-8"
+            )
+
+    write_scores(100.0)
+    with pytest.raises(ConfigError) as caught:
+        run(tmp_path, [str(tmp_path / "bert")], "Tiny/evaluation-teacher")
+    assert str(caught.value) == (
+        f"the scores of Tiny are from 0 to {100 * np.ptp(given):.4g} on dev, and those of {tmp_path / 'bert'} follow "
+        f"them in another unit, from {given.min():.4g} to {given.max():.4g}: students would learn to answer between "
+        "the two; give the data's scores in the teacher's unit, or a teacher that was trained on scores like these."
+    )

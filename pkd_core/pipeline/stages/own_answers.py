@@ -18,6 +18,7 @@ from pkd_core.errors import ConfigError, shortened
 from pkd_core.evaluation.label_order import better_order
 from pkd_core.evaluation.metrics import predictions_of
 from pkd_core.evaluation.predict import Array, count_parameters
+from pkd_core.evaluation.score_unit import is_other_unit
 from pkd_core.model.file_checks import weight_files
 from pkd_core.model.forward import Outputs
 from pkd_core.model.joint_answers import mean_of_classes, mean_of_labels, mean_of_scores
@@ -109,8 +110,8 @@ def own_model(job: Job, spec: EvaluationSpec, own: OwnTeacherSpec) -> EvaluatedM
                 num_done = number * len(table) + sum(map(len, parts))
                 job.observer.progress(num_done, num_rows, "examples")
             logits.append(torch.cat(parts))
-            if split.name == job.task.dev_splits[0].name and not own.named[number]:
-                _check_order(job, number, table, logits[-1].numpy())
+            if split.name == job.task.dev_splits[0].name:
+                _check_answers(job, number, table, logits[-1].numpy(), named=own.named[number])
         return model.join(logits).numpy()
 
     return EvaluatedModel(
@@ -124,17 +125,45 @@ def own_model(job: Job, spec: EvaluationSpec, own: OwnTeacherSpec) -> EvaluatedM
     )
 
 
-def _check_order(job: Job, number: int, table: TokenTable, logits_RC: Array) -> None:
+def _check_answers(job: Job, number: int, table: TokenTable, logits_RC: Array, *, named: bool) -> None:
+    """Check that a teacher's answers mean what the labels mean: in their unit, or in their order.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    assert table.labels_R is not None, "the dev split has labels"
+    if job.task.is_regression:
+        _check_unit(job, number, table.labels_R, logits_RC[:, 0])
+    elif not named:
+        _check_order(job, number, table.labels_R, logits_RC)
+
+
+def _check_unit(job: Job, number: int, labels_R: Array, answers_R: Array) -> None:
+    """Check that a teacher's scores are in the unit of the labels.
+
+    Raises:
+        ConfigError: They are in another one.
+    """
+    if not is_other_unit(labels_R, answers_R):
+        return
+    given, found = (
+        f"from {values_R.min():.4g} to {values_R.max():.4g}" for values_R in (labels_R, answers_R)
+    )
+    raise ConfigError(
+        f"the scores of {job.task.name} are {given} on dev, and those of {job.context.own_teachers[number].name} "
+        f"follow them in another unit, {found}: students would learn to answer between the two; give the data's scores "
+        "in the teacher's unit, or a teacher that was trained on scores like these."
+    )
+
+
+def _check_order(job: Job, number: int, labels_R: Array, logits_RC: Array) -> None:
     """Check that no other order of a teacher's outputs fits the labels clearly better.
 
     Raises:
         ConfigError: One does.
     """
-    if job.task.is_regression:
-        return
-    assert table.labels_R is not None, "the dev split has labels"
-    answers_R = predictions_of(table.labels_R, logits_RC, is_regression=False)
-    is_label_RC, is_answer_RC = (_has_label(values_R, job.task) for values_R in (table.labels_R, answers_R))
+    answers_R = predictions_of(labels_R, logits_RC, is_regression=False)
+    is_label_RC, is_answer_RC = (_has_label(values_R, job.task) for values_R in (labels_R, answers_R))
     order = better_order(is_label_RC, is_answer_RC)
     if order is None:
         return

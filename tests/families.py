@@ -123,9 +123,17 @@ def _train(algorithm: str, special: dict[str, str], texts: Sequence[str]) -> Tok
 
 
 def teach_classifier(
-    folder: Path, texts: Sequence[str], labels: Sequence[int], num_steps: int = 60, max_length: int = 32
+    folder: Path, texts: Sequence[str], labels: Sequence[Any], num_steps: int = 60, max_length: int = 32
 ) -> None:
-    """Fine-tune a classifier in place, with plain transformers."""
+    """Fine-tune a classifier in place, with plain transformers.
+
+    Args:
+        folder: The classifier's.
+        texts: What it is given.
+        labels: Class positions; scores; or, of several labels, 0 or 1 for each.
+        num_steps: Steps, each on all texts.
+        max_length: Tokens of a text.
+    """
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.padding_side = "right"
@@ -133,8 +141,8 @@ def teach_classifier(
         list(texts), padding=True, truncation=True, max_length=max_length, return_tensors="pt"
     )
     inputs = {name: encoded[name] for name in ("input_ids", "attention_mask")}
-    is_score = model.config.num_labels == 1
-    targets = torch.tensor(labels, dtype=torch.float32 if is_score else torch.long)
+    is_class = model.config.num_labels > 1 and model.config.problem_type != "multi_label_classification"
+    targets = torch.tensor(labels, dtype=torch.long if is_class else torch.float32)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     for _ in range(num_steps):
         optimizer.zero_grad()

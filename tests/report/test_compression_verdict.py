@@ -59,6 +59,15 @@ def test_it_says_what_there_was_what_there_is_and_what_it_cost() -> None:
     assert verdict.cost.endswith("). It gives the teacher's answer to 97.5 % of the examples.")
 
 
+@pytest.mark.parametrize(
+    ("milliseconds", "words"),
+    [(15.0, "as fast and"), (17.0, "1.1 times slower and"), (13.0, "1.2 times faster and")],
+)
+def test_hardly_any_gain_is_none(milliseconds: float, words: str) -> None:
+    made = compression(timings=timed(int8=milliseconds))
+    assert judge(made).have.endswith(f"; that is {words} 5.2 times smaller.")
+
+
 def test_a_compression_that_paid_has_no_objection() -> None:
     verdict = judge(compression(timings=timed(teacher_int8=5.0)))
     assert verdict.objections == ()

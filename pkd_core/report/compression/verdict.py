@@ -20,6 +20,8 @@ from pkd_core.report.compression.words import (
 )
 
 _ROUNDING = 1e-9
+# Ratios nearer to one are not worth a number.
+_SAME = 0.05
 _TEACHERS = "the teacher's"
 
 
@@ -66,12 +68,21 @@ def _gain(compression: Compression) -> str:
     teacher, student = compression.teacher, compression.student
     parts = []
     if teacher.timing and student.timing:
-        ratio = teacher.timing.p50_ms / student.timing.p50_ms
-        parts.append(f"{times(ratio)} times faster" if ratio >= 1 else f"{times(1 / ratio)} times slower")
+        parts.append(
+            _ratio_in_words(teacher.timing.p50_ms / student.timing.p50_ms, "as fast", "faster", "slower")
+        )
     if teacher.size_bytes and student.size_bytes:
-        ratio = teacher.size_bytes / student.size_bytes
-        parts.append(f"{times(ratio)} times smaller" if ratio >= 1 else f"{times(1 / ratio)} times larger")
+        parts.append(
+            _ratio_in_words(teacher.size_bytes / student.size_bytes, "as large", "smaller", "larger")
+        )
     return f"; that is {' and '.join(parts)}" if parts else ""
+
+
+def _ratio_in_words(ratio: float, same: str, more: str, less: str) -> str:
+    """Return a teacher's value by the student's as "2.3 times faster", "3 times slower" or "as fast"."""
+    if abs(ratio - 1) < _SAME:
+        return same
+    return f"{times(ratio)} times {more}" if ratio > 1 else f"{times(1 / ratio)} times {less}"
 
 
 def _cost(compression: Compression) -> str:

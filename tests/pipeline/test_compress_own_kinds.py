@@ -21,7 +21,7 @@ from pkd_core.pipeline.notebook import CompressionResult
 pytestmark = pytest.mark.slow
 
 LABELS = ("good", "bad", "fine")
-SETTINGS = tiny.QUICK_SETTINGS | {"latency.num_calls": 20, "latency.max_seconds": 1}
+SETTINGS = tiny.QUICK_STUDENT_SETTINGS | {"latency.num_calls": 20, "latency.max_seconds": 1}
 Rows = Mapping[str, Sequence[tuple[str, list[float]]]]
 
 

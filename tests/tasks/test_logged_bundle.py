@@ -14,6 +14,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import invocations
+from requests_to_server import FORMS, request_of
 from runs import finished
 from tiny_bundle import expected_logits, write_tiny_bundle
 
@@ -167,22 +168,9 @@ json.dump({"imported": Absent.imported, "label": answers["label"][0]}, sys.stdou
     assert json.loads(done.stdout) == {"imported": [], "label": "down"}
 
 
-@pytest.mark.parametrize(
-    ("kind", "request_body"),
-    [
-        ("application/json", json.dumps({"dataframe_records": [{"sentence": TEXTS[0], "id": 7}]})),
-        (
-            "application/json",
-            json.dumps({"dataframe_split": {"columns": ["sentence"], "data": [[TEXTS[0]]]}}),
-        ),
-        ("application/json", json.dumps({"inputs": [TEXTS[0]]})),
-        ("text/csv", f"id,sentence\n7,{TEXTS[0]}\n"),
-    ],
-)
-def test_mlflows_server_takes_every_form_of_request(
-    kind: str, request_body: str, served: PyFuncModel
-) -> None:
-    answer = invocations(request_body, kind, served, served.metadata.get_input_schema())
+@pytest.mark.parametrize("form", FORMS)
+def test_mlflows_server_takes_every_form_of_request(form: str, served: PyFuncModel) -> None:
+    answer = invocations(*request_of(form, TEXTS[0]), served, served.metadata.get_input_schema())
     assert answer.status == 200
     (row,) = json.loads(answer.response)["predictions"]
     assert row["label"] == "up"

@@ -14,6 +14,7 @@ from checkpoint import write_checkpoint
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
 from mlflow.pyfunc.scoring_server import invocations
+from requests_to_server import FORMS, request_of
 from runs import finished
 from transformers import pipeline
 
@@ -103,22 +104,9 @@ def test_other_columns_and_what_is_no_text_are_refused_as_the_server_shows_it(
     assert refused.value.get_http_status_code() == 400
 
 
-@pytest.mark.parametrize(
-    ("kind", "request_body"),
-    [
-        ("application/json", json.dumps({"dataframe_records": [{"sentence": TEXTS[0], "id": 7}]})),
-        (
-            "application/json",
-            json.dumps({"dataframe_split": {"columns": ["sentence"], "data": [[TEXTS[0]]]}}),
-        ),
-        ("application/json", json.dumps({"inputs": [TEXTS[0]]})),
-        ("text/csv", f"id,sentence\n7,{TEXTS[0]}\n"),
-    ],
-)
-def test_mlflows_server_takes_every_form_of_request(
-    kind: str, request_body: str, one_text: PyFuncModel
-) -> None:
-    answer = invocations(request_body, kind, one_text, one_text.metadata.get_input_schema())
+@pytest.mark.parametrize("form", FORMS)
+def test_mlflows_server_takes_every_form_of_request(form: str, one_text: PyFuncModel) -> None:
+    answer = invocations(*request_of(form, TEXTS[0]), one_text, one_text.metadata.get_input_schema())
     assert answer.status == 200
     (row,) = json.loads(answer.response)["predictions"]
     expected = one_text.predict([TEXTS[0]]).iloc[0]

@@ -46,7 +46,9 @@ def addresses(tmp_path: Path, model: Path) -> Addresses:
 
     def plan(task_file: str = TASK_FILE, **settings: object) -> dict[str, str]:
         (tmp_path / "data_raw" / "Tiny" / "task.toml").write_text(task_file, encoding="utf-8")
-        run = build_run_config(tasks=["Tiny"], methods=STUDENTS, model=str(model), settings=settings)
+        run = build_run_config(
+            is_compression=True, tasks=["Tiny"], methods=STUDENTS, model=str(model), settings=settings
+        )
         planned = make_plan(run, tmp_path).stages
         return {one.stage.name.replace("-3l-s42", ""): one.stage.fingerprint for one in planned}
 

@@ -1,5 +1,6 @@
 """The log on the terminal or in a file: our own lines, and as much of the libraries' as is wanted."""
 
+import copy
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ _PROGRESS = "pkd_core.runtime.observer"
 _PLAN = "flows.pages"
 # What they say of a stage that failed, we say ourselves; only a traceback is more.
 _STATES = ("prefect.flow_runs", "prefect.task_runs")
+
+_NO_ERROR = (None, None, None)
 
 # Prefect's threads that send the log and events; at the end of a process they say how many are still to be sent.
 SENDERS = ("APILogWorker", "EventsWorker")
@@ -50,6 +53,10 @@ class LogLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record, unless it is too much."""
+        if record.exc_info == _NO_ERROR:
+            # Prefect logs a failed state as an error that is being handled, and "NoneType: None" would follow.
+            record = copy.copy(record)
+            record.exc_info = record.exc_text = None
         if self._is_wanted(record):
             self._console.print(Text(self.format(record)), soft_wrap=not self._console.is_terminal)
 

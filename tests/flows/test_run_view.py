@@ -77,6 +77,20 @@ def shown_log(amount: Amount, has_bars: bool = False) -> list[str]:
     return [line.split(" ", 1)[1] for line in file.getvalue().splitlines()]
 
 
+@pytest.mark.parametrize(
+    ("amount", "shown"), [(Amount.NORMAL, []), (Amount.VERBOSE, ["ERROR prefect.task_runs: Task run failed"])]
+)
+def test_a_failed_state_is_not_shown_as_an_error_without_a_name(amount: Amount, shown: list[str]) -> None:
+    file, logger = io.StringIO(), logging.getLogger("prefect.task_runs")
+    with printing_log(LogLines(Console(file=file, width=200), amount, has_bars=False), amount):
+        # As Prefect does, outside of any exception.
+        record = logger.makeRecord(
+            logger.name, logging.ERROR, "", 0, "Task run failed", (), (None, None, None)
+        )
+        logger.handle(record)
+    assert [line.split(" ", 1)[1] for line in file.getvalue().splitlines()] == shown
+
+
 def test_the_log_has_our_lines_and_the_libraries_warnings() -> None:
     assert shown_log(Amount.NORMAL) == ["progress", "[red]ours", "their warning", "our error"]
 

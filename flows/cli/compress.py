@@ -10,10 +10,10 @@ import typer
 from flows.cli import display
 from flows.cli.compression_view import show_compression
 from flows.cli.first_look import first_look
+from flows.cli.in_process import begin_stages, failure_of, is_complete, running_flow
 from flows.cli.listing import show_json, show_text
 from flows.cli.log_lines import Amount
 from flows.cli.plan_command import json_stages, show_stages
-from flows.cli.run import failure_of, is_complete, prefect_server
 from flows.cli.run_view import RunView, viewing_run
 from flows.compress.prepare import Prepared, prepare_compression
 from flows.compress.request import CompressRequest
@@ -22,7 +22,6 @@ from flows.limits import check_limits
 from flows.stopping import ending_at_signals, received_signal, report_stopped
 from pkd_core.pipeline.bundles import BUNDLE, TRANSFORMERS
 from pkd_core.store.catalog import local_copy
-from pkd_core.store.stage_store import StageStatus
 
 _TEXTS = ("some text", "another text")
 
@@ -109,15 +108,12 @@ def _record_again(asked: CompressRequest, prepared: Prepared, survey: "Survey") 
 
 def _compute(asked: CompressRequest, prepared: Prepared, view: RunView) -> "State[Any]":
     """Run the flow in this process, and return its final state."""
-    from flows.crashes import ending_at_crashes
-    from flows.dead_threads import ending_at_dead_threads
 
     def begin(plan: "Plan") -> None:
         view.message(display.counts(plan))
-        done = [one.stage.key for one in plan.stages if one.status is StageStatus.DONE]
-        view.begin(len(plan.stages), done)
+        begin_stages(plan, view)
 
-    with ending_at_crashes(), ending_at_dead_threads(), prefect_server(asked.options, asked.workspace, view):
+    with running_flow(asked.options, asked.workspace, view):
         from flows.compress.flow import build_compress_flow
 
         flow = build_compress_flow(lambda _: prepared, view.stage, begin)

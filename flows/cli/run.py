@@ -1,17 +1,13 @@
-"""Runs what `pkd run` and `pkd demo` ask for: checks it, finds or starts Prefect's server, and shows the report."""
+"""Runs what `pkd run` and `pkd demo` ask for: checks it, computes what is not done, and shows the report."""
 
-import importlib
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from flows.best import describe_best
 from flows.cli import display
+from flows.cli.in_process import begin_stages, failure_of, is_complete, running_flow
 from flows.cli.log_lines import Amount
 from flows.cli.run_view import RunView, viewing_run
 from flows.latest_report import latest_report, record_latest
@@ -19,17 +15,14 @@ from flows.limits import check_limits
 from flows.request import Request
 from flows.run_file import run_file, write_run_file
 from flows.stopping import ending_at_signals, received_signal, report_stopped
-from pkd_core.errors import ConfigError, PkdError
+from pkd_core.errors import ConfigError
 from pkd_core.pipeline.kinds import StageKind
-from pkd_core.runtime.process_setup import configure_process
 from pkd_core.store.catalog import published_manifest
-from pkd_core.store.os_errors import file_errors
-from pkd_core.store.stage_store import StageStatus, StageStore
+from pkd_core.store.stage_store import StageStore
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
-    from pkd_core.config.run_options import RunOptions
     from pkd_core.pipeline.plan import Plan
 
 
@@ -99,16 +92,6 @@ def _plan(request: Request) -> "Plan":
     return planned
 
 
-def is_complete(plans: Sequence["Plan"], view: RunView) -> bool:
-    """Return whether neither a stage of some plans nor anything that MLflow holds of one is missing."""
-    if any(plan.todo for plan in plans):
-        return False
-    from tasks.completeness import find_incomplete
-
-    with view.waiting("looking whether MLflow is complete"):
-        return not any(find_incomplete(plan) for plan in plans)
-
-
 def _record_again(request: Request, planned: "Plan") -> None:
     """Record what a run of a complete plan records: what it refers to, and that its report is the latest."""
     report = planned.stages[-1].stage
@@ -121,67 +104,10 @@ def _record_again(request: Request, planned: "Plan") -> None:
 
 def _compute(request: Request, planned: "Plan", view: RunView) -> "State[Any]":
     """Run the flow in this process, and return its final state."""
-    from flows.crashes import ending_at_crashes
-    from flows.dead_threads import ending_at_dead_threads
-
-    view.begin(
-        len(planned.stages), [one.stage.key for one in planned.stages if one.status is StageStatus.DONE]
-    )
-    with (
-        ending_at_crashes(),
-        ending_at_dead_threads(),
-        prefect_server(request.options, request.workspace, view),
-    ):
+    begin_stages(planned, view)
+    with running_flow(request.options, request.workspace, view):
         from flows.pkd import build_flow
 
         flow = build_flow(lambda _: planned, view.stage)
         state: State[Any] = flow(**request.parameters(), return_state=True)
     return state
-
-
-def failure_of(state: "State[Any]") -> PkdError | None:
-    """Return what ended a flow run, if it did not complete."""
-    return None if state.is_completed() else PkdError(state.message or state.name)
-
-
-@contextmanager
-def prefect_server(options: "RunOptions", workspace: Path, view: RunView) -> Iterator[None]:
-    """Let Prefect use the running server while the body runs, or one that is started for it.
-
-    Raises:
-        PkdError: The run cannot be placed as its options say, or a cluster's workers do not reach the server.
-    """
-    from flows.placement.check import check_placement
-    from flows.service.find_server import find_server
-    from flows.service.own_server import own_server
-    from flows.service.reached_server import listening_for, server_for
-
-    check_placement(options, workspace)
-    listening = listening_for(options.placement)
-    server = server_for(options.placement, find_server(workspace))
-    with ExitStack() as servers:
-        if server is None:
-            logs = workspace.resolve() / "artifacts" / "logs"
-            view.message("no running Prefect server found: starting one for this run")
-            with view.waiting("starting Prefect's server and loading libraries"):
-                prepare = partial(_prepare_flow, workspace)
-                servers.enter_context(own_server(logs, meanwhile=prepare, listening=listening))
-        else:
-            view.message(f"this run is shown at {server.removesuffix('/api')}")
-            os.environ["PREFECT_API_URL"] = server
-            home = Path(os.environ["PREFECT_HOME"])
-            with file_errors("write", home):
-                # Prefect itself makes no folder above it, and would warn of that.
-                home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with view.waiting("loading libraries"):
-                _prepare_flow(workspace)
-        yield
-
-
-def _prepare_flow(workspace: Path) -> None:
-    """Do what the flow's first stage would wait for: seconds, in which Prefect's server starts."""
-    configure_process()
-    importlib.import_module("flows.pkd")
-    from tasks.mlflow_store import ensure_store
-
-    ensure_store(workspace)

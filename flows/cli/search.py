@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from flows.cli.in_process import begin_stages, failure_of, is_complete, running_flow
 from flows.cli.listing import show_json, show_rows, show_text
 from flows.cli.log_lines import Amount
-from flows.cli.run import failure_of, is_complete, prefect_server
 from flows.cli.run_view import RunView, viewing_run
 from flows.latest_report import record_latest
 from flows.limits import check_limits
@@ -22,13 +22,11 @@ from pkd_core.config.command import run_command
 from pkd_core.report.search_results import best_round
 from pkd_core.store.catalog import local_copy
 from pkd_core.store.os_errors import file_errors
-from pkd_core.store.stage_store import StageStatus
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
     from flows.search.survey import Survey
-    from pkd_core.pipeline.plan import Plan
     from pkd_core.pipeline.search import SearchOutcome
     from pkd_core.pipeline.search_plan import Search
 
@@ -94,21 +92,10 @@ def _record_again(asked: SearchRequest, prepared: "Search", survey: "Survey") ->
 
 def _compute(asked: SearchRequest, prepared: "Search", view: RunView) -> "State[Any]":
     """Run the flow in this process, and return its final state."""
-    from flows.crashes import ending_at_crashes
-    from flows.dead_threads import ending_at_dead_threads
-
-    def begin(plan: "Plan") -> None:
-        done = [one.stage.key for one in plan.stages if one.status is StageStatus.DONE]
-        view.begin(len(plan.stages), done)
-
-    with (
-        ending_at_crashes(),
-        ending_at_dead_threads(),
-        prefect_server(asked.request.options, asked.workspace, view),
-    ):
+    with running_flow(asked.request.options, asked.workspace, view):
         from flows.search.flow import build_search_flow
 
-        flow = build_search_flow(lambda _: prepared, view.stage, begin)
+        flow = build_search_flow(lambda _: prepared, view.stage, lambda plan: begin_stages(plan, view))
         state: State[Any] = flow(**asked.parameters(), return_state=True)
     return state
 

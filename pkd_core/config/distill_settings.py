@@ -8,6 +8,7 @@ from pkd_core.config.section import Count, Fraction, NonNegative, Positive, Sect
 
 Reduction = Literal["batch_mean", "element_mean"]
 DistillationLoss = Literal["kl", "logits-mse", "dkd"]
+Init = Literal["pretrained-first", "teacher-first", "teacher-skip"]
 
 
 class DistillConfig(Section):
@@ -79,3 +80,10 @@ class DistillConfig(Section):
             "there are any; 0 for student.num_epochs.",
         ),
     ] = 0
+    init: Annotated[
+        Literal["student.init", Init],
+        Field(
+            description="First weights of distilled students, as student.init has them; student.init for the same as "
+            "fine-tuned students have."
+        ),
+    ] = "student.init"

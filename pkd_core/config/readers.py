@@ -19,6 +19,7 @@ _READ_BY: Mapping[str, tuple[Method, ...]] = {
     "distill.dkd_target_weight": _WITH_LOGITS,
     "distill.dkd_other_weight": _WITH_LOGITS,
     "distill.num_epochs": _WITH_LOGITS,
+    "distill.init": _WITH_LOGITS,
     "distill.beta": _WITH_STATES,
     "distill.normalize": _WITH_STATES,
     "distill.patience_reduction": _WITH_STATES,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat
 
-from pkd_core.config.distill_settings import DistillConfig
+from pkd_core.config.distill_settings import DistillConfig, Init
 from pkd_core.config.export_settings import ExportConfig
 from pkd_core.config.latency_settings import LatencyConfig
 from pkd_core.config.section import Count, Fraction, Name, NonNegative, Positive, Section, Seed
@@ -107,10 +107,10 @@ class StudentConfig(TrainingConfig):
     """The student's training, and the source of its initial weights."""
 
     init: Annotated[
-        Literal["pretrained-first", "teacher-first", "teacher-skip"],
+        Init,
         Field(
             description="First weights: the first layers of the pretrained model (as in the paper), the first layers "
-            "of the teacher, or every s-th layer of the teacher."
+            "of the teacher, or layers of the teacher that are evenly apart, its last among them."
         ),
     ] = "pretrained-first"
 

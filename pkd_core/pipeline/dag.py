@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pkd_core.config.conventions import CONVENTIONS
 from pkd_core.config.overrides import build_settings
 from pkd_core.config.presets import Preset
-from pkd_core.config.settings import Method, RunConfig, Settings
+from pkd_core.config.settings import Method, RunConfig, Settings, StudentConfig
 from pkd_core.data.task import Task
 from pkd_core.errors import ConfigError
 from pkd_core.method.layer_map import LayerMap
@@ -164,8 +164,7 @@ def _student_spec(
     distill, training = distill_spec(method, settings.distill), settings.student
     if distill is not None:
         check_distillation(distill, task, num_layers)
-        if settings.distill.num_epochs:
-            training = training.model_copy(update={"num_epochs": settings.distill.num_epochs})
+        training = _distilled_training(settings)
     return StudentSpec(
         method=method,
         num_layers=num_layers,
@@ -176,6 +175,16 @@ def _student_spec(
         distill=distill,
         layer_map=None if method == "finetune" else layer_map,
     )
+
+
+def _distilled_training(settings: Settings) -> StudentConfig:
+    """Return the training of distilled students: what `distill` sets of it stands over `student`."""
+    values: dict[str, object] = {}
+    if settings.distill.num_epochs:
+        values["num_epochs"] = settings.distill.num_epochs
+    if settings.distill.init != "student.init":
+        values["init"] = settings.distill.init
+    return settings.student.model_copy(update=values)
 
 
 def _student_stage(

@@ -1,6 +1,7 @@
 """The layers that a student consists of, and those that it is matched with."""
 
 from pkd_core.config.conventions import CONVENTIONS
+from pkd_core.config.distill_settings import Init
 from pkd_core.config.settings import Method, RunConfig
 from pkd_core.errors import ConfigError
 from pkd_core.method.layer_map import LayerMap, last_layers, skip_layers
@@ -29,34 +30,32 @@ def layer_map_of(run: RunConfig, method: Method, num_layers: int, num_teacher_la
         raise ConfigError(f"{method} with {num_layers} student layers: {error}") from error
 
 
-def initial_layers(init: str, num_layers: int, models: Models) -> tuple[int, ...]:
+def initial_layers(init: Init, num_layers: int, models: Models) -> tuple[int, ...]:
     """Return the layers that a student's first weights are taken from, of its pretrained model or of its teacher.
+
+    Args:
+        init: What they are taken from. With "teacher-skip", student layer i of n is the teacher's layer ceil(i N / n).
+        num_layers: The student's depth n, at most that of its source.
+        models: The teacher's model, of N layers, and the students' own.
 
     Raises:
         ConfigError: There are no such layers, or the students have another pretrained model and take nothing from it.
     """
     _check_source(init, num_layers, models)
-    num_source_layers = models.teacher.num_layers
     if init != "teacher-skip":
         return tuple(range(1, num_layers + 1))
-    if num_source_layers % num_layers:
-        raise ConfigError(
-            f"student.init=teacher-skip needs a depth that divides the teacher's {num_source_layers} layers, "
-            f"got {num_layers}; choose another --student-layers or student.init."
-        )
-    stride = num_source_layers // num_layers
-    return tuple(range(stride, num_source_layers + 1, stride))
+    return tuple(-(-i * models.teacher.num_layers // num_layers) for i in range(1, num_layers + 1))
 
 
-def _check_source(init: str, num_layers: int, models: Models) -> None:
+def _check_source(init: Init, num_layers: int, models: Models) -> None:
     """Refuse initial layers that the students' own pretrained model does not have or replaces."""
     base = models.student_base
     if base is None:
         return
     if init != "pretrained-first":
         raise ConfigError(
-            f"student.init={init} takes the students' layers from the teacher, and --student-model from "
-            f"{base.name}; give one of the two."
+            f"{init} (student.init or distill.init) takes the students' layers from the teacher, and "
+            f"--student-model from {base.name}; give one of the two."
         )
     if num_layers > base.num_layers:
         raise ConfigError(

@@ -54,3 +54,22 @@ def test_distilled_students_have_their_own_number_of_epochs_where_it_is_given() 
         key = f"RTE/{method}-6l-s1"
         assert stages[key].fingerprint == expected[key].fingerprint
         assert stages[key].spec.training.num_epochs == (9 if method == "finetune" else 2)
+
+
+@pytest.mark.parametrize("init", ["pretrained-first", "teacher-first", "teacher-skip"])
+def test_distilled_students_have_first_weights_of_their_own_where_they_are_given(init: str) -> None:
+    methods = ["finetune", "kd", "pkd-skip"]
+    for plain in ("pretrained-first", "teacher-first", "teacher-skip"):
+        stages = dag({"student.init": plain, "distill.init": init}, methods=methods)
+        alike = {name: dag({"student.init": name}, methods=methods) for name in (plain, init)}
+        for method in methods:
+            key = f"RTE/{method}-6l-s1"
+            expected = alike[plain if method == "finetune" else init][key]
+            assert stages[key].fingerprint == expected.fingerprint
+            assert stages[key].inputs == expected.inputs
+            assert stages[key].spec.training.init == (plain if method == "finetune" else init)
+
+
+def test_distilled_students_start_as_fine_tuned_ones_by_default() -> None:
+    explicit = dag({"student.init": "teacher-skip", "distill.init": "student.init"})
+    assert not changed(dag({"student.init": "teacher-skip"}), explicit) - {"reports/report"}

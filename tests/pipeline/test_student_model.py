@@ -89,8 +89,13 @@ def test_a_depth_is_half_that_of_the_students_model_unless_it_is_given() -> None
     [
         (
             {"settings": {"student.init": "teacher-skip"}},
-            "student.init=teacher-skip takes the students' layers from the teacher, and --student-model from base; "
-            "give one of the two.",
+            "teacher-skip (student.init or distill.init) takes the students' layers from the teacher, and "
+            "--student-model from base; give one of the two.",
+        ),
+        (
+            {"settings": {"distill.init": "teacher-first"}, "methods": ["kd"]},
+            "teacher-first (student.init or distill.init) takes the students' layers from the teacher, and "
+            "--student-model from base; give one of the two.",
         ),
         (
             {"student_layers": [13], "methods": ["kd"]},

@@ -103,7 +103,12 @@ def _p_value(value: float) -> str:
 def _pair(first: Evaluated, comparison: Comparison) -> ComparedPair:
     num_examples = len(first.answers.labels_R) if first.metric in COUNTED_METRICS else None
     return ComparedPair(
-        first.result.task, first.result.num_layers, num_examples, num_seeds=1, result=comparison.difference
+        first.result.task,
+        first.result.num_layers,
+        num_examples,
+        num_seeds=1,
+        result=comparison.difference,
+        split=first.split,
     )
 
 

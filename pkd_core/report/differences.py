@@ -7,10 +7,12 @@ from pkd_core.evaluation.paired_bootstrap import Answers, Difference, compare_me
 from pkd_core.report.results import COUNTED_METRICS, depth_name
 from pkd_core.report.tables import Table
 
+TEST = "test"
+
 
 @dataclass(frozen=True)
 class MethodAnswers:
-    """What the seeds of one method and depth answered to a task's selecting dev split.
+    """What the seeds of one method and depth answered to a labelled split of its task.
 
     Attributes:
         task: Task name.
@@ -18,6 +20,7 @@ class MethodAnswers:
         method: The student's method.
         answers: Labels and predictions.
         metric: Name of the selecting score.
+        split: Name of the split.
     """
 
     task: str
@@ -25,6 +28,7 @@ class MethodAnswers:
     method: str
     answers: Answers
     metric: str
+    split: str
 
 
 @dataclass(frozen=True)
@@ -34,9 +38,10 @@ class ComparedPair:
     Attributes:
         task: Task name.
         num_layers: Depth.
-        num_examples: Dev examples, where a difference of scores is one of examples (accuracy); else None.
+        num_examples: Examples of the split, where a difference of scores is one of examples (accuracy); else None.
         num_seeds: The fewest seeds of the two.
         result: Their difference.
+        split: The split that both were scored on.
     """
 
     task: str
@@ -44,6 +49,7 @@ class ComparedPair:
     num_examples: int | None
     num_seeds: int
     result: Difference
+    split: str
 
 
 def compare_all(methods: Sequence[MethodAnswers]) -> list[ComparedPair]:
@@ -56,13 +62,13 @@ def compare_all(methods: Sequence[MethodAnswers]) -> list[ComparedPair]:
         num_examples = len(here[0].answers.labels_R) if here[0].metric in COUNTED_METRICS else None
         for result in compare_methods(answers, here[0].metric):
             num_seeds = min(seeds[result.first], seeds[result.second])
-            pairs.append(ComparedPair(task, num_layers, num_examples, num_seeds, result))
+            pairs.append(ComparedPair(task, num_layers, num_examples, num_seeds, result, here[0].split))
     return pairs
 
 
 def differences_table(pairs: Sequence[ComparedPair]) -> Table:
     """Return a table with a row for each pair."""
-    headings = ("layers", "comparison", "difference", "95 % interval", "p", "p (Holm)", "verdict")
+    headings = ("layers", "split", "comparison", "difference", "95 % interval", "p", "p (Holm)", "verdict")
     return Table(headings, [_row(pair) for pair in pairs])
 
 
@@ -95,16 +101,19 @@ def sentence(pair: ComparedPair) -> str:
 
 
 def place(pair: ComparedPair) -> str:
-    """Return where a pair was compared, such as "RTE, 3 layers"."""
-    return f"{pair.task}, {depth_name(pair.num_layers)}"
+    """Return where a pair was compared, such as "RTE, 3 layers" or "Reviews, 3 layers, test split"."""
+    split = ", test split" if pair.split == TEST else ""
+    return f"{pair.task}, {depth_name(pair.num_layers)}{split}"
 
 
 def notes_on_differences(pairs: Sequence[ComparedPair]) -> list[str]:
     """Return what a reader needs to know of these intervals."""
     if not pairs:
         return []
+    on_test = any(pair.split == TEST for pair in pairs)
+    splits = "dev scores, and of test scores where the test split has labels" if on_test else "dev scores"
     texts = [
-        "Differences are of mean dev scores. Their 95 % intervals come from a bootstrap in which both methods are "
+        f"Differences are of mean {splits}. Their 95 % intervals come from a bootstrap in which both methods are "
         "scored on the same resampled examples and on resampled seeds; p-values are corrected for the number of "
         "comparisons of a task and depth (Holm).",
     ]
@@ -120,6 +129,7 @@ def _row(pair: ComparedPair) -> list[str]:
     low, high = (f"{100 * value:+.1f}" for value in (result.low, result.high))
     return [
         str(pair.num_layers),
+        pair.split,
         f"{result.first} - {result.second}",
         f"{100 * result.difference:+.1f}{_in_examples(pair)}",
         f"{low} to {high}",

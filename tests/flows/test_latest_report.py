@@ -70,7 +70,7 @@ def test_a_record_that_is_a_folder_is_ignored(workspace: Path) -> None:
 
 def pair(first: str, difference: float, num_seeds: int = 3, task: str = "RTE") -> dict[str, Any]:
     result = Difference(first, "finetune", difference, difference - 0.02, difference + 0.022, 0.01, 0.2)
-    return asdict(ComparedPair(task, 3, 277, num_seeds, result))
+    return asdict(ComparedPair(task, 3, 277, num_seeds, result, "dev"))
 
 
 @pytest.mark.parametrize("columns", [40, 200])

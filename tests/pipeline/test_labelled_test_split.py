@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from tiny import QUICK_SETTINGS, TASK_FILE, write_tiny_model, write_tiny_task
 
 from pkd_core.config.overrides import build_run_config
@@ -31,8 +32,8 @@ def write_parquet_task(data_raw: Path) -> None:
         ]
         for name in ("train", "dev")
     }
-    rows["test"] = rows["train"][20:]
-    rows["train"] = rows["train"][:20]
+    rows["test"] = rows["train"][18:]
+    rows["train"] = rows["train"][:18]
     for name, of_split in rows.items():
         texts, labels = zip(*of_split, strict=True)
         pq.write_table(pa.table({"sentence": texts, "label": labels}), folder / f"{name}.parquet")
@@ -48,7 +49,11 @@ def test_a_labelled_test_split_is_scored_and_selects_nothing(tmp_path: Path) -> 
     write_parquet_task(tmp_path / "data_raw")
     write_tiny_model(tmp_path / "model")
     run = build_run_config(
-        tasks=["Tiny"], methods=["kd"], seeds=[1], model=str(tmp_path / "model"), settings=QUICK_SETTINGS
+        tasks=["Tiny"],
+        methods=["finetune", "kd"],
+        seeds=[1],
+        model=str(tmp_path / "model"),
+        settings=QUICK_SETTINGS,
     )
     records = run_plan(make_plan(run, tmp_path), RunOptions(device="cpu"))
     evaluation = tmp_path / records["Tiny/evaluation-kd-2l-s1"].path
@@ -57,13 +62,18 @@ def test_a_labelled_test_split_is_scored_and_selects_nothing(tmp_path: Path) -> 
     assert (result.selection, result.num_dev) == ("dev/accuracy", 8)
     answers = read_answers(evaluation, "test")
     assert result.scores["test/accuracy"] == (answers.labels_R == answers.predictions_R).mean()
-    assert len(answers.labels_R) == 8
+    assert len(answers.labels_R) == 10
     assert not (evaluation / "submission").exists()
     # Texts of dev and of test are left out of what the student learns from.
     assert records["Tiny/transfer-set"].facts["num_unlabelled"] == 2
     report = tmp_path / records["reports/report"].path
-    groups = json.loads((report / "report.json").read_text(encoding="utf-8"))["groups"]
-    assert [group["selection"] for group in groups] == ["dev/accuracy"] * 2
+    content = json.loads((report / "report.json").read_text(encoding="utf-8"))
+    assert [group["selection"] for group in content["groups"]] == ["dev/accuracy"] * 3
+    finetuned = read_result(tmp_path / records["Tiny/evaluation-finetune-2l-s1"].path)
+    (pair,) = content["differences"]
+    difference = finetuned.scores["test/accuracy"] - result.scores["test/accuracy"]
+    assert pair["result"]["difference"] == pytest.approx(difference)
+    assert (pair["split"], pair["num_examples"]) == ("test", 10)
     page = (report / "report.md").read_text(encoding="utf-8")
     assert "accuracy (test)" in page
     assert "- Tiny: the test split chose nothing, so its scores are the final figures." in page

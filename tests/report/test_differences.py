@@ -19,12 +19,17 @@ LABELS = np.random.default_rng(0).integers(0, 2, 200)
 
 
 def of(
-    method: str, accuracy: float, num_seeds: int = 3, num_layers: int = 6, task: str = "RTE"
+    method: str,
+    accuracy: float,
+    num_seeds: int = 3,
+    num_layers: int = 6,
+    task: str = "RTE",
+    split: str = "dev",
 ) -> MethodAnswers:
     generator = np.random.default_rng(sum(map(ord, method)))
     right = generator.random((num_seeds, len(LABELS))) < accuracy
     answers = Answers(LABELS, np.where(right, LABELS, 1 - LABELS), 2)
-    return MethodAnswers(task, num_layers, method, answers, "accuracy")
+    return MethodAnswers(task, num_layers, method, answers, "accuracy", split)
 
 
 def test_methods_are_compared_within_a_task_and_a_depth() -> None:
@@ -54,7 +59,7 @@ def test_what_may_be_chance_is_not_called_better() -> None:
 
 def test_other_scores_than_accuracy_are_no_count_of_examples() -> None:
     methods = [of("finetune", 0.6), of("kd", 0.9)]
-    others = [MethodAnswers(one.task, one.num_layers, one.method, one.answers, "matthews") for one in methods]
+    others = [replace(one, metric="matthews") for one in methods]
     (pair,) = compare_all(others)
     assert pair.num_examples is None
     assert "examples" not in str(differences_table([pair]).rows)
@@ -66,6 +71,16 @@ def test_a_single_seed_is_said_to_show_nothing_of_others() -> None:
     assert len(notes_on_differences(single)) == 2
     assert len(notes_on_differences(several)) == 1
     assert notes_on_differences([]) == []
+
+
+def test_a_note_says_which_split_the_differences_are_of() -> None:
+    on_dev = compare_all([of("finetune", 0.6), of("kd", 0.9)])
+    on_test = compare_all([of(name, 0.7, task="Reviews", split="test") for name in ("finetune", "kd")])
+    assert [pair.split for pair in (*on_dev, *on_test)] == ["dev", "test"]
+    assert notes_on_differences(on_dev)[0].startswith("Differences are of mean dev scores. Their")
+    assert notes_on_differences([*on_dev, *on_test])[0].startswith(
+        "Differences are of mean dev scores, and of test scores where the test split has labels. Their"
+    )
 
 
 def test_a_sentence_names_the_better_method_first_with_points_examples_and_interval() -> None:
@@ -81,3 +96,4 @@ def test_a_sentence_names_the_better_method_first_with_points_examples_and_inter
     equal = replace(clear, num_examples=None, result=Difference("finetune", "kd", 0.0, -0.01, 0.01, 1.0, 1.0))
     assert sentence(equal) == "finetune equals kd, interval -1.0 to 1.0: not distinguishable"
     assert place(clear) == "RTE, 6 layers"
+    assert place(replace(clear, split="test")) == "RTE, 6 layers, test split"

@@ -40,7 +40,9 @@ def whole_report(tasks: tuple[str, ...], labels: tuple[str, ...] = ("no", "yes")
         answers = Answers(gold, np.where(right, gold, (gold + 1) % len(labels)), len(labels))
         about = (group.task, group.method, group.num_layers)
         if group.method != "teacher":
-            methods.append(MethodAnswers(group.task, group.num_layers, group.method, answers, "accuracy"))
+            methods.append(
+                MethodAnswers(group.task, group.num_layers, group.method, answers, "accuracy", "dev")
+            )
             layers = [
                 LayerDistance(layer, 2 * layer, layer == 1, 2 / layer, generator.random()) for layer in (1, 2)
             ]

@@ -1,7 +1,7 @@
 """Stage: one report over the evaluations of a run."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from pkd_core.pipeline.specs import ReportSpec, StudentBase
 from pkd_core.report.by_label import MethodLabels, mean_label_scores
 from pkd_core.report.confusion import Confusion, count_confusions
 from pkd_core.report.curves import Curves, mean_curves
-from pkd_core.report.differences import MethodAnswers, compare_all
+from pkd_core.report.differences import TEST, MethodAnswers, compare_all
 from pkd_core.report.distances import MethodDistances, mean_over_seeds
 from pkd_core.report.tables import Published
 from pkd_core.report.write import BaseModel, Report, ResultRow, results_table, write_report
@@ -30,7 +30,8 @@ def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
     """Write `report.html`, `.md`, `.json`, `.png` and, for terminals, `.txt`."""
     results = {key: read_result(job.inputs[key]) for key in job.inputs if key in spec.presets}
     rows = [_row(result, spec.presets[key]) for key, result in results.items()]
-    methods = _methods_answers(job, results)
+    methods = _methods_answers(job, results, _selecting_split)
+    final = _methods_answers(job, results, _final_split)
     base_model = _base_model(spec)
     published, no_published = _published(list(results.values()), spec.student_base)
     report = Report(
@@ -39,7 +40,7 @@ def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
         base_model,
         published=published,
         no_published=no_published,
-        pairs=compare_all([one for one in methods if one.method != "teacher"]),
+        pairs=compare_all([one for one in final if one.method != "teacher"]),
         curves=_curves(job, results),
         confusions=_confusions(job, methods),
         labels=_labels(job, methods),
@@ -52,18 +53,30 @@ def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
     return ReportFacts(num_models=len(rows), failures=spec.failures)
 
 
-def _methods_answers(job: Job, results: Mapping[str, EvaluationResult]) -> list[MethodAnswers]:
-    """Return the answers of each method and depth to its task's selecting dev split."""
+def _selecting_split(result: EvaluationResult) -> str:
+    return result.selection.partition("/")[0]
+
+
+def _final_split(result: EvaluationResult) -> str:
+    """Return the split that methods are compared on: a labelled test split, which chose nothing, else dev."""
+    _, _, metric = result.selection.partition("/")
+    return TEST if f"{TEST}/{metric}" in result.scores else _selecting_split(result)
+
+
+def _methods_answers(
+    job: Job, results: Mapping[str, EvaluationResult], split_of: Callable[[EvaluationResult], str]
+) -> list[MethodAnswers]:
+    """Return the answers of each method and depth to a split of its task."""
     found = []
     for (task, num_layers, method), keys in _by_method(results).items():
-        split, _, metric = results[keys[0]].selection.partition("/")
+        split, metric = split_of(results[keys[0]]), results[keys[0]].selection.partition("/")[2]
         tables = [read_answers(job.inputs[key], split) for key in keys]
         answers = Answers(
             tables[0].labels_R,
             np.stack([table.predictions_R for table in tables]),
             num_classes=tables[0].logits_RC.shape[1],
         )
-        found.append(MethodAnswers(task, num_layers, method, answers, metric))
+        found.append(MethodAnswers(task, num_layers, method, answers, metric, split))
     return found
 
 

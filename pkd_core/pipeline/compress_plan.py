@@ -45,8 +45,11 @@ class CompressionRun:
 
     @property
     def recommended(self) -> Mapping[str, Any]:
-        """Settings by dotted key for data and models of this size."""
-        return recommended_settings(self.amounts, self.config.methods)
+        """Settings by dotted key for data and models of this size, without those that a given one decides."""
+        found = recommended_settings(self.amounts, self.config.methods)
+        # Where the user says where students start, all of them do.
+        decided = {"distill.init"} if "student.init" in self.config.settings else set()
+        return {key: value for key, value in found.items() if key not in decided}
 
     def run(self, num_layers: int) -> RunConfig:
         """Return the run that trains students of a depth, as `pkd run` would."""
@@ -146,6 +149,7 @@ def _amounts(inputs: RunInputs, name: str, given: bool) -> Amounts:
         student_width=read_settings(models.student.folder).hidden_size,
         max_length=min(models.teacher.max_length, models.student.max_length),
         has_scores=task.is_regression,
+        has_common_layers=models.student_base is None,
     )
 
 

@@ -89,3 +89,10 @@ def test_scores_are_learnt_standardised_and_labels_have_no_such_setting() -> Non
     keys = {"teacher.standardize_scores", "student.standardize_scores"}
     assert {key for key, value in settings(500, has_scores=True).items() if value is True} >= keys
     assert not keys & settings(500).keys()
+
+
+def test_distilled_students_take_layers_of_a_teacher_that_has_theirs() -> None:
+    common = settings(500, has_common_layers=True)
+    assert common == settings(500) | {"distill.init": "teacher-skip"}
+    amounts = Amounts(num_train=500, num_transfer=0, has_common_layers=True, **NARROW)
+    assert "distill.init" not in recommended_settings(amounts, ["finetune"])

@@ -38,8 +38,8 @@ TEACHER, TEACHER_INT8, KD, KD_INT8, FINETUNED = 2, 3, 4, 6, 12
 class Workspace:
     """A workspace with tokens, and made-up evaluations, exports and times of models that were never trained."""
 
-    def __init__(self, root: Path, refused: str = "") -> None:
-        self.root, self.refused = root, refused
+    def __init__(self, root: Path, refused: str = "", init: str = "teacher-skip") -> None:
+        self.root, self.refused, self.init = root, refused, init
         write_tiny_task(root / "data_raw")
         with torch.random.fork_rng(devices=[]):
             write_tiny_model(root / "model", num_layers=4)
@@ -94,7 +94,7 @@ class Workspace:
             speed=None,
             best_epoch=1,
             precision="float32",
-            settings={"student.learning_rate": 1e-4},
+            settings={"student.learning_rate": 1e-4, "student.init": self.init},
             hidden_size=16,
             skipped_lines={},
         )
@@ -223,7 +223,8 @@ def test_the_rest_is_of_the_task_its_data_and_the_students_training(built: Built
     assert sum(values["data"]["label_counts"].values()) == 48
     assert values["data"]["max_length"] == 16
     assert values["machine"] == {"name": "a CPU", "threads": 1, "is_busy": True}
-    assert values["training"]["settings"] == {"student.learning_rate": 1e-4}
+    assert values["training"]["settings"]["student.learning_rate"] == 1e-4
+    assert values["training"]["student_base"] == "the teacher (teacher-skip)"
     assert values["versions"]["onnx"] == "1.23.2"
     assert values["budget_ms"] == 2.5
 
@@ -238,9 +239,10 @@ def test_disagreements_are_those_with_the_student_that_is_used_and_have_the_raw_
 
 
 def test_a_refused_int8_makes_the_float32_student_the_one_to_use(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path, refused=REFUSED)
+    workspace = Workspace(tmp_path, refused=REFUSED, init="pretrained-first")
     made = Built(workspace, workspace.build(workspace.card()))
     assert made.values["deployed"] == "onnx-float32"
+    assert made.values["training"]["student_base"] == "tiny"
     assert made.record.facts["score"] == 1 - KD / NUM_DEV
     assert REFUSED in read_verdict(made.folder).objections
 

@@ -150,3 +150,25 @@ def test_texts_without_labels_are_counted(tmp_path: Path) -> None:
     (tmp_path / "data_raw" / "Tiny" / "unlabelled.tsv").write_text("\n".join(texts) + "\n", encoding="utf-8")
     recommended = compression_of(tmp_path).recommended
     assert (recommended["distill.alpha"], recommended["distill.num_epochs"]) == (1.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "has_other_model", "init"),
+    [
+        ({}, False, "teacher-skip"),
+        ({"student.init": "teacher-first"}, False, "teacher-first"),
+        ({}, True, "pretrained-first"),
+    ],
+)
+def test_distilled_students_take_layers_of_the_teacher_unless_it_has_none_for_them_or_the_user_says_so(
+    root: Path, tmp_path: Path, settings: dict[str, Any], has_other_model: bool, init: str
+) -> None:
+    if has_other_model:
+        write_tiny_model(tmp_path / "other", num_layers=3)
+    other = str(tmp_path / "other") if has_other_model else None
+    compression = compression_of(root, settings=settings, student_model=other)
+    stages = {planned.stage.key: planned.stage for planned in compression.plan_students(2).stages}
+    student = stages["Tiny/kd-2l-s42"]
+    assert isinstance(student.spec, StudentSpec)
+    assert student.spec.training.init == init
+    assert ("teacher" in student.inputs) == (init != "pretrained-first")

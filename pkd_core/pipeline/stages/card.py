@@ -135,9 +135,14 @@ def _training(spec: CardSpec, teacher: EvaluatedModel, student: EvaluatedModel) 
     return Training(
         teacher=spec.teacher_name,
         has_own_teacher=spec.has_own_teacher,
-        student_base=spec.student_base,
+        student_base=_first_weights(spec, student),
         settings=student.result.settings,
         teacher_settings={} if spec.has_own_teacher else teacher.result.settings,
         best_epoch=student.result.best_epoch,
         precision=student.result.precision,
     )
+
+
+def _first_weights(spec: CardSpec, student: EvaluatedModel) -> str:
+    init = student.result.settings["student.init"]
+    return spec.student_base if init == "pretrained-first" else f"the teacher ({init})"

@@ -116,7 +116,7 @@ def _facts(compression: Compression) -> Iterator[tuple[str, str]]:
     yield "input", ", ".join(compression.text_columns)
     yield "output", ", ".join(compression.labels) or "a score"
     yield "teacher", _teacher(training)
-    yield "first layers from", training.student_base
+    yield "layers from", training.student_base
     yield "method", student.method
     yield "tokens of a text", f"at most {compression.data.max_length}"
 

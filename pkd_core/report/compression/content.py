@@ -175,7 +175,7 @@ class Training:
     Attributes:
         teacher: Name of the teacher, or of the pretrained model that it was fine-tuned from.
         has_own_teacher: Whether the teacher was given, not fine-tuned here.
-        student_base: Name of the model that the student's first layers are of.
+        student_base: What the student's first weights are of: a model's name, or the teacher.
         settings: Of the student's training, by dotted key.
         teacher_settings: Of the teacher's; empty for a teacher that was given.
         best_epoch: Epoch whose weights were kept, from 1.

@@ -72,7 +72,7 @@ def settings_of(compression: Compression) -> list[tuple[str, str]]:
     training = compression.training
     made: dict[str, Any] = {
         "teacher": training.teacher,
-        "first layers of the student from": training.student_base,
+        "layers of the student from": training.student_base,
         "method": compression.student.method,
         "best epoch": training.best_epoch,
         "trained in": training.precision,

@@ -23,6 +23,7 @@ OTHER = {
     "all-steps": "full-batches",
     "second-text-longer": "first-text-longer",
     "kl": "dkd",
+    "student.init": "teacher-skip",
 }
 SCORE_FILE = """\
 texts = ["sentence"]

@@ -91,7 +91,8 @@ class Models:
         """What the students are taken from, if that is not what the teacher is or is fine-tuned from."""
         if not self.own_teachers:
             return self.other
-        return None if self.is_students_base(self.own_teachers[0]) else self.teacher
+        only = self.own_teachers[0] if len(self.own_teachers) == 1 else None
+        return None if only and self.is_students_base(only) else self.teacher
 
     def is_students_base(self, teacher: OwnTeacher) -> bool:
         """Return whether the students are taken from an own teacher's layers."""

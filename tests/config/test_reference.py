@@ -51,10 +51,8 @@ def test_a_method_reads_the_distillation_settings_that_its_stage_is_given(method
     spec = distill_spec(method, DistillConfig())
     given = set() if spec is None else {f"distill.{name}" for name in type(spec).model_fields}
     if spec is not None:
-        given |= {
-            "distill.num_epochs",
-            "distill.init",
-        }  # which become its student.num_epochs and student.init
+        # These become its student.num_epochs and student.init.
+        given |= {"distill.num_epochs", "distill.init"}
     assert {
         key for key in setting_keys() if key.startswith("distill.") and method in methods_reading(key)
     } == given

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dags import HASHES, dag
+from dags import HASHES, MODEL, dag
 from families import write_classifier
 
 from pkd_core.config.classifier_settings import ClassifierSettings
@@ -92,6 +92,16 @@ def test_students_of_a_bert_without_a_model_of_their_own_are_its_first_layers() 
     assert spec.student_base is None
     stages = dag({"student.init": "teacher-first"}, own_teachers=(OWN_BERT,), student_layers=[3])
     assert stages["RTE/kd-3l-s1"].inputs["teacher"] == "RTE/teacher"
+
+
+def test_students_take_no_layers_of_several_teachers_of_which_one_is_their_model() -> None:
+    model = replace(MODEL, name="bert", folder=OWN_BERT.folder)
+    teachers = (OWN_BERT, OWN)
+    report = dag(own_teachers=teachers, model=model, methods=["kd"])["reports/report"].spec
+    assert isinstance(report, ReportSpec)
+    assert report.student_base is not None
+    with pytest.raises(ConfigError, match=r"teacher-skip .* takes the students' layers from the teacher"):
+        dag({"distill.init": "teacher-skip"}, own_teachers=teachers, model=model, methods=["kd"])
 
 
 def test_several_teachers_answer_together_and_have_no_states_to_compare_with() -> None:

@@ -32,7 +32,7 @@ _MAX_SCORE = 1e18
 _MAX_LABELS = 9_999
 FORMATS = ("tsv", "parquet")
 IMPORTED = "imported"
-_KEYS = (
+KEYS = (
     *("texts", "label", "labels", "multi_label", "label_range", "metrics", "index"),
     *("format", "labelled_test", "labelled_by", IMPORTED),
 )
@@ -54,14 +54,14 @@ def read_custom_task(name: str, path: Path) -> Task:
         raise DataError(
             f"{path}: expected a TOML file, got one that cannot be read ({reason(error)}); fix it"
         ) from error
-    unknown = sorted(set(values) - set(_KEYS))
+    unknown = sorted(set(values) - set(KEYS))
     if unknown:
         raise DataError(
-            f"{path}: expected the keys {', '.join(_KEYS)}, got {quoted(unknown[0])}; remove or rename it"
+            f"{path}: expected the keys {', '.join(KEYS)}, got {quoted(unknown[0])}; remove or rename it"
         )
     texts = _texts(path, values, "texts", 1, 2)
     label = _name(path, values, "label")
-    index = _name(path, values, "index") if "index" in values else None
+    index = _index(path, values)
     if ("labels" in values) == ("label_range" in values):
         got = "both" if "labels" in values else "neither"
         raise DataError(f"{path}: expected either `labels` or `label_range`, got {got}; give one of them")
@@ -100,6 +100,18 @@ def _format(path: Path, values: Mapping[str, Any]) -> str:
     if value not in FORMATS:
         raise _error(path, "format", " or ".join(map(repr, FORMATS)), value)
     return str(value)
+
+
+def _index(path: Path, values: Mapping[str, Any]) -> str | None:
+    if "index" not in values:
+        return None
+    for key, value in (("format", "parquet"), ("labelled_test", True)):
+        if values.get(key) == value:
+            raise DataError(
+                f"{path}: expected `index` for a test file of TSV without labels, got `{key}` beside it; remove one of "
+                "them"
+            )
+    return _name(path, values, "index")
 
 
 def _flag(path: Path, values: Mapping[str, Any], key: str) -> bool:

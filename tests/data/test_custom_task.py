@@ -105,6 +105,8 @@ def test_a_glue_name_is_always_glue_s_task(tmp_path: Path) -> None:
             "got 'f1', which compares labels, and the task has scores; give 'pearson' or 'spearman'",
         ),
         (CUSTOM + "index = 3\n", "expected `index` to be a column's name"),
+        (CUSTOM + 'index = "id"\nformat = "parquet"\n', "TSV without labels, got `format` beside it; remove"),
+        (CUSTOM + 'index = "id"\nlabelled_test = true\n', "without labels, got `labelled_test` beside it"),
     ],
 )
 def test_an_invalid_description_is_an_error_that_names_file_and_key(

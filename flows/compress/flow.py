@@ -11,25 +11,22 @@ from typing import Any
 from prefect import Flow, flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import deployment
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
 from flows.cli.quantities import duration
 from flows.compress.form import compress_section, compress_signature
 from flows.compress.prepare import Prepared, prepare_compression
 from flows.compress.request import CompressRequest
 from flows.compress.survey import survey_compression
-from flows.flow_process import end_in_sentence, set_up_process, working
+from flows.flow_process import end_in_sentence, set_up_process
 from flows.pages import show_report
-from flows.placement.placing import placing
 from flows.rounds.builder import PlanBuilder
+from flows.rounds.running import run_rounds
 from flows.run_name import compression_name
 from flows.service.root import check_below_root
-from flows.stopping import received_signal
-from pkd_core.errors import PkdError
 from pkd_core.pipeline.compress import run_compression
 from pkd_core.pipeline.compress_forecast import seconds_to_go, trains
 from pkd_core.pipeline.compress_output import hand_over
-from pkd_core.pipeline.growing_record import GrowingRecord
 from pkd_core.pipeline.kinds import StageKind
 from pkd_core.pipeline.plan import Plan
 from pkd_core.store.address import StageRecord
@@ -73,24 +70,22 @@ def _run(
         if deployment.id and asked.out is not None:
             check_below_root(asked.out, "an output folder")
         prepared = make(asked)
-        options, recorded = asked.options, asked.recorded(prepared.data.task)
-        with working(), recorded as record, placing(options, asked.workspace, show) as submit:
-            builder = PlanBuilder(options, submit, begin, record, _REMEDY)
-            try:
-                return _compress(prepared, asked, record, builder)
-            except PkdError as error:
-                if received_signal():
-                    return Failed(message=str(error))
-                raise
+        return run_rounds(
+            lambda builder: _compress(prepared, asked, builder),
+            asked.recorded(prepared.data.task),
+            asked.options,
+            asked.workspace,
+            show,
+            begin,
+            _REMEDY,
+        )
 
     return end_in_sentence(work)
 
 
-def _compress(
-    prepared: Prepared, asked: CompressRequest, record: GrowingRecord, builder: PlanBuilder
-) -> State[Any]:
+def _compress(prepared: Prepared, asked: CompressRequest, builder: PlanBuilder) -> State[Any]:
     # What an earlier start has made stays recorded while this one follows it.
-    record.add(*survey_compression(prepared.run).plans)
+    builder.record.add(*survey_compression(prepared.run).plans)
 
     def build(plan: Plan, known: Mapping[str, StageRecord]) -> Mapping[str, StageRecord]:
         if trains(plan):

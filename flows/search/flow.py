@@ -6,22 +6,19 @@ from typing import Any
 
 from prefect import Flow, flow
 from prefect.client.schemas.objects import State
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
-from flows.flow_process import end_in_sentence, set_up_process, working
+from flows.flow_process import end_in_sentence, set_up_process
 from flows.form import parameters_section, search_signature
 from flows.pages import show_report, show_search
-from flows.placement.placing import placing
 from flows.rounds.builder import PlanBuilder
+from flows.rounds.running import run_rounds
 from flows.run_name import run_name
 from flows.search.prepare import prepare_search
 from flows.search.request import SearchRequest
 from flows.search.sampler import sampler_for
 from flows.search.survey import survey_search
-from flows.stopping import received_signal
 from pkd_core.config.search import describe_point
-from pkd_core.errors import PkdError
-from pkd_core.pipeline.growing_record import GrowingRecord
 from pkd_core.pipeline.plan import Plan
 from pkd_core.pipeline.search import run_search
 from pkd_core.pipeline.search_plan import Search
@@ -64,24 +61,24 @@ def _run(
         asked = SearchRequest.from_parameters(parameters)
         set_up_process(asked.workspace)
         search = make_search(asked)
-        options = asked.request.options
-        with working(), asked.recorded() as record, placing(options, asked.workspace, show) as submit:
-            builder = PlanBuilder(options, submit, begin, record, _REMEDY)
-            try:
-                return _search(search, asked, record, builder)
-            except PkdError as error:
-                if received_signal():
-                    return Failed(message=str(error))
-                raise
+        return run_rounds(
+            lambda builder: _search(search, asked, builder),
+            asked.recorded(),
+            asked.request.options,
+            asked.workspace,
+            show,
+            begin,
+            _REMEDY,
+        )
 
     return end_in_sentence(work)
 
 
-def _search(search: Search, asked: SearchRequest, record: GrowingRecord, builder: PlanBuilder) -> State[Any]:
+def _search(search: Search, asked: SearchRequest, builder: PlanBuilder) -> State[Any]:
     # What an earlier start has made stays recorded while this one follows it.
-    record.add(*survey_search(search, sampler_for(search)).plans)
-    assert record.path is not None, "a search has a first plan"
-    outcome = run_search(search, builder.build, sampler_for(search, record.path), _log_round)
+    builder.record.add(*survey_search(search, sampler_for(search)).plans)
+    assert builder.record.path is not None, "a search has a first plan"
+    outcome = run_search(search, builder.build, sampler_for(search, builder.record.path), _log_round)
     show_report(asked.workspace, outcome.report)
     show_search(asked.workspace, outcome.search_report)
     return Completed(message=f"{len(outcome.rounds)} rounds done, {builder.num_built} stages were built.")

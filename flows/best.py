@@ -33,7 +33,8 @@ def describe_best(workspace: Path, report: Path) -> str:
     if not best:
         return ""
     lines = [
-        f"best: {one.key}, {metric_name(one.selection)} {points(one.score)}, {_where(one)}" for one in best
+        f"best on dev: {one.key}, {metric_name(one.selection)} {points(one.score)}, {_where(one)}"
+        for one in best
     ]
     return "\n".join(["", *lines, *_usage(workspace, best[0])])
 

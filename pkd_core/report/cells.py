@@ -19,11 +19,16 @@ _METRIC_NAMES = {
 }
 
 
-def metric_name(key: str) -> str:
-    """Return a score key for readers: "dev/f1" as "F1", "dev-mismatched/accuracy" as "accuracy (dev-mismatched)"."""
+def metric_name(key: str, beside: str = "dev") -> str:
+    """Return a score key for readers: "dev/f1" as "F1", "dev-mismatched/accuracy" as "accuracy (dev-mismatched)".
+
+    Args:
+        key: The key.
+        beside: The split that needs no name, as all scores beside it are of it unless they say otherwise.
+    """
     split, _, metric = key.rpartition("/")
     name = _METRIC_NAMES.get(metric, metric)
-    return name if split in ("", "dev") else f"{name} ({split})"
+    return name if split in ("", beside) else f"{name} ({split})"
 
 
 def epoch(number: int | None) -> str:
@@ -48,14 +53,14 @@ def score(group: Group, key: str) -> str:
 
 
 def score_and_deviation(group: Group, key: str | None = None) -> str:
-    """Return the mean of a score, by default the selecting one, and over several seeds its standard deviation."""
-    key = key or group.selection
+    """Return the mean of a score, by default the final one, and over several seeds its standard deviation."""
+    key = key or group.final
     std = group.std[key]
     return points(group.mean[key]) + ("" if std is None else f" ± {points(std)}")
 
 
 def interval(group: Group) -> str:
-    """Return the ends of the selecting score's 95 % interval, if it has one."""
+    """Return the ends of the final score's 95 % interval, if it has one."""
     return ABSENT if group.interval is None else "–".join(map(points, group.interval))
 
 

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pkd_core.evaluation.paired_bootstrap import Answers, Difference, compare_methods
-from pkd_core.report.results import COUNTED_METRICS, depth_name
+from pkd_core.report.results import COUNTED_METRICS, TEST, depth_name
 from pkd_core.report.tables import Table
-
-TEST = "test"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The report's figure: for each task, dev scores by method and against speed."""
+"""The report's figure: for each task, scores by method and against speed."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -52,7 +52,7 @@ def draw_figure(groups: Sequence[Group]) -> Figure:
     has_seeds = any(len(group.rows) > 1 for group in groups)
     subtitle = "mean ± standard deviation; dots are single seeds" if has_seeds else "one seed each"
     subtitle += "; pale: 95 % interval" if any(group.interval for group in groups) else ""
-    figure.suptitle(f"Dev scores ({subtitle})")
+    figure.suptitle(f"Scores ({subtitle})")
     handles = _legend(methods, markers, any_hollow=any(map(remark, groups)))
     figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
     plots = figure.subplots(len(tasks), 2, sharey="row", squeeze=False)
@@ -73,19 +73,19 @@ def _draw_scores(
             continue
         depth_index = list(markers).index(group.num_layers)
         x = methods.index(group.method) + step * (depth_index - (len(markers) - 1) / 2)
-        color, std = _COLORS[group.method], group.std[group.selection]
+        color, std = _COLORS[group.method], group.std[group.final]
         if group.interval is not None:
             ends = [100 * end for end in group.interval]
             axes.plot([x, x], ends, color=color, alpha=_PALE, linewidth=6, solid_capstyle="butt")
         if std is not None:
-            seeds = [100 * row.scores[group.selection] for row in group.rows]
+            seeds = [100 * row.scores[group.final] for row in group.rows]
             axes.plot([x - 0.4 * step] * len(seeds), seeds, ".", color=color, alpha=0.45)
             axes.errorbar(x, 100 * group.score, 100 * std, color=color, capsize=3)
         axes.plot(x, 100 * group.score, markers[group.num_layers], color=color, markerfacecolor=_fill(group))
     axes.set_xticks(range(len(methods)), methods)
     axes.set_xlim(-0.6, max(len(methods), 1) - 0.4)
     axes.set_title(groups[0].task, loc="left", weight="bold")
-    axes.set_ylabel(f"{metric_name(groups[0].selection)} × 100")
+    axes.set_ylabel(f"{groups[0].final_split} {_metric(groups)} × 100")
 
 
 def _draw_speeds(
@@ -106,6 +106,10 @@ def _draw_speeds(
             axes.plot(cost, score, marker, color=_COLORS[method], markerfacecolor=_fill(group))
     axes.set_xlabel("times faster than the teacher" if by_speed else "million parameters")
     axes.margins(x=0.1)
+
+
+def _metric(groups: Sequence[Group]) -> str:
+    return metric_name(groups[0].final, beside=groups[0].final_split)
 
 
 def _fill(group: Group) -> str:

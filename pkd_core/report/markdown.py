@@ -10,7 +10,7 @@ from pkd_core.report.differences import by_task as by_task_pairs
 from pkd_core.report.differences import differences_table, notes_on_differences
 from pkd_core.report.distances import about_distances, distances_tables
 from pkd_core.report.notes import notes
-from pkd_core.report.results import BaseModel, Group, aggregate, by_task, depth_name
+from pkd_core.report.results import TEST, BaseModel, Group, aggregate, by_task, depth_name
 from pkd_core.report.tables import Table, overview_table, task_table, used_settings
 
 
@@ -19,7 +19,7 @@ def markdown_report(report: Report, figure: str) -> str:
     groups = aggregate(report.rows)
     parts = ["# Results", _about_models(report.base_model)]
     parts.append(
-        f"![Dev scores by method, and against speed or size]({figure})" if groups else "Nothing to show."
+        f"![Scores by method, and against speed or size]({figure})" if groups else "Nothing to show."
     )
     if report.failures:
         parts += [
@@ -70,10 +70,12 @@ def _markdown(table: Table) -> str:
 
 def about_task(groups: Sequence[Group]) -> str:
     """Return a sentence or two of how a task's models were scored and timed."""
-    first = groups[0].rows[0]
+    first, split = groups[0].rows[0], groups[0].final_split
     parts = [f"Selected by {metric_name(first.selection)}"]
     if first.extra.get("num_dev"):
         parts[0] += f" on {first.extra['num_dev']} dev examples"
+    if split == TEST:
+        parts.append(f"scored on {first.num_scored} test examples, which chose nothing")
     if first.baseline is not None:
         parts.append(f"always giving the most frequent answer scores {points(first.baseline)}")
     return "; ".join(parts) + "." + _latencies(groups)

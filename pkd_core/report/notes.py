@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pkd_core.report.cells import ABSENT, points, remark
-from pkd_core.report.results import Group, by_task
+from pkd_core.report.results import TEST, Group, by_task
 
 
 def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
@@ -11,8 +11,7 @@ def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
     students = [group for group in groups if group.method != "teacher"]
     single = list(dict.fromkeys(group.task for group in students if len(group.rows) == 1))
     texts = [
-        "Scores are × 100, on the dev split, at the epoch that scored best there: a little high for unseen data.",
-        *_test_splits(groups),
+        *_splits(groups),
     ]
     if any(len(group.rows) > 1 for group in groups):
         texts.append("± is the sample standard deviation over seeds, whose number stands in brackets.")
@@ -23,7 +22,7 @@ def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
         )
     if any(group.interval for group in groups):
         texts.append(
-            "The 95 % interval (Wilson's) says how far an accuracy on so few dev examples may lie from that on many; "
+            "The 95 % interval (Wilson's) says how far an accuracy on so few examples may lie from that on many; "
             "seeds are not part of it. Models whose intervals overlap much may well be in another order."
         )
     if any(group.gap_to_teacher is not None for group in students):
@@ -39,15 +38,22 @@ def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
     return texts
 
 
-def _test_splits(groups: Sequence[Group]) -> list[str]:
-    """Say of which tasks the test split is scored, and what becomes of others."""
-    scored = {
-        task: any(key.startswith("test/") for key in of_task[0].mean)
-        for task, of_task in by_task(groups).items()
-    }
-    final = ", ".join(task for task, is_scored in scored.items() if is_scored)
-    texts = [f"{final}: the test split chose nothing, so its scores are the final figures."] if final else []
-    if not all(scored.values()):
+def _splits(groups: Sequence[Group]) -> list[str]:
+    """Say which splits the scores are of, and what becomes of test splits without labels."""
+    on_test = {task: of_task[0].final_split == TEST for task, of_task in by_task(groups).items()}
+    texts = []
+    if not all(on_test.values()) or not on_test:
+        others = "" if not any(on_test.values()) else ", where no other is named"
+        texts.append(
+            f"Scores are × 100, on the dev split{others}, at the epoch that scored best there: a little high for "
+            "unseen data."
+        )
+    if final := ", ".join(task for task, is_on_test in on_test.items() if is_on_test):
+        texts.append(
+            f"{final}: scores are × 100, on the test split, at the epoch that scored best on dev. The test split chose "
+            "nothing, so these are the final figures; intervals, gaps and differences are of them."
+        )
+    if not all(on_test.values()):
         texts.append(
             "Test splits carry no labels: they are predicted and written as submission files, and never scored."
         )

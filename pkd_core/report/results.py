@@ -12,6 +12,8 @@ from pkd_core.report.intervals import wilson_interval
 _ROUNDING = 1e-9
 # Metrics that are the part of the examples answered rightly.
 COUNTED_METRICS = ("accuracy", "subset_accuracy")
+# The split that chose nothing, if it has labels.
+TEST = "test"
 METHODS = ("teacher", "finetune", "kd", "pkd-skip", "pkd-last", "kd.full")
 
 
@@ -51,12 +53,13 @@ class ResultRow:
         parameters: Number of parameters.
         size_bytes: Size of the weights file.
         speed: How much faster than the teacher its depth was measured; None for the teacher.
-        baseline: Selecting score of a constant prediction, the most frequent label.
+        baseline: Final score of a constant prediction, the most frequent label.
         predicted_classes: How many different classes or sets of labels it predicts on the dev split; None for a score.
         settings: Settings of the training by dotted key.
         preset: Source of the settings.
         best_epoch: Epoch whose weights were kept, from 1; None for a teacher that was not trained here.
-        extra: Further JSON values, among them "num_dev" (dev examples) and "skipped_lines" (number by split).
+        extra: Further JSON values, among them "num_dev" and "num_test" (examples of the dev split, and of a labelled
+            test split) and "skipped_lines" (number by split).
     """
 
     task: str
@@ -74,6 +77,18 @@ class ResultRow:
     preset: str
     best_epoch: int | None
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def final(self) -> str:
+        """Key of the score that models are compared by: that of a labelled test split, else the selecting one."""
+        on_test = f"{TEST}/{self.selection.partition('/')[2]}"
+        return on_test if on_test in self.scores else self.selection
+
+    @property
+    def num_scored(self) -> int | None:
+        """Number of examples that the final score is of; None if unknown."""
+        number: int | None = self.extra.get("num_dev" if self.final == self.selection else "num_test")
+        return number
 
 
 @dataclass(frozen=True)
@@ -111,9 +126,19 @@ class Group:
         return self.rows[0].selection
 
     @property
+    def final(self) -> str:
+        """Key of the score that groups are compared by; see `ResultRow`."""
+        return self.rows[0].final
+
+    @property
+    def final_split(self) -> str:
+        """The split of the final score: "test" if it has labels, else "dev"."""
+        return self.final.partition("/")[0]
+
+    @property
     def score(self) -> float:
-        """Mean of the selecting score."""
-        return self.mean[self.selection]
+        """Mean of the final score."""
+        return self.mean[self.final]
 
     @property
     def name(self) -> str:
@@ -122,11 +147,11 @@ class Group:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of a part of the dev examples; None for other metrics or an unknown number of examples."""
-        num_dev = self.rows[0].extra.get("num_dev")
-        if not num_dev or self.selection.rpartition("/")[2] not in COUNTED_METRICS:
+        """95 % interval of a part of the examples; None for other metrics or an unknown number of examples."""
+        num_scored = self.rows[0].num_scored
+        if not num_scored or self.final.rpartition("/")[2] not in COUNTED_METRICS:
             return None
-        return wilson_interval(self.score, num_dev)
+        return wilson_interval(self.score, num_scored)
 
     @property
     def is_useless(self) -> bool:

@@ -24,6 +24,7 @@ class GroupSummary:
     num_layers: int
     seeds: Sequence[int | None]
     selection: str
+    final: str
     score: float
     mean: Mapping[str, float]
     std: Mapping[str, float | None]
@@ -54,6 +55,7 @@ class GroupSummary:
             num_layers=group.num_layers,
             seeds=[row.seed for row in group.rows],
             selection=group.selection,
+            final=group.final,
             score=group.score,
             mean=dict(group.mean),
             std=dict(group.std),

@@ -34,9 +34,9 @@ class Table:
 def overview_table(groups: Sequence[Group]) -> Table:
     """Return the selecting scores, with a row for each method and depth and a column for each task."""
     tasks = by_task(groups)
-    scores = {(group.name, group.task): score(group, group.selection) for group in groups}
+    scores = {(group.name, group.task): score(group, group.final) for group in groups}
     order = sorted(groups, key=lambda group: (group.method != "teacher", -group.num_layers))
-    rows = [["metric", *(metric_name(of_task[0].selection) for of_task in tasks.values())]]
+    rows = [["metric", *(metric_name(of_task[0].final) for of_task in tasks.values())]]
     for name in dict.fromkeys(group.name for group in order):
         rows.append([name, *(scores.get((name, task), ABSENT) for task in tasks)])
     rows.append(
@@ -47,15 +47,15 @@ def overview_table(groups: Sequence[Group]) -> Table:
 
 def task_table(groups: Sequence[Group], published: Published | None) -> Table:
     """Return everything that was measured of one task's models, beside the authors' scores if there are any."""
-    selection = groups[0].selection
-    others = list(dict.fromkeys(key for group in groups for key in group.mean if key != selection))
+    final, split = groups[0].final, groups[0].final_split
+    others = list(dict.fromkeys(key for group in groups for key in group.mean if key != final))
     with_interval = any(group.interval for group in groups)
-    headings = ["model", metric_name(selection), *([INTERVAL_HEADING] if with_interval else [])]
-    headings += [*COMPARISON_HEADINGS, *map(metric_name, others)]
+    headings = ["model", metric_name(final, beside=split), *([INTERVAL_HEADING] if with_interval else [])]
+    headings += [*COMPARISON_HEADINGS, *(metric_name(key, beside=split) for key in others)]
     rows = [
         [
             group.name,
-            score(group, selection),
+            score(group, final),
             *([interval(group)] if with_interval else []),
             *comparison(group),
             *(score(group, key) if key in group.mean else ABSENT for key in others),
@@ -114,7 +114,11 @@ def _settings_of(group: Group) -> dict[str, str]:
     """Return a group's settings, and those of its extra values that are text or numbers."""
     values: dict[str, list[Any]] = {}
     for row in group.rows:
-        extra = {k: v for k, v in row.extra.items() if k != "num_dev" and isinstance(v, str | int | float)}
+        extra = {
+            k: v
+            for k, v in row.extra.items()
+            if k not in ("num_dev", "num_test") and isinstance(v, str | int | float)
+        }
         for key, value in {**row.settings, **extra}.items():
             values.setdefault(key, []).append(value)
     return {key: joined(values_of_key) for key, values_of_key in values.items()}

@@ -40,11 +40,11 @@ def text_table(groups: Sequence[Group], failures: Mapping[str, str], base_model:
 
 def _title(of_task: Sequence[Group]) -> str:
     first = of_task[0]
-    num_dev = first.rows[0].extra.get("num_dev")
-    examples = f" on {num_dev} dev examples" if num_dev else ""
+    num_scored = first.rows[0].num_scored
+    examples = f" on {num_scored} {first.final_split} examples" if num_scored else ""
     baseline = first.rows[0].baseline
     level = "" if baseline is None else f"; most frequent answer {points(baseline)}"
-    return f"{first.task}: {metric_name(first.selection)}{examples}, {_seeds(of_task)}{level}"
+    return f"{first.task}: {metric_name(first.final, beside=first.final_split)}{examples}, {_seeds(of_task)}{level}"
 
 
 def _seeds(of_task: Sequence[Group]) -> str:

@@ -264,7 +264,7 @@ def test_the_last_lines_of_a_report_work_as_they_are_pasted(
         best_of([one for one in models(trained).values() if one.task == task]) for task in ("Tiny", "RTE")
     ]
     assert lines[1:3] == [
-        f"best: {one.key}, accuracy {100 * one.score:.1f}, {one.folder.relative_to(trained.parent)}"
+        f"best on dev: {one.key}, accuracy {100 * one.score:.1f}, {one.folder.relative_to(trained.parent)}"
         for one in best
     ]
     program, *arguments = shlex.split(lines[4])

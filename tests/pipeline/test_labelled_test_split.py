@@ -4,6 +4,7 @@ import json
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -32,8 +33,8 @@ def write_parquet_task(data_raw: Path) -> None:
         ]
         for name in ("train", "dev")
     }
-    rows["test"] = rows["train"][18:]
-    rows["train"] = rows["train"][:18]
+    rows["test"] = rows["train"][17:]
+    rows["train"] = rows["train"][:17]
     for name, of_split in rows.items():
         texts, labels = zip(*of_split, strict=True)
         pq.write_table(pa.table({"sentence": texts, "label": labels}), folder / f"{name}.parquet")
@@ -62,7 +63,7 @@ def test_a_labelled_test_split_is_scored_and_selects_nothing(tmp_path: Path) -> 
     assert (result.selection, result.num_dev) == ("dev/accuracy", 8)
     answers = read_answers(evaluation, "test")
     assert result.scores["test/accuracy"] == (answers.labels_R == answers.predictions_R).mean()
-    assert len(answers.labels_R) == 10
+    assert len(answers.labels_R) == 11
     assert not (evaluation / "submission").exists()
     # Texts of dev and of test are left out of what the student learns from.
     assert records["Tiny/transfer-set"].facts["num_unlabelled"] == 2
@@ -73,8 +74,13 @@ def test_a_labelled_test_split_is_scored_and_selects_nothing(tmp_path: Path) -> 
     (pair,) = content["differences"]
     difference = finetuned.scores["test/accuracy"] - result.scores["test/accuracy"]
     assert pair["result"]["difference"] == pytest.approx(difference)
-    assert (pair["split"], pair["num_examples"]) == ("test", 10)
+    assert (pair["split"], pair["num_examples"]) == ("test", 11)
+    assert [group["final"] for group in content["groups"]] == ["test/accuracy"] * 3
+    assert content["groups"][2]["score"] == result.scores["test/accuracy"]
+    most_frequent = max(np.bincount(answers.labels_R)) / 11
+    assert {row["baseline"] for row in content["rows"]} == {most_frequent}
+    assert most_frequent != result.baseline, "dev has another"
     page = (report / "report.md").read_text(encoding="utf-8")
-    assert "accuracy (test)" in page
-    assert "- Tiny: the test split chose nothing, so its scores are the final figures." in page
+    assert "accuracy (dev)" in page
+    assert "- Tiny: scores are × 100, on the test split, at the epoch that scored best on dev." in page
     assert "Test splits carry no labels" not in page

@@ -144,7 +144,7 @@ def test_scores_are_drawn_by_method_with_their_deviations_and_seeds_below_the_te
     assert axes.get_xlim() == (-0.6, 1.6)
     labels = [(label.get_position()[0], label.get_text()) for label in axes.get_xticklabels()]
     assert labels == [(0, "finetune"), (1, "kd")]
-    assert (axes.get_title("left"), axes.get_ylabel()) == ("RTE", "accuracy × 100")
+    assert (axes.get_title("left"), axes.get_ylabel()) == ("RTE", "dev accuracy × 100")
     assert axes.get_title() == axes.get_title("right") == ""
     assert font_of(figure, "RTE") == ("bold", 12)
 
@@ -238,8 +238,8 @@ def test_each_task_has_a_row_of_two_plots_of_its_own_scale() -> None:
     ("rows", "title", "height"),
     [
         ([], "No results", 195),
-        (ROWS, "Dev scores (mean ± standard deviation; dots are single seeds; pale: 95 % interval)", 525),
-        ([*ROWS[:2], replace(TEACHER, task="MRPC")], "Dev scores (one seed each; pale: 95 % interval)", 855),
+        (ROWS, "Scores (mean ± standard deviation; dots are single seeds; pale: 95 % interval)", 525),
+        ([*ROWS[:2], replace(TEACHER, task="MRPC")], "Scores (one seed each; pale: 95 % interval)", 855),
     ],
     ids=["nothing", "seeds", "two tasks"],
 )

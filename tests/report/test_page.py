@@ -181,6 +181,19 @@ def test_both_dev_sets_of_mnli_are_columns_and_the_second_has_no_published_score
     assert (mismatched.score, mismatched.published) == ("79.0", "")
 
 
+def test_a_labelled_test_split_is_the_first_column_and_dev_the_second() -> None:
+    scores = {"dev/accuracy": 0.8, "test/accuracy": 0.75, "test/f1": 0.5}
+    row = replace(TEACHER, task="Mine", scores=scores, extra={"num_dev": 277, "num_test": 1000})
+    table = overview(aggregate([row]), None)
+    assert [(one.title, one.metric, one.note) for one in table.columns] == [
+        ("Mine test", "accuracy", "1000 test rows"),
+        ("Mine dev", "accuracy", ""),
+    ]
+    first, second = table.lines[0].cells
+    assert first is not None and second is not None
+    assert (first.score, first.interval, second.score, second.interval) == ("75.0", "72.2–77.6", "80.0", "")
+
+
 @pytest.mark.parametrize("rows", [[], [TEACHER], [student("kd", 0.6)]])
 def test_a_page_of_little_is_whole(rows: list[ResultRow]) -> None:
     parsed = ParsedPage(html_report(Report(rows, {"RTE/kd": "no memory"}, BASE, no_published="it is small")))

@@ -44,6 +44,17 @@ def test_groups_are_compared_with_teacher_and_fine_tuning_of_their_own_task() ->
     assert [group.times_smaller for group in groups] == [None, 2.0, 2.0, 2.0, None, 4.0, 4.0, 4.0]
 
 
+def test_a_model_is_useless_where_it_is_no_better_on_the_split_that_is_shown() -> None:
+    extra = {"num_dev": 277, "num_test": 100}
+    scores = {"dev/accuracy": 0.9, "test/accuracy": 0.4}
+    (group,) = aggregate([replace(TEACHER, scores=scores, extra=extra, baseline=0.4)])
+    assert (group.final, group.final_split, group.score) == ("test/accuracy", "test", 0.4)
+    assert group.is_useless
+    assert group.interval == wilson_interval(0.4, 100)
+    f1 = replace(TEACHER, scores={"dev/accuracy": 0.9, "test/f1": 0.4})
+    assert f1.final == "dev/accuracy", "another metric selected nothing"
+
+
 def test_an_interval_belongs_to_accuracies_alone() -> None:
     f1 = replace(TEACHER, scores={"dev/f1": 0.70}, selection="dev/f1")
     assert [group.interval for group in aggregate([f1])] == [None]

@@ -1,14 +1,16 @@
 """Stage: one report over the evaluations of a run."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from pkd_core.config.presets import published_score
 from pkd_core.evaluation.answers import read_answers
 from pkd_core.evaluation.distances_result import read_distances
+from pkd_core.evaluation.metrics import majority_baseline
 from pkd_core.evaluation.paired_bootstrap import Answers
+from pkd_core.evaluation.predict import Array
 from pkd_core.evaluation.result import EvaluationResult, read_result
 from pkd_core.pipeline.facts import ReportFacts
 from pkd_core.pipeline.job import Job
@@ -17,8 +19,9 @@ from pkd_core.pipeline.specs import ReportSpec, StudentBase
 from pkd_core.report.by_label import MethodLabels, mean_label_scores
 from pkd_core.report.confusion import Confusion, count_confusions
 from pkd_core.report.curves import Curves, mean_curves
-from pkd_core.report.differences import TEST, MethodAnswers, compare_all
+from pkd_core.report.differences import MethodAnswers, compare_all
 from pkd_core.report.distances import MethodDistances, mean_over_seeds
+from pkd_core.report.results import TEST
 from pkd_core.report.tables import Published
 from pkd_core.report.write import BaseModel, Report, ResultRow, results_table, write_report
 from pkd_core.training.metric_history import read_metrics
@@ -29,9 +32,9 @@ _PUBLISHED_MODELS = ((12, 768), (24, 1024))  # layers and hidden size of BERT-ba
 def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
     """Write `report.html`, `.md`, `.json`, `.png` and, for terminals, `.txt`."""
     results = {key: read_result(job.inputs[key]) for key in job.inputs if key in spec.presets}
-    rows = [_row(result, spec.presets[key]) for key, result in results.items()]
-    methods = _methods_answers(job, results, _selecting_split)
-    final = _methods_answers(job, results, _final_split)
+    on_dev, on_test = _methods_answers(job, results), _methods_answers(job, results, TEST)
+    test_labels = {one.task: one.answers.labels_R for one in on_test}
+    rows = [_row(job, result, spec.presets[key], test_labels) for key, result in results.items()]
     base_model = _base_model(spec)
     published, no_published = _published(list(results.values()), spec.student_base)
     report = Report(
@@ -40,10 +43,10 @@ def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
         base_model,
         published=published,
         no_published=no_published,
-        pairs=compare_all([one for one in final if one.method != "teacher"]),
+        pairs=compare_all([one for one in _final(on_dev, on_test) if one.method != "teacher"]),
         curves=_curves(job, results),
-        confusions=_confusions(job, methods),
-        labels=_labels(job, methods),
+        confusions=_confusions(job, on_dev),
+        labels=_labels(job, on_dev),
         distances=_distances(job, results),
         command=job.context.command,
     )
@@ -53,31 +56,30 @@ def write_run_report(job: Job, spec: ReportSpec) -> ReportFacts:
     return ReportFacts(num_models=len(rows), failures=spec.failures)
 
 
-def _selecting_split(result: EvaluationResult) -> str:
-    return result.selection.partition("/")[0]
-
-
-def _final_split(result: EvaluationResult) -> str:
-    """Return the split that methods are compared on: a labelled test split, which chose nothing, else dev."""
-    _, _, metric = result.selection.partition("/")
-    return TEST if f"{TEST}/{metric}" in result.scores else _selecting_split(result)
-
-
 def _methods_answers(
-    job: Job, results: Mapping[str, EvaluationResult], split_of: Callable[[EvaluationResult], str]
+    job: Job, results: Mapping[str, EvaluationResult], split: str | None = None
 ) -> list[MethodAnswers]:
-    """Return the answers of each method and depth to a split of its task."""
+    """Return the answers of each method and depth to a split, by default the selecting one, of tasks that score it."""
     found = []
     for (task, num_layers, method), keys in _by_method(results).items():
-        split, metric = split_of(results[keys[0]]), results[keys[0]].selection.partition("/")[2]
-        tables = [read_answers(job.inputs[key], split) for key in keys]
+        selecting, _, metric = results[keys[0]].selection.partition("/")
+        name = split or selecting
+        if f"{name}/{metric}" not in results[keys[0]].scores:
+            continue
+        tables = [read_answers(job.inputs[key], name) for key in keys]
         answers = Answers(
             tables[0].labels_R,
             np.stack([table.predictions_R for table in tables]),
             num_classes=tables[0].logits_RC.shape[1],
         )
-        found.append(MethodAnswers(task, num_layers, method, answers, metric, split))
+        found.append(MethodAnswers(task, num_layers, method, answers, metric, name))
     return found
+
+
+def _final(on_dev: Sequence[MethodAnswers], on_test: Sequence[MethodAnswers]) -> list[MethodAnswers]:
+    """Return the answers by which methods are compared: of a labelled test split, which chose nothing, else of dev."""
+    tested = {(one.task, one.num_layers, one.method): one for one in on_test}
+    return [tested.get((one.task, one.num_layers, one.method), one) for one in on_dev]
 
 
 def _curves(job: Job, results: Mapping[str, EvaluationResult]) -> list[Curves]:
@@ -155,7 +157,15 @@ def _published(
     ), ""
 
 
-def _row(result: EvaluationResult, preset: str) -> ResultRow:
+def _row(job: Job, result: EvaluationResult, preset: str, test_labels: Mapping[str, Array]) -> ResultRow:
+    baseline, extra = result.baseline, {"num_dev": result.num_dev}
+    if (labels_R := test_labels.get(result.task)) is not None:
+        metric, is_regression = (
+            result.selection.partition("/")[2],
+            job.context.tasks[result.task].is_regression,
+        )
+        baseline = majority_baseline(labels_R, metric, is_regression)
+        extra["num_test"] = len(labels_R)
     return ResultRow(
         task=result.task,
         method=result.method,
@@ -166,13 +176,13 @@ def _row(result: EvaluationResult, preset: str) -> ResultRow:
         parameters=result.parameters,
         size_bytes=result.size_bytes,
         speed=result.speed,
-        baseline=result.baseline,
+        baseline=baseline,
         predicted_classes=result.predicted_classes,
         settings=result.settings,
         preset=preset,
         best_epoch=result.best_epoch,
         extra={
-            "num_dev": result.num_dev,
+            **extra,
             "precision": result.precision,
             "skipped_lines": dict(result.skipped_lines),
             "hidden_size": result.hidden_size,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pkd_core.report.cells import interval, metric_name, points, remark, score_and_deviation, signed_points
 from pkd_core.report.page.plots import style_of
-from pkd_core.report.results import METHODS, Group, by_task, depth_name
+from pkd_core.report.results import METHODS, TEST, Group, by_task, depth_name
 from pkd_core.report.tables import Published
 
 # The columns of the paper's Table 1.
@@ -43,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One task and dev split."""
+    """One task and labelled split."""
 
     title: str
     metric: str
@@ -95,25 +95,24 @@ def overview(groups: Sequence[Group], published: Published | None) -> Overview:
 
 
 def _score_keys(groups: Sequence[Group]) -> list[str | None]:
-    """Return the selecting score, and the same metric on further dev splits; None for a task that was not run."""
+    """Return the final score, and the same metric on further labelled splits; None for a task that was not run."""
     if not groups:
         return [None]
-    selection = groups[0].selection
-    metric = selection.partition("/")[2]
-    others = [key for key in groups[0].mean if key.partition("/")[2] == metric and key != selection]
-    return [selection, *others]
+    final = groups[0].final
+    metric = final.partition("/")[2]
+    others = [key for key in groups[0].mean if key.partition("/")[2] == metric and key != final]
+    return [final, *others]
 
 
 def _column(task: str, key: str | None, tasks: Mapping[str, Sequence[Group]]) -> Column:
     if key is None:
         return Column(task, "", "not run")
     group = tasks[task][0]
-    split = key.partition("/")[0].removeprefix("dev").strip("-")
-    num_dev = group.rows[0].extra.get("num_dev") if key == group.selection else None
+    split, _, metric = key.partition("/")
+    name = split if group.final_split == TEST else split.removeprefix("dev").strip("-")
+    num_scored = group.rows[0].num_scored if key == group.final else None
     return Column(
-        f"{task} {split}".strip(),
-        metric_name(f"dev/{key.partition('/')[2]}"),
-        f"{num_dev} dev rows" if num_dev else "",
+        f"{task} {name}".strip(), metric_name(metric), f"{num_scored} {split} rows" if num_scored else ""
     )
 
 
@@ -122,8 +121,8 @@ def _cell(
 ) -> Cell | None:
     if group is None or key is None or key not in group.mean:
         return None
-    is_selecting = key == group.selection
-    known = published(group.task, group.method, group.num_layers) if published and is_selecting else None
+    is_final = key == group.final
+    known = published(group.task, group.method, group.num_layers) if published and is_final else None
     others = [
         other.mean[key]
         for other in of_task
@@ -131,7 +130,7 @@ def _cell(
     ]
     return Cell(
         score=score_and_deviation(group, key),
-        interval=interval(group) if is_selecting and group.interval else "",
+        interval=interval(group) if is_final and group.interval else "",
         published="" if known is None else points(known),
         difference="" if known is None else signed_points(group.score - known),
         is_best=group.method != "teacher" and group.mean[key] >= max(others) > min(others),

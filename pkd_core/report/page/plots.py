@@ -125,7 +125,8 @@ def distance_plots(distances: Sequence[MethodDistances], depths: Sequence[int]) 
 
 def cost_plots(groups: Sequence[Group], depths: Sequence[int]) -> list[Plot]:
     """Return one task's scores against size, and against what a single text takes if that was measured."""
-    title = f"dev {metric_name(groups[0].selection)} × 100"
+    final, split = groups[0].final, groups[0].final_split
+    title = f"{split} {metric_name(final, beside=split)} × 100"
     sizes = [_mark(group, depths, group.rows[0].parameters / 1e6, "million parameters") for group in groups]
     plots = [draw(f"{title}, by size", "million parameters", marks=sizes)]
     speeds = [

@@ -171,6 +171,7 @@ def _number(mean: float) -> str:
 def _seeds(groups: Sequence[Group]) -> Table:
     """Return a table with a row for each trained model."""
     keys = list(dict.fromkeys(key for group in groups for key in group.mean))
+    names = [metric_name(key, beside=groups[0].final_split) for key in keys]
     rows = [
         [
             group.name,
@@ -181,7 +182,7 @@ def _seeds(groups: Sequence[Group]) -> Table:
         for group in groups
         for row in group.rows
     ]
-    return Table(["model", "seed", *map(metric_name, keys), "best epoch"], rows)
+    return Table(["model", "seed", *names, "best epoch"], rows)
 
 
 def _rows(groups: Sequence[Group]) -> list[ResultRow]:

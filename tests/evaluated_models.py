@@ -23,6 +23,7 @@ def publish_model(
     logits: Array,
     raw_hash: str | None = None,
     age: str = "0",
+    on_test: Array | None = None,
 ) -> Path:
     """Publish tokens, a model and its evaluation, and return the evaluation's folder.
 
@@ -34,17 +35,21 @@ def publish_model(
         logits: Outputs of the model.
         raw_hash: Hash of the dev file that the tokens were made from; by default that of the file that is there.
         age: A hexadecimal digit that tells two models of the same name apart.
+        on_test: Outputs for a labelled test split with the same gold answers; None without one.
     """
     raw = raw_hash or sha256_file(root / "data_raw" / task / "dev.tsv")
     tokens = _publish(root, "data_feat", task, "tokens", raw[0], {"raw/dev": raw}, _file("tokens", raw))
     model = _publish(root, "artifacts", task, name, age, {"tokens": tokens}, _file("config.json", name + age))
-    predictions = logits.argmax(axis=1) if logits.shape[1] > 1 else logits[:, 0]
     metric = "accuracy" if logits.shape[1] > 1 else "pearson"
-    score = float((predictions == labels).mean())
 
     def evaluate(folder: Path) -> None:
-        write_answers(folder, "dev", np.arange(len(labels)), labels, logits)
-        write_result(folder, _result(task, name, {f"dev/{metric}": score}, f"dev/{metric}"))
+        scores = {}
+        for split, outputs in {"dev": logits, "test": on_test}.items():
+            if outputs is not None:
+                write_answers(folder, split, np.arange(len(labels)), labels, outputs)
+                predictions = outputs.argmax(axis=1) if outputs.shape[1] > 1 else outputs[:, 0]
+                scores[f"{split}/{metric}"] = float((predictions == labels).mean())
+        write_result(folder, _result(task, name, scores, f"dev/{metric}"))
 
     inputs = {"tokens": tokens, "model": model}
     _publish(root, "artifacts", task, f"evaluation-{name}", age, inputs, evaluate)

@@ -215,16 +215,22 @@ def compare(
     task: Annotated[
         str | None, typer.Option(help="The task of names without one: --task RTE teacher kd-3l.")
     ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="A labelled split: test, where it has labels. Default: dev, which chose the epochs."
+        ),
+    ] = None,
     disagreements: Annotated[
         int, typer.Option(min=0, metavar="N", help="Show N examples with different answers.")
     ] = 0,
     as_json: AsJson = False,
     workspace: Workspace = Path(),
 ) -> None:
-    """Compare two models on the dev examples: difference with interval, who is right where, where they disagree."""
+    """Compare two models on the same examples: difference with interval, who is right where, where they disagree."""
     from flows.cli.compare import CompareRequest, compare_models
 
-    compare_models(CompareRequest(first, second, task, disagreements, as_json, workspace))
+    compare_models(CompareRequest(first, second, task, split, disagreements, as_json, workspace))
 
 
 @app.command()

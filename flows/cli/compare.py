@@ -1,4 +1,4 @@
-"""`pkd compare`: two models on the same dev examples, who is right where, and where they disagree."""
+"""`pkd compare`: two models on the same examples, who is right where, and where they disagree."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +28,7 @@ class CompareRequest:
         first: A name from the report, a folder, the beginning of an address, or an address in MLflow.
         second: Another.
         task: What stands before names without a task; None if they have it.
+        split: The labelled split; None for the one that selected the best epoch.
         num_disagreements: How many examples with different answers are shown.
         as_json: Show JSON alone.
         workspace: Folder that holds data_raw and artifacts.
@@ -36,6 +37,7 @@ class CompareRequest:
     first: str
     second: str
     task: str | None
+    split: str | None
     num_disagreements: int
     as_json: bool
     workspace: Path
@@ -50,7 +52,8 @@ def compare_models(request: CompareRequest) -> None:
     report = latest_report(request.workspace)
     reported = reported_models(request.workspace, report) if report else ()
     first, second = (
-        read_evaluation(_find(request, name, reported)) for name in (request.first, request.second)
+        read_evaluation(_find(request, name, reported), request.split)
+        for name in (request.first, request.second)
     )
     comparison = compare(first, second)
     disagreements: list[Disagreement] = []
@@ -79,10 +82,10 @@ def _find(request: CompareRequest, name: str, reported: Sequence[ReportedModel])
 
 
 def _show(first: Evaluated, second: Evaluated, comparison: Comparison) -> None:
-    num_dev = len(first.answers.labels_R)
-    typer.echo(f"{first.result.task}: {metric_name(first.result.selection)} on {num_dev} dev examples")
+    num_examples = len(first.answers.labels_R)
+    typer.echo(f"{first.result.task}: {metric_name(first.metric)} on {num_examples} {first.split} examples")
     for letter, one in (("A", first), ("B", second)):
-        typer.echo(f"{letter}  {points(one.result.score)}  {one.key}  ({one.folder})")
+        typer.echo(f"{letter}  {points(one.score)}  {one.key}  ({one.folder})")
     typer.echo()
     show_text(sentence(_pair(first, comparison)))
     if comparison.agreement is not None:
@@ -91,9 +94,7 @@ def _show(first: Evaluated, second: Evaluated, comparison: Comparison) -> None:
             f"both right {counts.both_right}, only A {counts.only_first}, only B {counts.only_second}, both wrong "
             f"{counts.both_wrong}; McNemar's exact p {_p_value(counts.p_value)}"
         )
-    show_text(
-        "The interval is over dev examples, not over seeds: a report of several seeds compares methods."
-    )
+    show_text("The interval is over examples, not over seeds: a report of several seeds compares methods.")
 
 
 def _p_value(value: float) -> str:
@@ -129,9 +130,10 @@ def _json(
     return {
         "task": first.result.task,
         "selection": first.result.selection,
+        "split": first.split,
         "num_examples": len(first.answers.labels_R),
         "models": [
-            {"name": one.key, "folder": str(one.folder), "score": one.result.score} for one in (first, second)
+            {"name": one.key, "folder": str(one.folder), "score": one.score} for one in (first, second)
         ],
         "difference": difference.difference,
         "interval": [difference.low, difference.high],

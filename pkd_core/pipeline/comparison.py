@@ -1,4 +1,4 @@
-"""Two evaluated models compared on the dev examples that both answered. Shape suffixes: R examples."""
+"""Two evaluated models compared on the examples of a split that both answered. Shape suffixes: R examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Comparison:
     """The first model against the second.
 
     Attributes:
-        difference: Of their scores, with an interval over dev examples; the models are called "A" and "B".
+        difference: Of their scores, with an interval over the examples; the models are called "A" and "B".
         agreement: Who is right where; None for a task of scores.
     """
 
@@ -44,7 +44,7 @@ class Disagreement:
     """An example to which two models give different answers.
 
     Attributes:
-        example_id: Its id in the dev file.
+        example_id: Its id in the split's file.
         texts: Its texts.
         label: The gold label or labels, or the score.
         first: The first model's answer.
@@ -62,7 +62,7 @@ def compare(first: Evaluated, second: Evaluated) -> Comparison:
     """Compare two models.
 
     Raises:
-        DataError: They are the same evaluation, or were not evaluated on the same dev examples by the same metric.
+        DataError: They are the same evaluation, or were not evaluated on the same examples by the same metric.
     """
     _check_same_data(first, second)
     both = {"A": _answers(first.answers), "B": _answers(second.answers)}
@@ -79,7 +79,7 @@ def find_disagreements(first: Evaluated, second: Evaluated, data_raw: Path) -> l
     """Return the examples with different answers: in the file's order, or those of scores by decreasing difference.
 
     Raises:
-        DataError: The dev file is gone, or is another than the models were evaluated on.
+        DataError: The split's file is gone, or is another than the models were evaluated on.
     """
     task = load_task(first.result.task, data_raw)
     texts = _texts(first, task, data_raw)
@@ -119,7 +119,7 @@ def _check_same_data(first: Evaluated, second: Evaluated) -> None:
     ]
     if not same_file or not all(np.array_equal(one, other) for one, other in pairs):
         raise DataError(
-            f"{names} were evaluated on different dev data; run both with the data that is there now."
+            f"{names} were evaluated on different {first.split} data; run both with the data that is there now."
         )
 
 

@@ -26,7 +26,7 @@ class Evaluated:
         folder: Where it is.
         key: The model's task and stage, such as "RTE/kd-3l-s1".
         result: Scores and settings.
-        split: The selecting dev split.
+        split: A labelled split.
         metric: Name of the selecting score.
         answers: The answers to that split.
         raw_hash: Hash of the split's raw file; None if its tokens are gone.
@@ -39,6 +39,11 @@ class Evaluated:
     metric: str
     answers: AnswerTable
     raw_hash: str | None
+
+    @property
+    def score(self) -> float:
+        """The score of the split."""
+        return self.result.scores[f"{self.split}/{self.metric}"]
 
 
 def find_evaluation(workspace: Path, name: str, reported: Sequence[ReportedModel]) -> Path:
@@ -87,10 +92,15 @@ def evaluation_of(model: Path) -> Path:
     return max(found)[1]
 
 
-def read_evaluation(folder: Path) -> Evaluated:
+def read_evaluation(folder: Path, split: str | None = None) -> Evaluated:
     """Verify and read an evaluation.
 
+    Args:
+        folder: Its folder.
+        split: Which labelled split's answers to read; None for the one that selected the best epoch.
+
     Raises:
+        ModelError: It has no scores of that split.
         StoreError: It is damaged, or of an earlier version that kept no answers.
     """
     manifest = read_manifest(folder)
@@ -101,7 +111,13 @@ def read_evaluation(folder: Path) -> Evaluated:
         raise StoreError(
             f"{folder} is of another version of pkd; run again to evaluate its model."
         ) from error
-    split, _, metric = result.selection.partition("/")
+    selecting, _, metric = result.selection.partition("/")
+    split = selecting if split is None else split
+    scored = [key.removesuffix(f"/{metric}") for key in result.scores if key.endswith(f"/{metric}")]
+    if split not in scored:
+        raise ModelError(
+            f"{folder} has scores of {', '.join(scored)}, and none of {quoted(split)}; give one of these splits."
+        )
     tokens = tokens_manifest(folder.resolve(), manifest)
     return Evaluated(
         folder,

@@ -27,11 +27,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("compared")
     write_tiny_task(path / "data_raw")
     write_tiny_task(path / "data_raw", "Other")
+    write_tiny_task(path / "data_raw", "Tested")
     publish_model(path, "Tiny", "finetune-2l-s1", GOLD, logits_of((0, 1, 2, 3, 9)))
     publish_model(path, "Tiny", "kd-2l-s1", GOLD, logits_of((0, 5), scale=2.0), age="4")
     publish_model(path, "Tiny", "kd-2l-s1", GOLD, logits_of((0,)), age="5")
     publish_model(path, "Tiny", "finetune-2l-s9", GOLD, logits_of((0,)), raw_hash="f" * 64)
     publish_model(path, "Other", "kd-2l-s1", GOLD, logits_of((0,)))
+    for name, wrong_on_test in {"finetune-2l-s1": (0, 1), "kd-2l-s1": (1, 2, 3)}.items():
+        publish_model(path, "Tested", name, GOLD, logits_of((4,)), on_test=logits_of(wrong_on_test))
     return path
 
 
@@ -93,6 +96,23 @@ def test_it_is_shown_in_words(here: Path, capfd: pytest.CaptureFixture[str]) -> 
     assert (
         "\n1 of 5 examples with different answers:\nexample 1: up; A: down (0.73); B: up (0.88)\n    " in out
     )
+
+
+def test_a_labelled_test_split_is_compared_if_it_is_named(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    models = ("Tested/finetune-2l-s1", "Tested/kd-2l-s1")
+    on_dev, on_test = compared(capfd, *models), compared(capfd, *models, "--split", "test")
+    assert (on_dev["split"], on_dev["difference"]) == ("dev", 0)
+    assert (on_test["split"], on_test["difference"]) == ("test", pytest.approx(1 / 24))
+    assert [model["score"] for model in on_test["models"]] == [22 / 24, 21 / 24]
+    assert on_test["counts"] == {"both_right": 20, "only_first": 2, "only_second": 1, "both_wrong": 1}
+    assert run_pkd("compare", *models, "--split", "test") == 0
+    assert capfd.readouterr().out.startswith(
+        "Tested: accuracy on 24 test examples\nA  91.7  Tested/finetune-2l"
+    )
+    assert run_pkd("compare", "Tiny/finetune-2l-s1", "Tiny/kd-2l-s1-4", "--split", "test") == 2
+    assert "has scores of dev, and none of 'test'; give one of these splits" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

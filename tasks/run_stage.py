@@ -1,7 +1,6 @@
 """One thin Prefect task for each kind of stage: cached by its inputs, alone in its process, tracked in MLflow."""
 
 import functools
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -27,9 +26,10 @@ from pkd_core.store.os_errors import resource_errors
 from pkd_core.store.stage_store import StageStore
 from tasks.progress import ProgressObserver, ShowStage
 from tasks.stage_tracking import log_stage, track_stage
+from tasks.turns import Turns, rank_of
 
 # torch's random state belongs to the process: two trainings would change each other's random numbers.
-_one_stage_computes = threading.Lock()
+_turns = Turns()
 _COMPUTES = (
     StageKind.TEACHER,
     StageKind.STATES,
@@ -122,4 +122,4 @@ def _turn(stage: Stage) -> AbstractContextManager[Any]:
     # A transfer set computes with threads only if it runs a model.
     if stage.kind not in _COMPUTES and stage.threads is None:
         return nullcontext()
-    return _one_stage_computes
+    return _turns.turn(rank_of(stage))

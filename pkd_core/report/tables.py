@@ -32,7 +32,7 @@ class Table:
 
 
 def overview_table(groups: Sequence[Group]) -> Table:
-    """Return the selecting scores, with a row for each method and depth and a column for each task."""
+    """Return the final scores, with a row for each method and depth and a column for each task."""
     tasks = by_task(groups)
     scores = {(group.name, group.task): score(group, group.final) for group in groups}
     order = sorted(groups, key=lambda group: (group.method != "teacher", -group.num_layers))

@@ -1,10 +1,12 @@
-"""Keeps every test offline and away from the user's own Prefect and MLflow state.
+"""Keeps every test offline, quick, and away from the user's own Prefect and MLflow state.
 
 Libraries read these settings when they are imported, so they are set here, before any test module is.
 """
 
+import gc
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 
@@ -15,6 +17,16 @@ from s3_server import s3_server
 # A busy machine may take any time for one example.
 hypothesis.settings.register_profile("pkd", deadline=None)
 hypothesis.settings.load_profile("pkd")
+
+# Nearly half of the time on a disk is waiting for it, as the store and both databases have all that they write
+# synchronised. Whoever names a folder in TMPDIR has it used instead. A container's /dev/shm may be a few MB.
+_memory, _needed_bytes = "/dev/shm", 10**9
+if (
+    "TMPDIR" not in os.environ
+    and os.access(_memory, os.W_OK)
+    and shutil.disk_usage(_memory).free > _needed_bytes
+):
+    os.environ["TMPDIR"] = tempfile.tempdir = _memory
 
 _prefect_home = tempfile.TemporaryDirectory(prefix="pkd-prefect-", ignore_cleanup_errors=True)
 
@@ -35,6 +47,12 @@ os.environ.update(
 )
 for _name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_PROFILE"):
     os.environ.pop(_name, None)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported from the garbage collector, which looked through a million objects at each full pass."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

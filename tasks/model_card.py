@@ -97,7 +97,7 @@ def _how(method: str) -> str:
         case "teacher":
             return "fine-tuned from the base model"
         case "finetune":
-            return "fine-tuned without a teacher"
+            return "fine-tuned on labels alone"
         case _:
             return f"distilled from a fine-tuned teacher by `{method}`"
 

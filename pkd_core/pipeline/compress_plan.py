@@ -45,11 +45,8 @@ class CompressionRun:
 
     @property
     def recommended(self) -> Mapping[str, Any]:
-        """Settings by dotted key for data and models of this size, without those that a given one decides."""
-        found = recommended_settings(self.amounts, self.config.methods)
-        # Where the user says where students start, all of them do.
-        decided = {"distill.init"} if "student.init" in self.config.settings else set()
-        return {key: value for key, value in found.items() if key not in decided}
+        """Settings by dotted key for data and models of this size."""
+        return recommended_settings(self.amounts, self.config.methods)
 
     def run(self, num_layers: int) -> RunConfig:
         """Return the run that trains students of a depth, as `pkd run` would."""

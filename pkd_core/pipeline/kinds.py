@@ -41,5 +41,5 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.EXPORT: 1,
     StageKind.LATENCY_CANDIDATES: 1,
     StageKind.LATENCY: 1,
-    StageKind.CARD: 4,
+    StageKind.CARD: 5,
 }

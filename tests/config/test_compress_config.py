@@ -91,8 +91,8 @@ def test_scores_are_learnt_standardised_and_labels_have_no_such_setting() -> Non
     assert not keys & settings(500).keys()
 
 
-def test_distilled_students_take_layers_of_a_teacher_that_has_theirs() -> None:
+def test_all_students_take_layers_of_a_teacher_that_has_theirs() -> None:
     common = settings(500, has_common_layers=True)
-    assert common == settings(500) | {"distill.init": "teacher-skip"}
+    assert common == settings(500) | {"student.init": "teacher-skip"}
     amounts = Amounts(num_train=500, num_transfer=0, has_common_layers=True, **NARROW)
-    assert "distill.init" not in recommended_settings(amounts, ["finetune"])
+    assert recommended_settings(amounts, ["finetune"])["student.init"] == "teacher-skip"

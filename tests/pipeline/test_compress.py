@@ -160,7 +160,7 @@ def test_texts_without_labels_are_counted(tmp_path: Path) -> None:
         ({}, True, "pretrained-first"),
     ],
 )
-def test_distilled_students_take_layers_of_the_teacher_unless_it_has_none_for_them_or_the_user_says_so(
+def test_students_take_layers_of_the_teacher_unless_it_has_none_for_them_or_the_user_says_so(
     root: Path, tmp_path: Path, settings: dict[str, Any], has_other_model: bool, init: str
 ) -> None:
     if has_other_model:
@@ -168,7 +168,7 @@ def test_distilled_students_take_layers_of_the_teacher_unless_it_has_none_for_th
     other = str(tmp_path / "other") if has_other_model else None
     compression = compression_of(root, settings=settings, student_model=other)
     stages = {planned.stage.key: planned.stage for planned in compression.plan_students(2).stages}
-    student = stages["Tiny/kd-2l-s42"]
-    assert isinstance(student.spec, StudentSpec)
-    assert student.spec.training.init == init
-    assert ("teacher" in student.inputs) == (init != "pretrained-first")
+    for student in (stages["Tiny/finetune-2l-s42"], stages["Tiny/kd-2l-s42"]):
+        assert isinstance(student.spec, StudentSpec)
+        assert student.spec.training.init == init
+        assert ("teacher" in student.inputs) == (init != "pretrained-first")

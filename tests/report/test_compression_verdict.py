@@ -74,7 +74,7 @@ def test_a_compression_that_paid_has_no_objection() -> None:
     (remark,) = verdict.remarks
     assert remark.startswith(
         "Distilling paid. In PyTorch, the score of kd is 13.0 points higher than that of the same student fine-tuned "
-        "without a teacher (52 of 400 test examples; 95 % interval +9."
+        "on the labels alone (52 of 400 test examples; 95 % interval +9."
     )
     assert remark.endswith(
         "This rests on one seed of each method: more seeds (--seeds 1,2,3) say it more surely."
@@ -158,8 +158,8 @@ def test_a_fine_tuned_student_that_was_chosen_says_that_distilling_did_not_pay()
     assert objections(made) == ["Distilling did not pay"]
     (sentence,) = judge(made).objections
     assert sentence.startswith(
-        "Distilling did not pay: on dev, no method was better than fine-tuning without a teacher, which was chosen. In "
-        "PyTorch, the score of kd is 13.0 points higher than"
+        "Distilling did not pay: on dev, no method was better than fine-tuning on the labels alone, which was chosen. "
+        "In PyTorch, the score of kd is 13.0 points higher than"
     )
     assert judge(made).remarks == ()
 
@@ -199,7 +199,7 @@ def test_whether_distilling_paid_rests_on_all_seeds_of_both_methods() -> None:
     (objection,) = judge(made).objections
     assert objection.startswith(
         "Distilling cannot be told apart from plain fine-tuning. In PyTorch, the mean score of 3 seeds of kd is the "
-        "same as that of 3 that were fine-tuned without a teacher (95 % interval -"
+        "same as that of 3 that were fine-tuned on the labels alone (95 % interval -"
     )
     assert made.student.vs_finetuning is not None
     assert made.student.vs_finetuning.difference == pytest.approx(0.1), "to the mean of the three"
@@ -212,7 +212,7 @@ def test_seeds_of_different_numbers_are_named() -> None:
     (remark,) = judge(made).remarks
     assert remark.startswith(
         "Distilling paid. In PyTorch, the mean score of 3 seeds of kd is 22.0 points higher than that of one that was "
-        "fine-tuned without a teacher (88 of 400 test examples; 95 % interval +"
+        "fine-tuned on the labels alone (88 of 400 test examples; 95 % interval +"
     )
 
 

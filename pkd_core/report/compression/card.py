@@ -86,7 +86,7 @@ def _torch_student(compression: Compression) -> Variant:
 
 def _about(compression: Compression) -> str:
     student, training = compression.student, compression.training
-    how = "fine-tuned without a teacher"
+    how = "fine-tuned on labels alone"
     if student.method != "finetune":
         how = f"distilled from {_teacher(training)} by `{student.method}`"
     kind = (

@@ -41,7 +41,7 @@ class Variant:
         model: Name of the model's stage, such as "kd-3l-s42".
         method: "teacher", or the student's method.
         num_layers: Depth.
-        role: The teacher, the chosen student, a student of its shape that was fine-tuned without a teacher, or another
+        role: The teacher, the chosen student, a student of its shape that was fine-tuned on labels alone, or another
             student.
         format: Library and type of numbers.
         score: On the final split, a fraction; None where it was not measured.
@@ -77,7 +77,7 @@ class Distilling:
     Attributes:
         method: The distilled students' method.
         num_seeds: How many of them there are.
-        num_finetuned: How many were fine-tuned without a teacher.
+        num_finetuned: How many were fine-tuned on labels alone.
         gap: The difference of the means in PyTorch, over examples and seeds.
     """
 

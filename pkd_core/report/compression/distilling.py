@@ -1,4 +1,4 @@
-"""Whether distilling paid: all seeds of a method against all seeds that were fine-tuned without a teacher."""
+"""Whether distilling paid: all seeds of a method against all seeds that were fine-tuned on labels alone."""
 
 from collections.abc import Hashable, Sequence
 from statistics import fmean

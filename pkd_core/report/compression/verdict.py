@@ -171,8 +171,8 @@ def _method_compared(compression: Compression, found: Distilling) -> str:
 
 
 def _alone(compression: Compression) -> str:
-    """Return what plain fine-tuning does without."""
-    return "on the teacher's labels alone" if compression.labelled_by else "without a teacher"
+    """Return what plain fine-tuning learns from."""
+    return "on the teacher's labels alone" if compression.labelled_by else "on the labels alone"
 
 
 def _remarks(compression: Compression) -> Iterator[str]:

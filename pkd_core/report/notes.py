@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from pkd_core.report.cells import ABSENT, points, remark
+from pkd_core.report.first_weights import different_starts
 from pkd_core.report.results import TEST, Group, by_task
 
 
@@ -32,7 +33,7 @@ def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
             "teacher's 95 % interval."
         )
     texts = [*_nothing_learnt(groups), *texts]
-    texts += _speeds(students) + _skipped_lines(groups)
+    texts += _first_weights(students) + _speeds(students) + _skipped_lines(groups)
     if failures:
         texts.append(f"Not everything that was asked for is here: {len(failures)} failed, named above.")
     return texts
@@ -79,6 +80,15 @@ def _nothing_learnt(groups: Sequence[Group]) -> list[str]:
                 f"{task}: the teacher has learnt nothing, so its students have nothing to learn from it."
             )
     return texts
+
+
+def _first_weights(students: Sequence[Group]) -> list[str]:
+    return [
+        f"{task}: fine-tuned students start from other layers ({plain}) than distilled ones ({distilled}), so what "
+        "one leads the other by is of the layers too. Give both the same to see what the teacher's answers bring: "
+        "student.init sets it for all."
+        for task, (plain, distilled) in different_starts(students).items()
+    ]
 
 
 def _speeds(students: Sequence[Group]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pkd_core.report.cells import comparison, flat, interval, metric_name, points, remark, score_and_deviation
 from pkd_core.report.columns import in_columns
+from pkd_core.report.first_weights import different_starts
 from pkd_core.report.results import BaseModel, Group, by_task
 
 _HEADINGS = (
@@ -33,6 +34,10 @@ def text_table(groups: Sequence[Group], failures: Mapping[str, str], base_model:
     lines += ["", f"base model: {flat(base_model.name)} (weights {base_model.short_digest})"]
     if (student := base_model.student) is not None:
         lines.append(f"students' base model: {flat(student.name)} (weights {student.short_digest})")
+    lines += [
+        f"{task}: finetune starts from {plain}, distilled students from {distilled}"
+        for task, (plain, distilled) in different_starts(groups).items()
+    ]
     machines = dict.fromkeys(group.speed.where for group in groups if group.speed)
     lines += [f"times faster: on {machine}" for machine in machines]
     return "\n".join([*lines, *([""] if failed else []), *failed])

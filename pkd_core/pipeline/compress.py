@@ -87,7 +87,8 @@ def _choose_depth(run: CompressionRun, build: BuildPlan) -> Choice | None:
 def choose_student(stages: Sequence[Stage], records: Mapping[str, StageRecord]) -> Stage:
     """Return the student of the method with the best mean dev score over its seeds, of these the best one.
 
-    Of equal methods it is the first, and of equal seeds too. No test score is looked at.
+    Of equal methods it is the first one that distils, as those students differ less from seed to seed; of equal seeds
+    it is the first. No test score is looked at.
 
     Args:
         stages: Those of a run with at least one student.
@@ -99,5 +100,9 @@ def choose_student(stages: Sequence[Stage], records: Mapping[str, StageRecord]) 
         if isinstance(stage.spec, EvaluationSpec) and stage.spec.method != "teacher":
             score = EvaluationFacts.of(records[stage.key]).score
             of_method.setdefault(stage.spec.method, []).append((score, by_key[stage.inputs["model"]]))
-    best = max(of_method.values(), key=lambda scored: fmean(score for score, _ in scored))
-    return max(best, key=lambda scored: scored[0])[1]
+    best = max(of_method, key=lambda method: (_mean(of_method[method]), method != "finetune"))
+    return max(of_method[best], key=lambda scored: scored[0])[1]
+
+
+def _mean(scored: Sequence[tuple[float, Stage]]) -> float:
+    return fmean(score for score, _ in scored)

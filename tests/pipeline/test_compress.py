@@ -78,9 +78,19 @@ def test_the_method_with_the_best_mean_on_dev_is_chosen_and_of_it_the_best_seed(
     assert outcome.report.stage == "report"
 
 
-def test_of_equals_the_first_is_chosen(root: Path) -> None:
-    outcome = run_compression(compression_of(root, seeds=(5, 3)), Scores(lambda _: 0.5).build)
-    assert outcome.student.name == "finetune-2l-s5"
+@pytest.mark.parametrize(
+    ("methods", "chosen"),
+    [
+        (("finetune", "kd", "pkd-skip"), "kd-2l-s5"),
+        (("pkd-skip", "finetune", "kd"), "pkd-skip-2l-s5"),
+        (("finetune",), "finetune-2l-s5"),
+    ],
+)
+def test_of_equals_the_first_that_distils_is_chosen(
+    methods: tuple[str, ...], chosen: str, root: Path
+) -> None:
+    compression = compression_of(root, seeds=(5, 3), methods=methods)
+    assert run_compression(compression, Scores(lambda _: 0.5).build).student.name == chosen
 
 
 def test_layers_are_those_that_are_given_or_half_of_the_models(root: Path) -> None:
@@ -122,7 +132,7 @@ def test_the_deepest_student_within_the_latency_is_trained(tmp_path: Path) -> No
     write_tiny_model(tmp_path / "model")
     timed, sentences = Timed(), list[str]()
     outcome = run_compression(compression_of(tmp_path, latency_ms="3.5ms"), timed.build, sentences.append)
-    assert (outcome.num_layers, outcome.student.name) == (3, "finetune-3l-s42")
+    assert (outcome.num_layers, outcome.student.name) == (3, "kd-3l-s42")
     candidates, students, _final = timed.plans
     (stage,) = (planned.stage for planned in candidates.stages)
     assert isinstance(stage.spec, LatencyCandidatesSpec)

@@ -153,14 +153,27 @@ def test_plain_fine_tuning_that_is_as_good_or_better_is_named(num_wrong: int, ob
 
 
 def test_a_fine_tuned_student_that_was_chosen_says_that_distilling_did_not_pay() -> None:
-    chosen = replace(FINETUNED, sizes=SIZES, int8_answers=answers(100))
+    chosen = replace(FINETUNED, answers=answers(51), sizes=SIZES, int8_answers=answers(51))
     made = compression(student=chosen, others=[STUDENT], timings=timed(float32=3.7))
     assert objections(made) == ["Distilling did not pay"]
     (sentence,) = judge(made).objections
     assert sentence.startswith(
         "Distilling did not pay: on dev, no method was better than fine-tuning on the labels alone, which was chosen. "
-        "In PyTorch, the score of kd is 13.0 points higher than"
+        "In PyTorch, the score of kd is 0.7 points higher than"
     )
+    assert judge(made).remarks == ()
+
+
+def test_distilled_students_that_are_better_on_test_alone_are_named_with_the_means_to_have_them() -> None:
+    chosen = replace(FINETUNED, sizes=SIZES, int8_answers=answers(100))
+    made = compression(student=chosen, others=[STUDENT], timings=timed(float32=3.7))
+    assert objections(made) == ["Distilling paid, but was not chosen"]
+    (sentence,) = judge(made).objections
+    assert sentence.startswith(
+        "Distilling paid, but was not chosen: on dev, no method was better than fine-tuning on the labels alone, which "
+        "was chosen. In PyTorch, the score of kd is 13.0 points higher than"
+    )
+    assert sentence.endswith(" To have a student of it, add --methods kd.")
     assert judge(made).remarks == ()
 
 

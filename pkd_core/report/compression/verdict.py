@@ -145,15 +145,26 @@ def _about_finetuning(compression: Compression) -> Iterator[str]:
     if found is None:
         return
     if compression.student.method == "finetune":
-        best = f"on dev, no method was better than fine-tuning {_alone(compression)}, which was chosen"
-        did = f"Distilling did not pay: {best}"
-    elif found.paid:
+        yield _fine_tuning_chosen(compression, found)
         return
-    elif found.gap.difference < 0 and found.gap.is_distinguishable:
+    if found.paid:
+        return
+    if found.gap.difference < 0 and found.gap.is_distinguishable:
         did = "Distilling did harm"
     else:
         did = "Distilling cannot be told apart from plain fine-tuning"
     yield f"{did}. {_method_compared(compression, found)}"
+
+
+def _fine_tuning_chosen(compression: Compression, found: Distilling) -> str:
+    best = f"on dev, no method was better than fine-tuning {_alone(compression)}, which was chosen"
+    compared_with = _method_compared(compression, found)
+    if found.paid:
+        return (
+            f"Distilling paid, but was not chosen: {best}. {compared_with} To have a student of it, add --methods "
+            f"{found.method}."
+        )
+    return f"Distilling did not pay: {best}. {compared_with}"
 
 
 def _method_compared(compression: Compression, found: Distilling) -> str:

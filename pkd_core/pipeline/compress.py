@@ -87,8 +87,8 @@ def _choose_depth(run: CompressionRun, build: BuildPlan) -> Choice | None:
 def choose_student(stages: Sequence[Stage], records: Mapping[str, StageRecord]) -> Stage:
     """Return the student of the method with the best mean dev score over its seeds, of these the best one.
 
-    Of equal methods it is the first one that distils, as those students differ less from seed to seed; of equal seeds
-    it is the first. No test score is looked at.
+    Of equal methods it is the first one that distils, as those students mostly differ less from seed to seed; of equal
+    seeds it is the first. No test score is looked at.
 
     Args:
         stages: Those of a run with at least one student.

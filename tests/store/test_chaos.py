@@ -54,7 +54,10 @@ class Chaos:
         self._num_starts += 1
         script = Path(__file__).with_name("chaos_worker.py")
         arguments = [self.url, self.events_file, str(self._num_starts), *self._settings]
-        environment = os.environ | {"PKD_CACHE": str(self._folder / f"machine-{machine}")}
+        environment = os.environ | {
+            "PKD_CACHE": str(self._folder / f"machine-{machine}"),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
         with (self._folder / f"output-{self._num_starts}.txt").open("wb") as output:
             return subprocess.Popen(
                 [sys.executable, script, *arguments], env=environment, stdout=output, stderr=output

@@ -65,3 +65,30 @@ def endpoint() -> Iterator[str]:
     """The endpoint of an S3 server without buckets."""
     with s3_server() as endpoint:
         yield endpoint
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Prefect's own server for as long as the tests run, found by every flow run of this process, and by no other."""
+    from flows.environment import prepare_environment
+    from flows.service.own_server import own_server
+
+    folder = tmp_path_factory.mktemp("prefect")
+    prepare_environment(folder)
+    before = os.environ["PREFECT_API_URL"]
+    with own_server(folder / "logs"), pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("PREFECT_API_URL", before)
+        monkeypatch.delenv("PREFECT_API_AUTH_STRING")
+        monkeypatch.delenv("PREFECT_UI_URL")
+        yield
+
+
+@pytest.fixture(scope="session")
+def server_variables(server: None) -> dict[str, str]:
+    """The environment of a command line in this process that finds the server."""
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
+
+    return {
+        "PREFECT_API_URL": str(PREFECT_API_URL.value()),
+        "PREFECT_API_AUTH_STRING": str(PREFECT_API_AUTH_STRING.value()),
+    }

@@ -83,7 +83,7 @@ def commands_to_run() -> Iterator[object]:
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def workspace(tmp_path_factory: pytest.TempPathFactory, server_variables: dict[str, str]) -> Iterator[Path]:
     """A workspace with RTE, MRPC and Reviews, and a 12-layer BERT in the hub's cache in place of the default model."""
     root = tmp_path_factory.mktemp("readme")
     write_tiny_glue(root / "data_raw")
@@ -98,6 +98,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(constants, "HF_HUB_CACHE", str(root / "hub"))
         patch.chdir(root)
+        for name, value in server_variables.items():
+            patch.setenv(name, value)
         threads = torch.get_num_threads()
         yield root
     torch.set_num_threads(threads)

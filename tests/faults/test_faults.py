@@ -32,6 +32,7 @@ def test_a_run_killed_at_any_operation_ends_with_the_results_of_an_undisturbed_o
     assert outcome.lost == 0, outcome.details
 
 
+@pytest.mark.slow
 def test_damage_to_a_published_file_is_detected_and_repaired(tmp_path: Path) -> None:
     outcome = damage_published_files(tmp_path, every=25)
     assert outcome.injected > 4

@@ -94,6 +94,7 @@ def test_runs_models_and_scores_that_are_missing_are_completed_and_the_rest_is_l
     assert contents(store) == after
 
 
+@pytest.mark.slow
 def test_models_that_an_earlier_version_logged_are_logged_again_under_the_name_of_their_depth(
     root: Path,
 ) -> None:
@@ -112,6 +113,7 @@ def test_models_that_an_earlier_version_logged_are_logged_again_under_the_name_o
     store.client.delete_registered_model("pkd-TinyA-kd-2l")
 
 
+@pytest.mark.slow
 def test_two_students_whose_folders_were_swapped_are_built_again_and_mlflow_stays_as_it_was(
     root: Path,
 ) -> None:

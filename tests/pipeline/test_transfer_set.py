@@ -228,6 +228,7 @@ def test_words_are_replaced_by_those_that_the_model_predicts(root_with_head: Pat
         assert 1 <= min(differences) < len(ids) - 2
 
 
+@pytest.mark.slow
 def test_replaced_words_are_the_same_in_every_workspace_and_others_with_another_seed(
     root_with_head: Path,
 ) -> None:

@@ -143,7 +143,7 @@ def replacing(key: str, path: Path, change: Callable[[Path], None], puts_back: b
     return track
 
 
-@pytest.mark.parametrize("puts_back", [True, False])
+@pytest.mark.parametrize("puts_back", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("key", "file"),
     [

@@ -92,6 +92,7 @@ def test_a_damaged_file_of_the_attempt_begins_a_new_run(content: str, workspace:
     assert second.run_id != first.run_id
 
 
+@pytest.mark.slow
 def test_a_training_that_begins_again_opens_a_new_run_and_fails_the_killed_one(
     workspace: Path, store: Store
 ) -> None:

@@ -33,6 +33,7 @@ def test_training_overfits_a_small_set() -> None:
     assert result.history[-1]["train/total"] < 0.1
 
 
+@pytest.mark.slow
 def test_regression_overfits_a_small_set() -> None:
     table = make_table(64, score=True)
     settings = SETTINGS.model_copy(update={"num_epochs": 40})

@@ -19,12 +19,14 @@ hypothesis.settings.register_profile("pkd", deadline=None)
 hypothesis.settings.load_profile("pkd")
 
 # Nearly half of the time on a disk is waiting for it, as the store and both databases have all that they write
-# synchronised. Whoever names a folder in TMPDIR has it used instead. A container's /dev/shm may be a few MB.
+# synchronised. Whoever names a folder in TMPDIR has it used instead. A container's /dev/shm may be a few MB, and where
+# nothing may be executed there, the programs that tests write could not run.
 _memory, _needed_bytes = "/dev/shm", 10**9
 if (
     "TMPDIR" not in os.environ
     and os.access(_memory, os.W_OK)
     and shutil.disk_usage(_memory).free > _needed_bytes
+    and not os.statvfs(_memory).f_flag & os.ST_NOEXEC
 ):
     os.environ["TMPDIR"] = tempfile.tempdir = _memory
 

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 from pkd_core.report.results import Group, by_task
 
-_PAPERS = "pretrained-first"
-
 
 def different_starts(groups: Sequence[Group]) -> dict[str, tuple[str, str]]:
     """Return the first weights of fine-tuned and of distilled students, by task, where they differ.
@@ -14,7 +12,7 @@ def different_starts(groups: Sequence[Group]) -> dict[str, tuple[str, str]]:
         groups: Of all tasks and methods.
 
     Returns:
-        Values of student.init, such as ("pretrained-first", "teacher-skip").
+        Values of student.init, such as ("pretrained-first", "teacher-skip"); nothing where they are not known.
     """
     starts = {
         task: (
@@ -27,5 +25,5 @@ def different_starts(groups: Sequence[Group]) -> dict[str, tuple[str, str]]:
 
 
 def _starts(groups: Sequence[Group]) -> str:
-    found = {row.settings.get("student.init", _PAPERS) for group in groups for row in group.rows}
-    return ", ".join(sorted(found))
+    found = {row.settings.get("student.init") for group in groups for row in group.rows}
+    return ", ".join(sorted(init for init in found if init))

@@ -177,6 +177,13 @@ def test_distilled_students_that_are_better_on_test_alone_are_named_with_the_mea
     assert judge(made).remarks == ()
 
 
+def test_students_that_start_from_other_layers_than_fine_tuned_ones_are_not_called_the_same() -> None:
+    settings = {"student.init": "pretrained-first"}
+    finetuned = replace(FINETUNED, result=replace(FINETUNED.result, settings=settings))
+    (remark,) = judge(compression(others=[finetuned])).remarks
+    assert "than that of a student fine-tuned on the labels alone, from other layers (52 of" in remark
+
+
 def test_a_constant_answer_to_a_task_of_scores_is_the_mean() -> None:
     made = compression(
         student=model("kd-3l-s42", answers(240), answers(240)), others=[], timings=(), labels=()

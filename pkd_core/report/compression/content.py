@@ -79,12 +79,14 @@ class Distilling:
         num_seeds: How many of them there are.
         num_finetuned: How many were fine-tuned on labels alone.
         gap: The difference of the means in PyTorch, over examples and seeds.
+        start_alike: Whether both start from the same layers.
     """
 
     method: str
     num_seeds: int
     num_finetuned: int
     gap: Gap
+    start_alike: bool
 
     @property
     def paid(self) -> bool:

@@ -38,4 +38,5 @@ def compare_with_finetuning(student: EvaluatedModel, others: Sequence[EvaluatedM
     }
     gap = Gaps(both, final_metric(student)).between(best[0].result.method, _FINETUNE)
     assert gap is not None, "both methods were compared"
-    return Distilling(best[0].result.method, len(best), len(finetuned), gap)
+    starts = {one.result.settings.get("student.init") for one in (*best, *finetuned)}
+    return Distilling(best[0].result.method, len(best), len(finetuned), gap, len(starts) == 1)

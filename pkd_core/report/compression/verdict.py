@@ -169,15 +169,17 @@ def _fine_tuning_chosen(compression: Compression, found: Distilling) -> str:
 
 def _method_compared(compression: Compression, found: Distilling) -> str:
     """Return how a method's score differs from that of fine-tuning, and how many seeds that rests on."""
+    layers = "" if found.start_alike else ", from other layers"
     if found.num_seeds == found.num_finetuned == 1:
-        than = f"that of the same student fine-tuned {_alone(compression)}"
+        same = "the same student" if found.start_alike else "a student"
+        than = f"that of {same} fine-tuned {_alone(compression)}{layers}"
         return (
             f"In PyTorch, the score of {found.method} is {compared(found.gap, compression, than)}. This rests "
             "on one seed of each method: more seeds (--seeds 1,2,3) say it more surely."
         )
     seeds = f"{found.num_seeds} seeds" if found.num_seeds > 1 else "one seed"
     finetuned = f"{found.num_finetuned} that were" if found.num_finetuned > 1 else "one that was"
-    than = f"that of {finetuned} fine-tuned {_alone(compression)}"
+    than = f"that of {finetuned} fine-tuned {_alone(compression)}{layers}"
     return f"In PyTorch, the mean score of {seeds} of {found.method} is {compared(found.gap, compression, than)}."
 
 

@@ -3,7 +3,7 @@
 import shlex
 from pathlib import Path
 
-from flows.request import as_typed
+from flows.workspace import as_typed
 from pkd_core.errors import StoreError
 from pkd_core.model.file_checks import read_settings
 from pkd_core.pipeline.trained import ReportedModel, best_of, describe_trained, reported_models

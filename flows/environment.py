@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.request import check_addressable
 from flows.service.login import read_login
+from flows.workspace import check_addressable
 from pkd_core.store.attached import place_of
 from pkd_core.store.network_folder import network_type
 

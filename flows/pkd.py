@@ -19,6 +19,7 @@ from flows.run_file import run_file, write_run_file
 from flows.run_name import run_name
 from flows.stopping import received_signal
 from flows.summary import count_done, name_failures
+from flows.workspace import given_workspace
 from pkd_core.errors import StoreError
 from pkd_core.pipeline.job import RunContext
 from pkd_core.pipeline.kinds import StageKind
@@ -53,7 +54,7 @@ def build_flow(
 
 def _run(parameters: Mapping[str, Any], make_plan: Callable[[Request], Plan], show: ShowStage) -> State[Any]:
     def work() -> State[Any]:
-        request = Request.from_parameters(parameters)
+        request = Request.build(parameters, given_workspace(parameters))
         set_up_process(request.workspace)
         plan = make_plan(request)
         options = request.options

@@ -11,9 +11,9 @@ from flows.cli.completion import complete_arguments
 from flows.cli.lists import split_list, split_numbers
 from flows.cli.options import AsJson, ConfigFile, Quiet, Verbose, Workspace, keyword, option_of
 from flows.cli.run import amount
+from flows.cli.words import split_words
 from flows.compress.request import FIELDS, CompressRequest
 from flows.environment import prepare_environment
-from flows.request import split_words
 from flows.run_file import read_run_file
 from pkd_core.errors import ConfigError, listed
 

@@ -12,7 +12,7 @@ import typer
 
 from flows.cli.listing import show_rows, show_text, wrapped
 from flows.cli.quantities import age, size
-from flows.request import as_typed
+from flows.workspace import as_typed
 from pkd_core.config.presets import ListedPreset
 from pkd_core.errors import StoreError
 from pkd_core.store.garbage import Garbage

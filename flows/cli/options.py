@@ -10,8 +10,10 @@ from pydantic.fields import FieldInfo
 
 from flows.cli.completion import complete_arguments, complete_methods
 from flows.cli.lists import split_list, split_numbers
-from flows.request import Request, open_workspace, split_arguments
+from flows.cli.words import split_arguments
+from flows.request import Request
 from flows.run_file import read_run_file
+from flows.workspace import open_workspace
 from pkd_core.config.command import flag_of
 from pkd_core.config.run_options import RunOptions
 from pkd_core.config.settings import RunConfig

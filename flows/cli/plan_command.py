@@ -9,7 +9,8 @@ from rich.text import Text
 from flows.cli.listing import show_json, show_rows, show_text
 from flows.cli.quantities import duration
 from flows.prepare import check_data
-from flows.request import Request, check_addressable
+from flows.request import Request
+from flows.workspace import check_addressable
 from pkd_core.pipeline.estimate import estimate_seconds
 from pkd_core.pipeline.models import PretrainedModel
 from pkd_core.pipeline.own_teachers import OwnTeacher

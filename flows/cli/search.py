@@ -13,11 +13,11 @@ from flows.cli.log_lines import Amount
 from flows.cli.run_view import RunView, viewing_run
 from flows.latest_report import record_latest
 from flows.limits import check_limits
-from flows.request import as_typed
 from flows.search.prepare import prepare_search
 from flows.search.request import SearchRequest
 from flows.search.sampler import sampler_for
 from flows.stopping import ending_at_signals, received_signal, report_stopped
+from flows.workspace import as_typed
 from pkd_core.config.command import run_command
 from pkd_core.report.search_results import best_round
 from pkd_core.store.catalog import local_copy

@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from flows.cli.listing import show_json, show_text
-from flows.request import split_arguments
+from flows.cli.words import split_arguments
 from pkd_core.config.conventions import check_convention
 from pkd_core.config.reference import SettingValue, explain_settings
 from pkd_core.config.settings import Method

@@ -24,6 +24,7 @@ from flows.rounds.builder import PlanBuilder
 from flows.rounds.running import run_rounds
 from flows.run_name import compression_name
 from flows.service.root import check_below_root
+from flows.workspace import given_workspace
 from pkd_core.pipeline.compress import run_compression
 from pkd_core.pipeline.compress_forecast import seconds_to_go, trains
 from pkd_core.pipeline.compress_output import hand_over
@@ -65,7 +66,7 @@ def _run(
     begin: Callable[[Plan], None],
 ) -> State[Any]:
     def work() -> State[Any]:
-        asked = CompressRequest.from_parameters(parameters)
+        asked = CompressRequest.build(parameters, given_workspace(parameters))
         set_up_process(asked.workspace)
         if deployment.id and asked.out is not None:
             check_below_root(asked.out, "an output folder")

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field
 
-from flows.request import given_settings, open_workspace, workspace_name
+from flows.request import given_settings
 from flows.run_file import growing_record
+from flows.workspace import workspace_name
 from pkd_core.config.compress import CompressConfig, build_compress_config
 from pkd_core.config.overrides import build_run_options, fields_of, validated
 from pkd_core.config.run_options import RunOptions
@@ -46,16 +47,6 @@ class CompressRequest:
     workspace: Path
 
     @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
-        """Build a request from the fields of all its parts and the workspace, as one flat mapping.
-
-        Raises:
-            ConfigError: A value is unknown, of the wrong type or out of range.
-            StoreError: The workspace's path cannot be used.
-        """
-        return cls.build(parameters, open_workspace(parameters["workspace"]).resolve())
-
-    @classmethod
     def build(cls, values: Mapping[str, Any], workspace: Path) -> Self:
         """Build a request from the fields of all its parts as one flat mapping.
 
@@ -77,7 +68,7 @@ class CompressRequest:
         return None if self.output.out is None else Path(self.output.out)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the flat mapping of `from_parameters` as JSON values, valid in every current folder."""
+        """Return the flat mapping of `build`, with the workspace, as JSON values, valid in every current folder."""
         values = compression_values(self.data, self.config)
         for part in (self.output, self.options):
             values |= part.model_dump(mode="json")

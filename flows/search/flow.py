@@ -18,6 +18,7 @@ from flows.search.prepare import prepare_search
 from flows.search.request import SearchRequest
 from flows.search.sampler import sampler_for
 from flows.search.survey import survey_search
+from flows.workspace import given_workspace
 from pkd_core.config.search import describe_point
 from pkd_core.pipeline.plan import Plan
 from pkd_core.pipeline.search import run_search
@@ -58,7 +59,7 @@ def _run(
     begin: Callable[[Plan], None],
 ) -> State[Any]:
     def work() -> State[Any]:
-        asked = SearchRequest.from_parameters(parameters)
+        asked = SearchRequest.build(parameters, given_workspace(parameters))
         set_up_process(asked.workspace)
         search = make_search(asked)
         return run_rounds(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from flows.request import Request, given_settings, open_workspace
+from flows.request import Request, given_settings
 from flows.run_file import growing_record
 from pkd_core.config.model_paths import model_paths
 from pkd_core.config.search import SearchConfig, build_search_config, searched_rounds
@@ -21,16 +21,6 @@ class SearchRequest:
 
     request: Request
     config: SearchConfig
-
-    @classmethod
-    def from_parameters(cls, parameters: Mapping[str, Any]) -> Self:
-        """Build a search from the parameters of a run, whose settings have those of the search among them.
-
-        Raises:
-            ConfigError: A value is unknown, of the wrong type or out of range.
-            StoreError: The workspace's path cannot be used.
-        """
-        return cls.build(parameters, open_workspace(parameters["workspace"]).resolve())
 
     @classmethod
     def build(cls, values: Mapping[str, Any], workspace: Path) -> Self:
@@ -64,7 +54,7 @@ class SearchRequest:
         return growing_record(self.workspace, values, self.parameters())
 
     def parameters(self) -> dict[str, Any]:
-        """Return the mapping of `from_parameters` as JSON values, valid in every current folder."""
+        """Return the mapping of `build`, with the workspace, as JSON values, valid in every current folder."""
         values = self.request.parameters()
         given = self.config.model_dump(mode="json", include=self.config.model_fields_set)
         settings = values["settings"] | {f"{PREFIX}{name}": value for name, value in given.items()}

@@ -11,8 +11,8 @@ from pathlib import Path
 from uuid import UUID
 
 from flows.environment import prepare_environment
-from flows.request import open_workspace
 from flows.service.root import ROOT_VARIABLE
+from flows.workspace import open_workspace
 from pkd_core.errors import ConfigError, quoted
 from pkd_core.store.os_errors import file_errors
 

@@ -18,12 +18,12 @@ from prefect.runner import Runner
 from flows.compress.flow import pkd_compress
 from flows.compress.request import FIELDS
 from flows.pkd import pkd
-from flows.request import open_workspace
 from flows.search.flow import pkd_search
 from flows.service.answers import answers
 from flows.service.processes import SECONDS_TO_START
 from flows.service.root import ROOT_VARIABLE
 from flows.service.services import COMPRESS_DEPLOYMENT, DEPLOYMENT, SEARCH_DEPLOYMENT
+from flows.workspace import open_workspace
 
 
 def serve(parameters: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from flows.compress.request import FIELDS, CompressRequest
 from flows.run_file import read_run_file, write_run_file
 from flows.run_name import describe_compression
 from flows.service.serve import compress_parameters
+from flows.workspace import given_workspace
 from pkd_core.config.settings import METHODS
 from pkd_core.own_data.write import write_task
 
@@ -89,7 +90,8 @@ def test_parameters_and_files_repeat_a_compression_from_every_folder(
     (tmp_path / "mine").mkdir()
     assert run_pkd(*TYPED) == 0
     parameters = asked[0].parameters()
-    assert CompressRequest.from_parameters(json.loads(json.dumps(parameters))).parameters() == parameters
+    sent = json.loads(json.dumps(parameters))
+    assert CompressRequest.build(sent, given_workspace(sent)).parameters() == parameters
     assert (parameters["data"], parameters["teachers"]) == (
         str(tmp_path / "reviews.csv"),
         [str(tmp_path / "mine")],

@@ -10,6 +10,7 @@ import flows.service.up
 import tasks.run_stage
 from flows.pkd import pkd
 from flows.request import Request
+from flows.workspace import given_workspace
 from pkd_core.config.run_options import RunOptions
 from pkd_core.errors import StoreError
 from pkd_core.pipeline import models
@@ -98,6 +99,6 @@ def test_the_services_arguments_are_the_deployments_defaults(
     (request,) = served
     assert request.options == OPTIONS
     parameters = request.parameters()
-    assert Request.from_parameters(parameters) == Request(request.run, OPTIONS, workspace)
+    assert Request.build(parameters, given_workspace(parameters)) == Request(request.run, OPTIONS, workspace)
     assert {key: getattr(request.run, key) for key in RUN} == RUN
     assert (request.run.tasks, request.run.settings) == (("Tiny",), {"distill.beta": 3.0})

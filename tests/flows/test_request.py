@@ -11,8 +11,10 @@ import typer
 from typer.testing import CliRunner
 
 from flows.cli.options import takes_request
+from flows.cli.words import split_arguments
 from flows.pkd import pkd
-from flows.request import Request, check_addressable, split_arguments
+from flows.request import Request
+from flows.workspace import check_addressable, given_workspace
 from pkd_core.config.run_options import RunOptions
 from pkd_core.config.settings import DEFAULT_METHODS, DEFAULT_MODEL, RunConfig
 from pkd_core.data.glue import GLUE_TASKS
@@ -187,7 +189,9 @@ def test_parameters_survive_json_and_build_the_same_request(
     )  # fmt: skip
     parameters: dict[str, Any] = json.loads(json.dumps(request.parameters()))
     assert parameters["workspace"] == str(tmp_path / "here")
-    assert Request.from_parameters(parameters) == Request(request.run, request.options, tmp_path / "here")
+    assert Request.build(parameters, given_workspace(parameters)) == Request(
+        request.run, request.options, tmp_path / "here"
+    )
 
 
 @pytest.mark.parametrize(
@@ -226,9 +230,9 @@ def test_parameters_survive_json_and_build_the_same_request(
 def test_a_parameter_of_the_wrong_kind_is_refused_in_one_sentence_that_names_it(
     name: str, value: Any
 ) -> None:
-    parameters = Request(RunConfig(tasks=("RTE",)), RunOptions(), Path()).parameters()
+    parameters = Request(RunConfig(tasks=("RTE",)), RunOptions(), Path()).parameters() | {name: value}
     with pytest.raises(ConfigError) as caught:
-        Request.from_parameters(parameters | {name: value})
+        Request.build(parameters, given_workspace(parameters))
     message = str(caught.value)
     assert name in message or "distill.alpha" in message or "no setting" in message
     assert "\n" not in message and "\0" not in message and len(message) < 300
@@ -236,9 +240,8 @@ def test_a_parameter_of_the_wrong_kind_is_refused_in_one_sentence_that_names_it(
 
 def test_a_workspace_that_is_a_loop_of_links_is_refused(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    parameters = Request(RunConfig(tasks=("RTE",)), RunOptions(), Path()).parameters()
     with pytest.raises(StoreError, match="loop"):
-        Request.from_parameters(parameters | {"workspace": str(tmp_path / "loop")})
+        given_workspace({"workspace": str(tmp_path / "loop")})
 
 
 def test_a_model_folder_is_found_from_any_other_current_folder(

@@ -13,6 +13,7 @@ from flows.run_file import read_run_file, write_run_file
 from flows.search.flow import pkd_search
 from flows.search.request import SearchRequest
 from flows.service.serve import search_parameters
+from flows.workspace import given_workspace
 from pkd_core.config.search import SearchConfig
 
 VALUES = {
@@ -38,7 +39,8 @@ def test_a_searchs_settings_are_divided_from_those_of_its_runs(tmp_path: Path) -
 def test_parameters_and_files_repeat_a_search(tmp_path: Path) -> None:
     asked = SearchRequest.build(VALUES, tmp_path)
     parameters = asked.parameters()
-    assert SearchRequest.from_parameters(json.loads(json.dumps(parameters))) == asked
+    sent = json.loads(json.dumps(parameters))
+    assert SearchRequest.build(sent, given_workspace(sent)) == asked
     write_run_file(parameters, tmp_path / "search.toml")
     assert "[settings.search]\nalpha = [0.2, 0.5]\n" in (tmp_path / "search.toml").read_text(encoding="utf-8")
     assert SearchRequest.build(read_run_file(tmp_path / "search.toml"), tmp_path) == asked

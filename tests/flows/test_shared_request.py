@@ -11,8 +11,9 @@ from flows import demo
 from flows.compress.request import CompressRequest
 from flows.environment import prepare_environment
 from flows.latest_report import latest_report, record_latest
-from flows.request import Request, as_typed, open_workspace, workspace_name
+from flows.request import Request
 from flows.search.request import SearchRequest
+from flows.workspace import as_typed, given_workspace, open_workspace, workspace_name
 from pkd_core.config.overrides import build_run_config
 from pkd_core.config.run_options import RunOptions
 from pkd_core.data import download as downloading
@@ -59,11 +60,11 @@ def test_a_deployment_is_told_the_url_and_not_a_folder_of_this_machine(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Request]
 ) -> None:
     values = {"data": "RTE"} if kind is CompressRequest else {"tasks": ["RTE"]}
-    request = kind.from_parameters({**values, "workspace": url})
+    request = kind.build(values, given_workspace({"workspace": url}))
     assert request.workspace.is_relative_to(tmp_path / "a")
     assert request.parameters()["workspace"] == url
     another_machine(tmp_path, monkeypatch)
-    assert kind.from_parameters(request.parameters()).workspace.is_relative_to(tmp_path / "b")
+    assert given_workspace(request.parameters()).is_relative_to(tmp_path / "b")
 
 
 def test_a_workspace_is_named_by_its_url_or_by_its_path(url: str, tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 import functools
 import logging
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pkd_core.errors import StoreError
+from pkd_core.places.at_once import at_once
 from pkd_core.places.lease import Lease, leased, local_owner
 from pkd_core.places.objects import Objects
 from pkd_core.store.address import Address
@@ -22,8 +22,6 @@ from pkd_core.store.published import find_manifest, inspect_published, publish_a
 from pkd_core.store.publishing import move_to_backup, publish_folder
 
 logger = logging.getLogger(__name__)
-
-_NUM_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,8 @@ class SharedStages:
 
     def inspect_all(self, addresses: Collection[Address], deep: bool) -> dict[Address, Inspection]:
         """Inspect many stages, several at once: each waits for the place's answers."""
-        with ThreadPoolExecutor(_NUM_AT_ONCE) as pool:
-            found = pool.map(functools.partial(self.inspect, deep=deep), addresses)
-            return dict(zip(addresses, found, strict=True))
+        found = at_once(functools.partial(self.inspect, deep=deep), addresses)
+        return dict(zip(addresses, found, strict=True))
 
     def find_manifest(self, address: Address) -> Manifest | None:
         """Return the manifest of a published stage; None if there is none."""

@@ -6,12 +6,14 @@ small object elsewhere may give a source a name.
 """
 
 import json
+import logging
 import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from pkd_core.errors import StoreError
+from pkd_core.places.at_once import at_once
 from pkd_core.places.objects import Objects
 from pkd_core.store.atomic import atomic_folder
 from pkd_core.store.fingerprint import sha256_folder
@@ -19,6 +21,8 @@ from pkd_core.store.lock import hold
 from pkd_core.store.manifest import MANIFEST_NAME, FileEntry
 from pkd_core.store.os_errors import file_errors
 from pkd_core.store.verification import WatchedFiles
+
+logger = logging.getLogger(__name__)
 
 _FOLDER = "sources"
 
@@ -48,14 +52,14 @@ def send_source(objects: Objects, folder: Path, names: Iterable[str]) -> str:
     if objects.read(_manifest_key(digest)) is not None:
         return digest
     sent = {found.key: found.size for found in objects.list(f"{_FOLDER}/{digest}/files/")}
-    entries = []
-    for name in present:
-        key, size = _file_key(digest, name), (folder / name).stat().st_size
-        if sent.get(key) != size:
-            objects.upload(folder / name, key)
-        entries.append({"name": name, "size": size})
+    sizes = {name: (folder / name).stat().st_size for name in present}
+    missing = [name for name, size in sizes.items() if sent.get(_file_key(digest, name)) != size]
+    if missing:
+        logger.info("sending %d files of %s to %s", len(missing), folder.name, objects.url)
+    at_once(lambda name: objects.upload(folder / name, _file_key(digest, name)), missing)
     if changed := watched.find_changed():
         raise StoreError(f"{changed} has changed while it was sent to {objects.url}; run again.")
+    entries = [{"name": name, "size": size} for name, size in sizes.items()]
     objects.create(_manifest_key(digest), json.dumps({"files": entries}, indent=1).encode("utf-8"))
     return digest
 
@@ -156,7 +160,7 @@ def _download(objects: Objects, digest: str, folder: Path) -> None:
     names = _read_names(objects, digest)
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        objects.download(_file_key(digest, name), folder / name)
+    at_once(lambda name: objects.download(_file_key(digest, name), folder / name), names)
     if sha256_folder(folder, names) != digest:
         raise StoreError(
             f"{objects.url} has other bytes at {_FOLDER}/{digest} than were sent; delete that there, and run again on "

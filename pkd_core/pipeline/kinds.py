@@ -36,7 +36,7 @@ CODE_VERSIONS: Mapping[StageKind, int] = {
     StageKind.SPEED: 1,
     StageKind.EVALUATION: 3,
     StageKind.DISTANCES: 1,
-    StageKind.REPORT: 9,
+    StageKind.REPORT: 10,
     StageKind.SEARCH: 1,
     StageKind.EXPORT: 1,
     StageKind.LATENCY_CANDIDATES: 1,

@@ -33,7 +33,7 @@ def notes(groups: Sequence[Group], failures: Mapping[str, str]) -> list[str]:
             "teacher's 95 % interval."
         )
     texts = [*_nothing_learnt(groups), *texts]
-    texts += _first_weights(students) + _speeds(students) + _skipped_lines(groups)
+    texts += _teachers_behind(groups) + _first_weights(students) + _speeds(students) + _skipped_lines(groups)
     if failures:
         texts.append(f"Not everything that was asked for is here: {len(failures)} failed, named above.")
     return texts
@@ -78,6 +78,24 @@ def _nothing_learnt(groups: Sequence[Group]) -> list[str]:
         if any(group.is_useless and group.method == "teacher" for group in of_task):
             texts.append(
                 f"{task}: the teacher has learnt nothing, so its students have nothing to learn from it."
+            )
+    return texts
+
+
+def _teachers_behind(groups: Sequence[Group]) -> list[str]:
+    """Name teachers that a fine-tuned student leads: they are not trained to their best."""
+    texts = []
+    for task, of_task in by_task(groups).items():
+        teacher = next((group for group in of_task if group.method == "teacher"), None)
+        finetuned = [group for group in of_task if group.method == "finetune"]
+        if teacher is None or not finetuned:
+            continue
+        best = max(finetuned, key=lambda group: group.score)
+        if best.score > teacher.score and not best.is_useless:
+            texts.append(
+                f"{task}: {best.name} ({points(best.score)}), learns from labels alone and leads the teacher "
+                f"({points(teacher.score)}). A teacher that is trained at another learning rate, or for more epochs, "
+                "may be better, and its students with it."
             )
     return texts
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pkd_core.errors import DamagedError, StoreError
-from pkd_core.places.at_once import at_once
 from pkd_core.places.objects import Objects
 from pkd_core.store.address import Address
 from pkd_core.store.atomic import durable_rename, fsync_tree
@@ -110,7 +109,8 @@ def _download(place: Objects, workspace: Path, address: Address, manifest: Manif
         check_disk_space(
             folder, sum(entry.size for entry in missing), f"a copy of {address.task} {address.stage}"
         )
-        at_once(lambda entry: download_file(place, prefix + entry.name, folder / entry.name, entry), missing)
+        for entry in missing:
+            download_file(place, prefix + entry.name, folder / entry.name, entry)
         write_manifest(folder, manifest)
         fsync_tree(folder)
     return folder

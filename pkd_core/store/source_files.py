@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pkd_core.errors import StoreError
@@ -25,6 +25,8 @@ from pkd_core.store.verification import WatchedFiles
 logger = logging.getLogger(__name__)
 
 _FOLDER = "sources"
+# A large file goes in four parts at once by itself; more would not share a slow line within a request's time.
+_SMALL_BYTES = 1 << 20
 
 
 def source_folder(workspace: Path, digest: str) -> Path:
@@ -53,10 +55,10 @@ def send_source(objects: Objects, folder: Path, names: Iterable[str]) -> str:
         return digest
     sent = {found.key: found.size for found in objects.list(f"{_FOLDER}/{digest}/files/")}
     sizes = {name: (folder / name).stat().st_size for name in present}
-    missing = [name for name, size in sizes.items() if sent.get(_file_key(digest, name)) != size]
+    missing = {name: size for name, size in sizes.items() if sent.get(_file_key(digest, name)) != size}
     if missing:
         logger.info("sending %d files of %s to %s", len(missing), folder.name, objects.url)
-    at_once(lambda name: objects.upload(folder / name, _file_key(digest, name)), missing)
+    _transfer(lambda name: objects.upload(folder / name, _file_key(digest, name)), missing)
     if changed := watched.find_changed():
         raise StoreError(f"{changed} has changed while it was sent to {objects.url}; run again.")
     entries = [{"name": name, "size": size} for name, size in sizes.items()]
@@ -157,18 +159,26 @@ def copy_files(folder: Path, names: Iterable[str], target: Path) -> None:
 
 
 def _download(objects: Objects, digest: str, folder: Path) -> None:
-    names = _read_names(objects, digest)
-    for name in names:
+    sizes = _read_sizes(objects, digest)
+    for name in sizes:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    at_once(lambda name: objects.download(_file_key(digest, name), folder / name), names)
-    if sha256_folder(folder, names) != digest:
+    _transfer(lambda name: objects.download(_file_key(digest, name), folder / name), sizes)
+    if sha256_folder(folder, sizes) != digest:
         raise StoreError(
             f"{objects.url} has other bytes at {_FOLDER}/{digest} than were sent; delete that there, and run again on "
             "the machine that has the files."
         )
 
 
-def _read_names(objects: Objects, digest: str) -> list[str]:
+def _transfer(act: Callable[[str], None], sizes: Mapping[str, int]) -> None:
+    """Call a function of each file: small ones several at once, large ones one after the other."""
+    at_once(act, [name for name, size in sizes.items() if size <= _SMALL_BYTES])
+    for name, size in sizes.items():
+        if size > _SMALL_BYTES:
+            act(name)
+
+
+def _read_sizes(objects: Objects, digest: str) -> dict[str, int]:
     found = objects.read(_manifest_key(digest))
     if found is None:
         raise StoreError(
@@ -178,7 +188,8 @@ def _read_names(objects: Objects, digest: str) -> list[str]:
     try:
         entries = json.loads(found[0])["files"]
         # The names become paths here.
-        return [FileEntry(str(entry["name"]), int(entry["size"]), "").name for entry in entries]
+        files = [FileEntry(str(entry["name"]), int(entry["size"]), "") for entry in entries]
+        return {file.name: file.size for file in files}
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{_manifest_key(digest)} in {objects.url} cannot be read as a list of files; delete it, and run again on "
